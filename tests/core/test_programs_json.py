@@ -100,6 +100,25 @@ def test_a_second_add_replaces_and_the_same_one_changes_nothing(tmp_path: Path) 
     assert servers["mine"]["headers"] == {"Authorization": "Bearer bw_" + "n" * 43}
 
 
+def test_without_a_key_the_one_in_the_file_is_kept_and_none_is_made_up(tmp_path: Path) -> None:
+    path = tmp_path / "mcp.json"
+    forgotten = Access("http://127.0.0.1:5000")
+    with pytest.raises(ConfigRefused, match="not known any more"):
+        add(CURSOR, path, [POSTHOG], forgotten)
+    first = added(tmp_path, None)
+    add(CURSOR, path, [POSTHOG, SQLITE], forgotten).write()
+    servers = value(path.read_bytes())["mcpServers"]
+    assert servers["posthog"] == {**ENTRY, "url": "http://127.0.0.1:5000/mcp/posthog"}
+    assert servers["sqlite"]["headers"] == ENTRY["headers"]
+    path.write_bytes(
+        first.replace(
+            b"}\n  }\n}", b'},"x":{"url":"http://127.0.0.1:1/mcp/x","headers":{"Authorization":"Bearer bw_o"}}}}'
+        )
+    )
+    with pytest.raises(ConfigRefused, match="none to keep"):
+        add(CURSOR, path, [POSTHOG], forgotten)
+
+
 def test_what_the_user_added_to_our_entry_stays(tmp_path: Path) -> None:
     first = added(tmp_path, None)
     changed = first.replace(b'"url"', b'"disabled": true, // for now\n      "url"')

@@ -83,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
             reply["result"] = {"tools": TOOLS, "nextCursor": "more"} if first else {"tools": TOOLS[:1]}
         if kind == "stream":
             other = json.dumps({"jsonrpc": "2.0", "method": "notifications/message", "params": {}})
-            text = f": hello\n\ndata: {other}\n\nevent: message\ndata: {json.dumps(reply)}\n\n"
+            text = f": hello\n\nid: 7\ndata: \n\ndata: {other}\n\nevent: message\ndata: {json.dumps(reply)}\n\n"
             return self._send(200, text.encode(), "text/event-stream")
         return self._send(200, json.dumps(reply).encode())
 

@@ -1,7 +1,8 @@
-"""`python3 dev.py proof conformance` and `python3 dev.py proof clients [MINUTES]`.
+"""`python3 dev.py proof conformance`, `… programs`, and `… clients [MINUTES]`.
 
 - conformance: the official conformance suite in server mode gives the same results against the reference server
   `server-everything` and through the proxy.
+- programs: Claude Code and Codex use the proxy with what Burrow gives to paste or writes into their files.
 - clients: the MCP Inspector, the Python SDK and the TypeScript SDK work through the proxy while their tokens die.
 
 Ends with 1 when a proof fails.
@@ -21,11 +22,16 @@ def main() -> int:
     load = proofs.add_parser("clients", help="released clients while tokens die")
     load.add_argument("minutes", type=float, nargs="?", default=10.0)
     load.add_argument("--every", type=float, default=10.0, help="seconds between two deaths of the tokens")
+    proofs.add_parser("programs", help="Claude Code and Codex, connected with what Burrow gives them")
     asked = parser.parse_args()
     if asked.proof == "conformance":
         from tests.proof import conformance
 
         return asyncio.run(conformance.prove(asked.suite))
+    if asked.proof == "programs":
+        from tests.proof import programs
+
+        return asyncio.run(programs.prove())
     from tests.proof import clients
 
     return asyncio.run(clients.prove(asked.minutes, asked.every))

@@ -20,6 +20,13 @@ PACKAGES = (
     "@modelcontextprotocol/inspector@latest",
     "@modelcontextprotocol/sdk@latest",
 )
+# Apart, because they are large.
+PROGRAMS = (
+    "node@22",
+    "@modelcontextprotocol/server-everything@latest",
+    "@anthropic-ai/claude-code@latest",
+    "@openai/codex@latest",
+)
 
 
 @dataclass(frozen=True)
@@ -51,19 +58,19 @@ class Peers:
         return {**os.environ, "PATH": path, "NO_PROXY": "127.0.0.1,localhost", **more}
 
 
-def install() -> Peers:
+def install(packages: tuple[str, ...] = PACKAGES) -> Peers:
     """Install what is missing; without a network, what is there is used. Raises `SystemExit`."""
     npm = shutil.which("npm")
     if npm is None:
         raise SystemExit("npm is needed for the proofs, and is not installed.")
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    peers = Peers(FOLDER / "node_modules")
-    stamp = FOLDER / "packages.json"
-    if not stamp.exists() or json.loads(stamp.read_text()) != list(PACKAGES):
-        base = [npm, "install", "--no-audit", "--no-fund", "--no-save", "--loglevel", "error", "--prefix", str(FOLDER)]
+    folder = FOLDER / ("programs" if packages is PROGRAMS else "clients")
+    folder.mkdir(parents=True, exist_ok=True)
+    peers = Peers(folder / "node_modules")
+    stamp = folder / "packages.json"
+    if not stamp.exists() or json.loads(stamp.read_text()) != list(packages):
+        base = [npm, "install", "--no-audit", "--no-fund", "--no-save", "--loglevel", "error", "--prefix", str(folder)]
         # Node.js first: npm chooses versions by the engine that it runs on.
-        subprocess.run([*base, PACKAGES[0]], check=True, stdout=sys.stderr)
-        environment = peers.environment()
-        subprocess.run([*base, *PACKAGES], check=True, stdout=sys.stderr, env=environment)
-        stamp.write_text(json.dumps(PACKAGES))
+        subprocess.run([*base, packages[0]], check=True, stdout=sys.stderr)
+        subprocess.run([*base, *packages], check=True, stdout=sys.stderr, env=peers.environment())
+        stamp.write_text(json.dumps(packages))
     return peers

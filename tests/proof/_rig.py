@@ -21,9 +21,10 @@ START_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Proxy:
-    """A running proxy: scheme, host and port, and a file with the key of a client that may use every server."""
+    """A running proxy: scheme, host and port; the id of a client that may use every server, and a file with its key."""
 
     address: str
+    client: str
     key_file: Path
     process: asyncio.subprocess.Process
 
@@ -64,13 +65,14 @@ async def proxy_of(data: Path, *arguments: str) -> AsyncIterator[Proxy]:
         raise SystemExit(f"burrow connect add failed:\n{made.stderr}")
     key_file = data / "proof.key"
     key_file.touch(mode=0o600)
-    key_file.write_text(json.loads(made.stdout)["key"])
+    client = json.loads(made.stdout)
+    key_file.write_text(client["key"])
     words = command("proxy", "--json", "--ask", "allow", "--data", str(data), *arguments)
     process = await asyncio.create_subprocess_exec(
         *words, stdout=asyncio.subprocess.PIPE, stderr=sys.stderr, env=environment()
     )
     try:
-        yield Proxy(await _address(process), key_file, process)
+        yield Proxy(await _address(process), client["id"], key_file, process)
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()

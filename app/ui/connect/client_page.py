@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
-from app.ui.connect.facts import ProxyPhase
 from app.ui.connect.rename_bar import RenameBar
 from app.ui.connect.server_checks import ServerChecks
 from app.ui.connect.setup_pane import SetupPane
 from app.ui.connect.tools_pane import ClientTools
 from app.ui.connect.use_pane import UsePane
-from app.ui.connect.wording import ClientState, client_state, proxy_sentence, shown_name, state_of_client
+from app.ui.connect.wording import client_state, shown_name, state_of_client
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.choices import TabStrip
@@ -107,8 +105,7 @@ class ClientPage(QWidget):
         self.tabs.setVisible(not client.revoked)
         if client.revoked:
             self.tabs.setCurrentIndex(USE)
-        self._show_why(state)
-        self.setup.show_client(client)
+        self.setup.show_client(client, state)
         self.checks.show_value(controller.servers, client.servers)
         self.tools.show_client(client)
         self.use.show_client(client, controller, state)
@@ -141,22 +138,6 @@ class ClientPage(QWidget):
     def _key_wanted(self, client_id: str) -> None:
         self.tabs.setCurrentIndex(SETUP)
         self.key_wanted.emit(client_id)
-
-    def _show_why(self, state: ClientState) -> None:
-        """Say below the tabs what keeps the client from working, where the user can do something."""
-        banner = self.page.banner
-        proxy = self._controller.proxy
-        if state in {ClientState.PROXY_OFF, ClientState.OTHER_PORT} and proxy.phase is not ProxyPhase.STARTING:
-            title, text = proxy_sentence(proxy)
-            off = proxy.phase is ProxyPhase.OFF
-            words = self.tr("The local proxy is off, so nothing answers.") if off else f"{title}. {text}"
-            act = (self.tr("Switch on"), partial(self._controller.set_on, True))
-            again = (self.tr("Try again"), self._controller.retry)
-            # Said again, it would lose its button, and the focus that this may have.
-            if banner.isHidden() or banner.text() != words:
-                banner.show_message(words, secondary=[act if off else again])
-        else:
-            banner.clear()
 
     def _build_servers(self) -> ScrollColumn:
         area = ScrollColumn(self.tr("Servers of the client"), side=tokens.SPACE_4, top=tokens.SPACE_2)

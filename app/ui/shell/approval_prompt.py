@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QElapsedTimer, QEvent, Qt, QTimer, Signal
 from PySide6.QtGui import QFontMetricsF, QKeySequence
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from app.core.mcp.json_text import NotJson, write_json
 from app.core.mcp.proxy.parts import Decision
@@ -125,12 +125,12 @@ class ApprovalPrompt(QFrame):
         self._make_buttons()
         self.open_button = QuietButton(self.tr("Show"), keys="Ctrl+Shift+A", clicked=self.wanted.emit)
         self.back = QuietButton(self.tr("Back"), "back", kind="flat", keys="Esc", clicked=self.left.emit)
-        head = QHBoxLayout()
+        self._head = head = QHBoxLayout()
         head.setSpacing(gap)
         head.addWidget(Glyph("question", "attention"))
         head.addWidget(self.title, 1)
-        for part in (self.time, self.open_button, self.back):
-            head.addWidget(part)
+        for control in (self.time, self.open_button, self.back):
+            head.addWidget(control)
         content = FittedColumn()
         column = QVBoxLayout(content)
         column.setContentsMargins(0, 0, 0, 0)
@@ -141,8 +141,8 @@ class ApprovalPrompt(QFrame):
         self.details = FittedScroll(content, least=current.px(LEAST_DETAILS), most=lambda: self._most)
         self.answers = QWidget()
         answers = FlowLayout(self.answers)
-        for button in (self.refuse, self.once, self.session, self.always, self.block):
-            answers.addWidget(button)
+        for answer in self._answers():
+            answers.addWidget(answer)
         box = QVBoxLayout(self)
         box.setContentsMargins(wide, current.px(tokens.SPACE_3), wide, current.px(tokens.SPACE_3))
         box.setSpacing(gap)
@@ -251,7 +251,7 @@ class ApprovalPrompt(QFrame):
         self.always.setVisible(not question.locked)
         self.block.setVisible(not question.locked)
         self.session.setVisible(bool(question.session))
-        for button in (self.refuse, self.once, self.session, self.always, self.block):
+        for button in self._answers():
             button.setAccessibleName(f"{button.text()}: {self.title.text()}")
 
     def _destroys(self) -> str:
@@ -287,24 +287,37 @@ class ApprovalPrompt(QFrame):
         if self.question is None:
             self._cover(False)
             return
-        box = self.layout()
-        assert box is not None
-        self._fold(False)
-        whole = self.window().height()
-        around = box.heightForWidth(self.width()) - self.details.sizeHint().height()
-        least = theme().px(LEAST_DETAILS)
-        self._most = max(least, round(whole * LARGEST_SHARE) - around)
+        least, whole = theme().px(LEAST_DETAILS), self.window().height()
+        head, around = self._heights()
+        before, self._most = self._most, max(least, round(whole * LARGEST_SHARE) - around)
         height = around + max(self.details.sizeHint().height(), least)
         low = whole - height < theme().px(LEAST_PLACE)
+        self._fold(low and not self._expanded)
         self._cover(low and self._expanded)
         if self._covers:
             self._most = max(least, whole - around)
             height = whole
         elif low:
-            self._fold(True)
-            height = box.heightForWidth(self.width())
-        self.details.updateGeometry()
+            height = head
+        # Only when it is another height: each time asks for the next layout.
+        if self._most != before:
+            self.details.updateGeometry()
         self.setFixedHeight(height)
+
+    def _heights(self) -> tuple[int, int]:
+        """The height without details and answers, and that without the details, at the width in force."""
+        box, answers = self.layout(), self.answers.layout()
+        assert box is not None
+        assert answers is not None
+        margins = box.contentsMargins()
+        # The line below the frame is the stylesheet's.
+        frame = self.height() - self.contentsRect().height()
+        width = self.width() - margins.left() - margins.right()
+        head = frame + margins.top() + margins.bottom() + self._head.heightForWidth(width)
+        return head, head + 2 * box.spacing() + answers.heightForWidth(width)
+
+    def _answers(self) -> tuple[QPushButton, ...]:
+        return (self.refuse, self.once, self.session, self.always, self.block)
 
     def _fold(self, folded: bool) -> None:
         """Show only what is asked, or the details and the answers too."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from app.core.mcp.json_faults import place_of
@@ -17,7 +17,7 @@ from app.core.mcp.programs import jsonc
 from app.core.mcp.programs.config_file import read_config, write_config
 from app.core.mcp.programs.entries import REACHING, FoundEntry, found_entry, plan, server_of
 from app.core.mcp.programs.json_edit import delete_member, set_members
-from app.core.mcp.programs.program import Format
+from app.core.mcp.programs.program import Format, Via
 from app.core.mcp.programs.refused import ConfigRefused
 from app.core.mcp.programs.toml_edit import delete_table, set_table
 from app.core.redaction import redact_text
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from app.core.mcp.programs.entries import Access, NamedEntry
-    from app.core.mcp.programs.program import OfferedServer, Program, Via
+    from app.core.mcp.programs.program import OfferedServer, Program
 
 BOM = "\ufeff"
+NO_KEY = "Give the client another key, or let the program start Burrow's command instead."
 # More than any configuration, and less than what would keep a preview waiting.
 SIZE_LIMIT = 8 * 1024 * 1024
 
@@ -74,11 +75,15 @@ def add(
 ) -> ConfigEdit:
     """Plan entries for servers: new ones, or new contents of those that are there. Blocking.
 
-    `via` is by default the way that the program prefers. Raises `ConfigRefused`.
+    `via` is by default the way that the program prefers. Over HTTP, without a key in `access`, the key that is in the
+    file already is kept. Raises `ConfigRefused`, also when there is no key at all.
     """
     before, text, bom = _read(path)
     there = _entries(program, text, path)
-    entries = plan(program, servers, access, via or program.vias[0], there)
+    way = via or program.vias[0]
+    if way is Via.HTTP and not access.key:
+        access = replace(access, key=_key_there(there, path))
+    entries = plan(program, servers, access, way, there)
     after = text
     for entry in entries:
         after = _with_entry(program, after, entry, there, path)
@@ -109,6 +114,14 @@ def our_entries(program: Program, path: Path) -> tuple[FoundEntry, ...]:
     _before, text, _bom = _read(path)
     there = _entries(program, text, path)
     return tuple(entry for name, value in there.items() if (entry := found_entry(name, value)) is not None)
+
+
+def _key_there(there: Mapping[str, object], path: Path) -> str:
+    """The key of our entries in a file. Raises `ConfigRefused` where there is none, or more than one."""
+    keys = {entry.key for name, value in there.items() if (entry := found_entry(name, value)) and entry.key}
+    if len(keys) != 1:
+        raise ConfigRefused(f"The client's key is not known any more, and {path} has none to keep.", action=NO_KEY)
+    return keys.pop()
 
 
 def _read(path: Path) -> tuple[bytes | None, str, str]:

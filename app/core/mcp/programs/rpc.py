@@ -140,9 +140,11 @@ class HttpChannel:
             line = line.rstrip(b"\r\n")
             if line.startswith(b"data:"):
                 data.append(line[5:].removeprefix(b" "))
-            elif not line and data:
-                message = decoded(b"\n".join(data))
+            elif not line:
+                event = b"\n".join(data)
                 data.clear()
+                # An event without data only says from where the stream may be resumed.
+                message = decoded(event) if event else {}
                 if message.get("id") == request_id and "method" not in message:
                     return message
         raise NoAnswer("The stream ended before the answer.")

@@ -1,7 +1,7 @@
 """PROGRAMS: the MCP clients that Burrow knows by name.
 
 Each entry names its source. "Run" means that the released program was started with a file or a command of this form
-and sent its requests with the header: Claude Code 2.1.197, Codex 0.171.0.
+and sent its requests with the header: Claude Code 2.1.332, Codex 0.171.0 (`dev.py proof programs`).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from app.core.mcp.proxy.bridge.bridges import Bridges
-from app.core.mcp.proxy.http.sender import DirectSender
+from app.core.mcp.proxy.http.routes import ChoosingSender
 from app.core.mcp.proxy.http.server import LoopbackServer
 from app.core.mcp.proxy.listeners import number_of
 from app.core.mcp.proxy.policy import DoorPolicy
@@ -35,7 +35,7 @@ class ProxyEngine:
 
     def __init__(self, host: ProxyHost, sessions: SessionStore) -> None:
         self._host = host
-        self._sender = DirectSender(_tls)
+        self._sender = ChoosingSender(_tls)
         self._policy = DoorPolicy(host)
         self._bridges = Bridges(host, self._sender, sessions, self._policy)
         self._sessions = sessions

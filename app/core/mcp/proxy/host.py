@@ -15,6 +15,7 @@ from app.core.auth.grant.journal import SIGNED_IN
 from app.core.auth.status import CredentialState
 from app.core.background import BackgroundTasks
 from app.core.errors import BurrowError, NotFound, SignInNeeded, VendorSignInNeeded
+from app.core.mcp.programs.program import TEST_AGENT
 from app.core.mcp.proxy.parts import NotReady
 from app.core.mcp.proxy.targets import Targets
 
@@ -144,7 +145,8 @@ class ProcessHost:
 
     def used(self, client: ProxyClient, server_id: str, tool: str | None, agent: str) -> None:
         """See `ProxyHost`."""
-        self._clients.used(client.id, server_id, agent, calls=0 if tool is None else 1)
+        if not agent.startswith(TEST_AGENT):
+            self._clients.used(client.id, server_id, agent, calls=0 if tool is None else 1)
 
     async def sign_in_needed(self, upstream: HttpUpstream) -> str:
         """See `ProxyHost`."""
