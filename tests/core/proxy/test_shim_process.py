@@ -33,9 +33,13 @@ class ShimProcess:
 
     process: asyncio.subprocess.Process
 
-    async def ask(self, message: Any) -> Any:
+    def send(self, message: Any) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(message).encode() + b"\n")
+
+    async def ask(self, message: Any) -> Any:
+        """Send a request and wait for the next message."""
+        self.send(message)
         return await self.receive()
 
     async def receive(self) -> Any:
@@ -137,8 +141,7 @@ async def test_a_signal_ends_it_at_once_and_its_session_with_it(tmp_path: Path, 
         await clients.create("Desktop", servers=["own:1"])
         async with ScriptedProxy(tmp_path, answer) as proxy, shim(tmp_path, "desktop") as running:
             await running.ask(call(1, "initialize"))
-            assert running.process.stdin is not None
-            running.process.stdin.write(json.dumps(call(2)).encode() + b"\n")
+            running.send(call(2))
             await started.wait()
             running.process.send_signal(number)
             code, rest, _ = await running.ended()
@@ -234,8 +237,7 @@ async def test_a_program_that_reads_no_more_ends_it(tmp_path: Path) -> None:
         await running.ask(call(1, "initialize"))
         transport = running.process._transport.get_pipe_transport(1)  # type: ignore[attr-defined]
         transport.close()
-        assert running.process.stdin is not None
-        running.process.stdin.write(json.dumps(call(2)).encode() + b"\n")
+        running.send(call(2))
         async with asyncio.timeout(SECONDS):
             assert await running.process.wait() == 0
         await until(lambda: proxy.methods()[-1] == "DELETE")
