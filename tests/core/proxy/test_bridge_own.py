@@ -287,7 +287,7 @@ async def test_hidden_tools_are_not_in_the_list(tmp_path: Path) -> None:
 
 async def test_a_batch_is_answered_in_one_stream_and_only_where_the_version_has_them(tmp_path: Path) -> None:
     async with bridged(tmp_path) as rig, client_of(rig) as client:
-        batch = [client.tool(), client.message("tools/list"), {"jsonrpc": "2.0", "method": "notifications/x"}]
+        batch = [client.tool(), client.message("resources/list"), {"jsonrpc": "2.0", "method": "notifications/x"}]
         assert (await client.post(batch)).status_code == 400
         upstream_says = rig.sessions.rows[client.session]
         rig.sessions.rows[client.session] = upstream_says._replace(protocol="2025-03-26")
