@@ -100,6 +100,8 @@ class Reopening:
         if told.status >= 400:
             log.info("%s did not take the new session: status %s", route.upstream.title, told.status)
             return None
+        for body in tuple(session.set_up.values()):
+            (await self._healing.ask(replace(out, body=body, more=more))).close()
         return upstream_id, "" if answer.tokens is None else answer.tokens.access_token
 
 
