@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from app.core.mcp.proxy.shim.messages import ClientMessage, ServerMessage
     from app.core.mcp.proxy.shim.pipes import Lines, LineWriter
 
-# What is sent at once, and what waits for that or for an answer. Beyond it, no further message is read.
-MOST_AT_ONCE, MOST_REQUESTS = 64, 1024
+# Requests that are sent at once; those that wait for that or for an answer, and their bytes. Beyond it nothing is read.
+MOST_AT_ONCE, MOST_REQUESTS, MOST_BYTES = 64, 1024, 32 * 1024 * 1024
 # A message without an answer goes before the next one, unless the server takes longer than this to accept it.
 ACCEPT_SECONDS = 2.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5
@@ -117,6 +117,8 @@ class ShimSession:
         # Each request that is not answered yet, by the JSON text of its id; those that the program cancelled.
         self._requests: dict[str, asyncio.Task[None]] = {}
         self._cancelled: set[str] = set()
+        # Of all that wait.
+        self._bytes = 0
         self._others: set[asyncio.Task[None]] = set()
         self._fewer = asyncio.Event()
         self._turns = asyncio.Semaphore(MOST_AT_ONCE)
@@ -159,6 +161,7 @@ class ShimSession:
         for key in message.ids:
             self._requests[key] = task
         if message.ids:
+            self._bytes += len(message.body)
             task.add_done_callback(lambda _: self._over(message))
         else:
             self._others.add(task)
@@ -167,7 +170,7 @@ class ShimSession:
             if cancelled in self._requests and version_of(message):
                 # Since revision 2026-07-28 a request is cancelled by leaving it.
                 self._requests[cancelled].cancel()
-        while len(self._requests) >= MOST_REQUESTS:
+        while len(self._requests) >= MOST_REQUESTS or self._bytes >= MOST_BYTES:
             self._fewer.clear()
             await self._fewer.wait()
 
@@ -175,6 +178,7 @@ class ShimSession:
         for key in message.ids:
             self._requests.pop(key, None)
             self._cancelled.discard(key)
+        self._bytes -= len(message.body)
         self._fewer.set()
 
     async def _carry(self, message: ClientMessage) -> None:
