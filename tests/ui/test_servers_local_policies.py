@@ -124,6 +124,8 @@ async def test_a_tool_that_asks_runs_once_and_asks_again_until_it_is_always_allo
             await until(lambda: session.phase is CallPhase.ASKING)
             # Nothing but this call is allowed by it, unlike with the store's policies.
             assert "allows this call only" in at.page.question.words.text()
+            # It does not claim to destroy anything.
+            assert not at.page.question.claim.isVisibleTo(at.page.question)
             at.page.question.once.click()
             await until(lambda: session.phase is CallPhase.DONE)
             assert at.server.count("tools/call") == count

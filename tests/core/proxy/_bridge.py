@@ -207,6 +207,13 @@ class Stream:
         return found
 
 
+def messages_of(response: httpx.Response) -> list[Any]:
+    """The messages of an answer, whether it is a stream or not."""
+    if response.headers["content-type"] != "text/event-stream":
+        return [response.json()]
+    return [json.loads(line[6:]) for line in response.text.splitlines() if line.startswith("data: ")]
+
+
 class HttpClient:
     """A client of one session."""
 
@@ -257,7 +264,7 @@ class HttpClient:
         """The text that the tool answers, or its error."""
         response = await self.post(self.tool(do, **arguments))
         assert response.status_code == 200, response.text
-        answer = response.json()
+        answer = messages_of(response)[-1]
         return answer["error"] if "error" in answer else answer["result"]["content"][0]["text"]
 
 

@@ -352,3 +352,16 @@ async def test_a_message_that_is_none_is_refused_before_anything_is_sent(tmp_pat
             assert got.status_code == 400, body[:80]
             assert got.json()["error"]["code"] in {-32700, -32600}
         assert not view.seen
+
+
+async def test_an_id_that_no_number_holds_and_half_a_character_are_survived(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (_, view, proxy):
+        assert (await proxy.post(b'{"jsonrpc":"2.0","id":1e999,"method":"ping"}')).status_code == 400
+        assert (await proxy.post(b'{"jsonrpc":"2.0","id":' + b"9" * 5000 + b',"method":"ping"}')).status_code == 400
+        assert not view.seen
+        view.sessions = True
+        opening = json.dumps(INITIALIZE).replace('"agent"', '"\\ud800"').encode()
+        session = (await proxy.post(opening)).headers["mcp-session-id"]
+        assert (await proxy.call(mcp_session_id=session)).json()["result"]
+        proxy.host.rules = {"\ud800": ToolRule.BLOCK}
+        assert (await proxy.post(call_of("\ud800"), mcp_session_id=session)).json()["error"]["code"] == -32011

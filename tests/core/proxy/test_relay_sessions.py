@@ -24,7 +24,7 @@ from tests.core.proxy._relay import (
     rpc_error,
     upstream_of,
 )
-from tests.core.scripted import Reply
+from tests.core.scripted import Reply, Request
 from tests.until import until
 
 NOTE = {"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}
@@ -35,6 +35,11 @@ async def call(running: Proxy, session: str, identity: int = 7) -> None:
     assert got.status_code == 200
     assert got.json()["result"], got.text
     assert got.headers.get("mcp-session-id", session) == session
+
+
+def age(running: Proxy, session: str) -> None:
+    """The session was opened a minute ago."""
+    running.relay._sessions._known[session].opened_at -= 60.0
 
 
 async def renew(rig: Rig) -> None:
@@ -66,6 +71,7 @@ async def test_a_server_that_was_started_again_gets_the_clients_own_initialize_o
         assert not session.startswith("upstream")
         await call(running, session)
         view.restart()
+        age(running, session)
         got = await running.call(mcp_session_id=session, identity=8)
         final = got.text.split("data: ")[-1]
         assert json.loads(final)["result"]
@@ -159,10 +165,21 @@ async def test_a_server_that_opens_no_session_any_more_says_so_itself(tmp_path: 
         view.sessions = True
         session = await running.initialize()
         busy = Reply(503, "Too many active sessions")
+        age(running, session)
         view.answers = [busy, busy]
         got = await running.call(mcp_session_id=session)
         assert (got.status_code, got.text) == (503, "Too many active sessions")
         await call(running, session)
+
+
+async def test_a_server_that_is_busy_keeps_the_session_that_it_has_just_opened(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (_, view, running):
+        view.sessions = True
+        session = await running.initialize()
+        view.answers = [Reply(503, "busy")] * 5
+        for _ in range(5):
+            assert (await running.call(mcp_session_id=session)).status_code == 503
+        assert sum(view.opened.values()) == 1
 
 
 async def test_the_stream_of_a_client_goes_on_over_a_restart_of_its_server(tmp_path: Path) -> None:
@@ -201,7 +218,7 @@ async def test_a_stream_that_broke_is_resumed_where_it_was(tmp_path: Path) -> No
     async with proxied(tmp_path) as (_, view, running):
         view.sessions = True
         session = await running.initialize()
-        async with running.stream(mcp_session_id=session, last_event_id="4") as answer:
+        async with running.stream(mcp_session_id=session) as answer:
             reading = answer.aiter_raw()
             assert await anext(reading) == b": open\n\n"
             view.listeners[0].put_nowait(b"id: 5\n" + event(NOTE))
@@ -209,8 +226,61 @@ async def test_a_stream_that_broke_is_resumed_where_it_was(tmp_path: Path) -> No
             view.listeners.pop(0).put_nowait(None)
             assert await anext(reading) == b": open\n\n"
             view.restart()
+            # A new session knows nothing of that event.
+            assert await anext(reading) == b": open\n\n"
         ids = [request.headers.get("last-event-id") for request in view.seen if request.method == "GET"]
-        assert ids[:2] == ["4", "5"]
+        assert ids[:2] == [None, "5"]
+        assert ids[-1] is None
+
+
+async def test_a_stream_that_a_client_resumes_ends_when_the_server_ends_it(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (_, view, running):
+        view.sessions = True
+        session = await running.initialize()
+        async with running.stream(mcp_session_id=session, last_event_id="4") as answer:
+            reading = answer.aiter_raw()
+            assert await anext(reading) == b": open\n\n"
+            view.listeners.pop(0).put_nowait(None)
+            assert [chunk async for chunk in reading] == []
+        assert [request.headers["last-event-id"] for request in view.seen if request.method == "GET"] == ["4"]
+
+
+async def test_a_stream_waits_open_for_a_sign_in_and_for_a_server_that_is_away(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (rig, view, running):
+        view.sessions = True
+        session = await running.initialize()
+        await rig.server.go_away()
+        async with running.stream(mcp_session_id=session) as answer:
+            assert answer.status_code == 200
+            assert answer.headers["mcp-session-id"] == session
+            await rig.server.come_back()
+            assert await anext(answer.aiter_raw()) == b": open\n\n"
+            view.restart()
+
+
+async def test_a_server_without_such_streams_says_so_itself(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (_, view, running):
+        view.sessions = True
+        session = await running.initialize()
+        view.answers = [Reply(405)]
+        got = await running.http.get(running.url(), headers={"mcp-session-id": session})
+        assert got.status_code == 405
+
+
+async def test_a_token_that_dies_again_while_its_session_is_opened_fails_no_call(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (rig, view, running):
+        view.sessions = view.bound = True
+        session = await running.initialize()
+        await renew(rig)
+
+        def dies_now(request: Request) -> Reply:
+            rig.issuer.kill()
+            return view.refusal
+
+        # The call is refused, a session is opened, and then the token dies.
+        view.answers = [None, None, None, dies_now]
+        await call(running, session)
+        assert (rig.issuer.accepted, view.executed[7]) == (2, 1)
 
 
 async def test_ending_a_session_ends_both(tmp_path: Path) -> None:

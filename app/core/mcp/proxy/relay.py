@@ -8,6 +8,7 @@ The steps of a request: `Door`, `read_post`, `CallPolicy`, then a bridge, or `Re
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, TypeAlias
 
 from app.core.errors import BurrowError, NotFound
@@ -23,7 +24,7 @@ from app.core.mcp.proxy.parts import Call, HttpUpstream, Way
 from app.core.mcp.proxy.refusals import Refusal, RefusalKind, RequestRefused
 from app.core.mcp.proxy.reopening import Reopening
 from app.core.mcp.proxy.routes import Routes
-from app.core.mcp.proxy.sessions import Sessions, is_over, protocol_of
+from app.core.mcp.proxy.sessions import SESSION_CODE, Sessions, is_over, protocol_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -73,27 +74,26 @@ class Relay:
 
     async def handle(self, request: Request, responder: Responder) -> None:
         """Answer one request. Raises only when the client is gone, or when its answer has to be cut off."""
-        delivery, server = Delivery(responder), ""
+        post, server = None, ""
         try:
             admitted = await self._door.admit(request)
             if not admitted.server:
                 await _text(responder, ABOUT)
                 return
-            post = _read(request) if request.method == "POST" else None
             server = admitted.server
-            delivery = Delivery(responder, post, server=server)
+            post = _read(request) if request.method == "POST" else None
             await self._carry(request, responder, admitted, post)
         except TurnedAway as away:
-            await delivery.json(away.status, away.body, away.headers)
-            responder.end()
+            await _turn_away(responder, away)
         except RequestRefused as refused:
-            await delivery.refuse(refused.refusal)
-        except NotFound:
-            gone = nothing_here()
-            await delivery.json(gone.status, gone.body, gone.headers)
-            responder.end()
+            await Delivery(responder, post, server=server).refuse(refused.refusal)
+        except NotFound as error:
+            if responder.started:
+                await Delivery(responder, post, server=server).refuse(refusal_of(error, server))
+            else:
+                await _turn_away(responder, nothing_here())
         except BurrowError as error:
-            await delivery.refuse(refusal_of(error, server))
+            await Delivery(responder, post, server=server).refuse(refusal_of(error, server))
 
     def tools_changed(self, server_id: str, client_id: str | None) -> None:
         """See `OpenStreams`."""
@@ -248,6 +248,11 @@ def _read(request: Request) -> Post:
     return post
 
 
+async def _turn_away(responder: Responder, away: TurnedAway) -> None:
+    await Delivery(responder).json(away.status, away.body, away.headers)
+    responder.end()
+
+
 async def _text(responder: Responder, words: str) -> None:
     body = words.encode()
     responder.start(200, TEXT, length=len(body))
@@ -258,7 +263,7 @@ async def _text(responder: Responder, words: str) -> None:
 async def _unknown_session(responder: Responder, post: Post | None) -> None:
     """Tell a client that its session is over: it opens another one (MCP 2025-11-25, "Session Management")."""
     request = None if post is None else post.request
-    delivery = Delivery(responder)
-    refusal = Refusal(RefusalKind.INVALID, "Session not found")
-    await delivery.json(404, refusal.to_json(None if request is None else request.id))
+    error = {"code": SESSION_CODE, "message": "Session not found"}
+    body = json.dumps({"jsonrpc": "2.0", "id": None if request is None else request.id, "error": error})
+    await Delivery(responder).json(404, body.encode())
     responder.end()

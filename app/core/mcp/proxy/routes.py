@@ -111,6 +111,11 @@ class ServerRoute:
             case {"result": {"tools": list(tools)}}:
                 self._repeatable.update(_repeatable_of(tools))
 
+    def learn_from(self, former: ServerRoute) -> None:
+        """The process describes the server anew: what it says of its tools still holds at the same address."""
+        if self.upstream.trusted and former.upstream.url == self.upstream.url:
+            self._repeatable = former._repeatable
+
     def repeatable(self, post: Post) -> bool:
         """Whether executing all messages twice does no harm."""
         for message in post.messages:
@@ -134,7 +139,7 @@ class ServerRoute:
 
 
 class Routes:
-    """The routes of all servers. What was learnt of one goes when the process describes it anew."""
+    """The routes of all servers."""
 
     def __init__(self, host: ProxyHost) -> None:
         self._host = host
@@ -145,7 +150,10 @@ class Routes:
         """The route to a server."""
         found = self._known.get(upstream.id)
         if found is None or found.upstream is not upstream:
-            found = self._known[upstream.id] = ServerRoute(upstream, self._host, self._tasks)
+            former, found = found, ServerRoute(upstream, self._host, self._tasks)
+            self._known[upstream.id] = found
+            if former is not None:
+                found.learn_from(former)
         return found
 
     async def close(self) -> None:

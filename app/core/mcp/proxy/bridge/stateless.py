@@ -122,8 +122,7 @@ class Discovery:
     def _judge(self, link: Link, answer: bytes) -> None:
         if _error_of(answer) not in {None, UNAVAILABLE, *MODERN_ERRORS}:
             self._older_until = asyncio.get_running_loop().time() + OLDER_SECONDS
-            if not link.traffic.calls:
-                link.rest_soon()
+            link.rest_soon()
 
 
 def _not_known(call: BridgeCall) -> bytes:
