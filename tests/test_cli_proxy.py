@@ -247,3 +247,52 @@ def test_a_second_proxy_stands_by_and_serves_once_the_first_is_killed(tmp_path: 
             assert answer.status_code == 200
             second.send_signal(signal.SIGINT)
             assert second.wait(SECONDS) == 0
+
+
+def lines_of(process: subprocess.Popen[str], state: str) -> dict[str, Any]:
+    """The next line of its output with this state."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        said: dict[str, Any] = json.loads(line)
+        if said["state"] == state:
+            return said
+    raise AssertionError(f"it ended before it was {state}")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sockets cannot be passed on")
+async def test_a_window_serves_in_the_place_of_a_proxy_without_one_and_gives_the_port_back(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "data")
+    with proxy(folder, "--port", str(free_port())) as running:
+        number = int(running.address.rpartition(":")[2])
+        await asyncio.to_thread(write_setting, folder, "proxy_port", number)
+        window = subprocess.Popen(
+            command("--offscreen", "--data", str(folder.data)), env=environment(), stderr=subprocess.PIPE, text=True
+        )
+        lost: list[str] = []
+        over = asyncio.Event()
+
+        async def client() -> int:
+            answered = 0
+            key = {"authorization": f"Bearer {running.key}"}
+            async with httpx.AsyncClient(trust_env=False, timeout=SECONDS, headers=key) as http:
+                while not over.is_set():
+                    try:
+                        answered += (await http.get(running.address)).status_code == 200
+                    except httpx.TransportError as failure:
+                        lost.append(repr(failure))
+                    await asyncio.sleep(0.01)
+            return answered
+
+        clients = [asyncio.create_task(client()) for _ in range(3)]
+        try:
+            said = await asyncio.to_thread(lines_of, running.process, "standing by")
+            assert said["address"] == running.address
+            window.send_signal(signal.SIGTERM)
+            await asyncio.to_thread(lines_of, running.process, "serving")
+        finally:
+            over.set()
+            window.kill()
+            _output, words = window.communicate()
+        assert all(count > 10 for count in await asyncio.gather(*clients))
+        assert lost == []
+        assert "Traceback" not in words

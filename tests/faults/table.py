@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-OWED = {67: "proxy", 68: "proxy", 69: "proxy"}
+OWED: dict[int, str] = {}
 """Rows of a part that does not exist yet."""
 
 ROWS = {
@@ -120,6 +120,14 @@ ROWS = {
     106: "the token endpoint refuses Burrow's own request",
     107: "a sign-in replaces one that is still good",
     108: "the account cannot be read right after the exchange",
+    109: "the tokens of an agent's servers die while it calls them through the proxy",
+    110: "a server of an agent was started again and knows no session any more",
+    111: "a server has bound the session of an agent to a former token",
+    112: "a server quotes the token that it was sent",
+    113: "the vendor behind one of an agent's servers refuses",
+    114: "a call of an agent breaks off after it may have run",
+    115: "the token endpoint hangs while agents call",
+    116: "a web page, a name bound to this machine, or a program without a key asks the proxy",
 }
 
 HEAD = """\

@@ -67,6 +67,9 @@ async def every_screen(alive: Living) -> AsyncIterator[tuple[str, QWidget]]:
     servers.pane.add_wanted.emit()
     await _calm(alive)
     yield "add", window
+    servers.pages.custom.choose_kind("stdio")
+    await _calm(alive)
+    yield "add a command", window
     async for name in _connect(alive):
         yield name, window
     window.go("lab")

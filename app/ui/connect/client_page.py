@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
-from app.ui.connect.facts import ProxyPhase
 from app.ui.connect.rename_bar import RenameBar
 from app.ui.connect.server_checks import ServerChecks
 from app.ui.connect.setup_pane import SetupPane
 from app.ui.connect.tools_pane import ClientTools
 from app.ui.connect.use_pane import UsePane
-from app.ui.connect.wording import ClientState, client_state, proxy_sentence, shown_name, state_of_client
+from app.ui.connect.wording import client_state, shown_name, state_of_client
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.choices import TabStrip
 from app.ui.widgets.column import ScrollColumn
-from app.ui.widgets.guard import guarded
 from app.ui.widgets.page import TitledPage
 from app.ui.widgets.question import InlineQuestion
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
-    from PySide6.QtGui import QHideEvent
-
     from app.ui.connect.controller import ConnectController
     from app.ui.connect.facts import ClientFacts
 
@@ -35,16 +30,13 @@ SETUP, SERVERS, TOOLS, USE = range(4)
 
 class ClientPage(QWidget):
     """Emits `revoke_wanted(client id)` and `key_wanted(client id)` once the user has said yes, `renamed(client id,
-    name)`, `servers_chosen(client id, frozenset | None)`, `rules_wanted(client id, server id, {tool: RuleChoice})`,
-    `again_wanted(client id)` for a revoked one, and `left()` when it goes out of view."""
+    name)`, `servers_chosen(client id, frozenset | None)`, `rules_wanted(client id, server id, {tool: RuleChoice})`."""
 
     revoke_wanted = Signal(str)
     key_wanted = Signal(str)
     renamed = Signal(str, str)
     servers_chosen = Signal(str, object)
     rules_wanted = Signal(str, str, object)
-    again_wanted = Signal(str)
-    left = Signal()
 
     def __init__(self, controller: ConnectController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -73,6 +65,8 @@ class ClientPage(QWidget):
         self.servers = self._build_servers()
         for part in (self.setup, self.servers, self.tools, self.use):
             self.stack.addWidget(part)
+        # Its parts scroll, so that a question has its room in a low window.
+        self.stack.setMinimumHeight(1)
         self.question = InlineQuestion()
         self.rename = RenameBar()
         self.rename.renamed.connect(self._renamed)
@@ -111,8 +105,7 @@ class ClientPage(QWidget):
         self.tabs.setVisible(not client.revoked)
         if client.revoked:
             self.tabs.setCurrentIndex(USE)
-        self._show_why(state)
-        self.setup.show_client(client)
+        self.setup.show_client(client, state)
         self.checks.show_value(controller.servers, client.servers)
         self.tools.show_client(client)
         self.use.show_client(client, controller, state)
@@ -146,22 +139,6 @@ class ClientPage(QWidget):
         self.tabs.setCurrentIndex(SETUP)
         self.key_wanted.emit(client_id)
 
-    def _show_why(self, state: ClientState) -> None:
-        """Say below the tabs what keeps the client from working, where the user can do something."""
-        banner = self.page.banner
-        proxy = self._controller.proxy
-        if state in {ClientState.PROXY_OFF, ClientState.OTHER_PORT} and proxy.phase is not ProxyPhase.STARTING:
-            title, text = proxy_sentence(proxy)
-            off = proxy.phase is ProxyPhase.OFF
-            words = self.tr("The local proxy is off, so nothing answers.") if off else f"{title}. {text}"
-            act = (self.tr("Switch on"), partial(self._controller.set_on, True))
-            again = (self.tr("Try again"), self._controller.retry)
-            # Said again, it would lose its button, and the focus that this may have.
-            if banner.isHidden() or banner.text() != words:
-                banner.show_message(words, secondary=[act if off else again])
-        else:
-            banner.clear()
-
     def _build_servers(self) -> ScrollColumn:
         area = ScrollColumn(self.tr("Servers of the client"), side=tokens.SPACE_4, top=tokens.SPACE_2)
         area.box.setSpacing(theme().px(tokens.SPACE_3))
@@ -185,10 +162,3 @@ class ClientPage(QWidget):
 
     def _show_tab(self, tab: int) -> None:
         self.stack.setCurrentIndex(max(tab, 0))
-
-    @guarded()
-    def hideEvent(self, event: QHideEvent) -> None:
-        super().hideEvent(event)
-        # A window that is minimised hides its widgets too.
-        if not event.spontaneous():
-            self.left.emit()

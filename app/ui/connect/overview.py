@@ -69,6 +69,7 @@ class OverviewPage(QWidget):
         self.tabs = TabStrip([self.tr("About"), self.tr("Servers")], self.tr("Sections of the page of the proxy"))
         self.question = InlineQuestion()
         self.stack = QStackedWidget()
+        self.stack.setMinimumHeight(1)
         self.tabs.currentChanged.connect(lambda tab: self.stack.setCurrentIndex(max(tab, 0)))
         self.page.set_head(self.tabs)
         self.about = self._build_about()

@@ -46,7 +46,7 @@ class ConnectPages(QWidget):
         pane.opened.connect(self._opened)
         pane.add_wanted.connect(self.add_client)
         self.new.left.connect(self._leave_new)
-        self.client.left.connect(controller.hide_keys)
+        self.stack.currentChanged.connect(lambda _page: None if self.shows_client else controller.hide_keys())
 
     @property
     def shows_client(self) -> bool:

@@ -122,6 +122,9 @@ class ConnectPlace(Place):
     def hideEvent(self, event: QHideEvent) -> None:
         super().hideEvent(event)
         self._watch(False)
+        # Another place is shown. What merely covers this one, or a window that is minimised, hides no key.
+        if self.isHidden():
+            self.controller.hide_keys()
 
     def _watch(self, watching: bool) -> None:
         # Before the loop runs, and after it has ended, there is nothing to follow.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
 
+from app.ui.connect.facts import ProxyPhase
 from app.ui.connect.file_page import FilePage
 from app.ui.connect.steps import TestSteps
+from app.ui.connect.wording import ClientState, proxy_sentence
 from app.ui.theme import theme, tokens
 from app.ui.theme.state import State
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from app.core.errors import BurrowError
     from app.ui.connect.controller import ConnectController
     from app.ui.connect.facts import ClientFacts, FilePreview, SnippetFacts
+    from app.ui.widgets.feedback import Action
 
 SNIPPET, FILE = range(2)
 
@@ -40,6 +44,7 @@ class SetupPane(QStackedWidget):
         self._snippets: tuple[SnippetFacts, ...] = ()
         self._chosen = ""
         self._asked: tuple[object, ...] = ()
+        self._said: tuple[str, ...] = ()
         self.area = self._build()
         self.file = FilePage()
         self.file.left.connect(self._leave_file)
@@ -54,8 +59,8 @@ class SetupPane(QStackedWidget):
         """The way in view."""
         return next((each for each in self._snippets if each.id == self._chosen), next(iter(self._snippets), None))
 
-    def show_client(self, client: ClientFacts) -> None:
-        """Show how to set a client up."""
+    def show_client(self, client: ClientFacts, state: ClientState) -> None:
+        """Show how to set a client up, and what keeps it from working."""
         other = self._client is None or self._client.id != client.id
         self._client = client
         if other:
@@ -64,6 +69,7 @@ class SetupPane(QStackedWidget):
             self.card.clear()
             self.setCurrentIndex(SNIPPET)
             self.text.set_source("", 0)
+        self._show_trouble(state)
         self._load()
 
     def copy(self) -> None:
@@ -114,6 +120,7 @@ class SetupPane(QStackedWidget):
         area = ScrollColumn(self.tr("Set up"), side=tokens.SPACE_4, top=tokens.SPACE_2)
         area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         area.box.setSpacing(theme().px(tokens.SPACE_3))
+        self.trouble = InlineCard()
         self.card = InlineCard()
         self.ways = Segmented([], self.tr("How the program reaches the proxy"))
         self._ways_room = QVBoxLayout()
@@ -131,6 +138,7 @@ class SetupPane(QStackedWidget):
         buttons = FlowLayout()
         for button in (self.copy_button, self.file_button, self.test_button, self.key_button):
             buttons.addWidget(button)
+        area.box.addWidget(self.trouble)
         area.box.addWidget(self.card)
         area.box.addLayout(self._ways_room)
         for part in (self.advice, self.text, self.key_state, self.key_words):
@@ -140,6 +148,24 @@ class SetupPane(QStackedWidget):
         area.box.addWidget(self.steps)
         area.box.addStretch(1)
         return area
+
+    def _show_trouble(self, state: ClientState) -> None:
+        """Say what the user can do about a proxy that does not answer."""
+        proxy, controller = self._controller.proxy, self._controller
+        title, text = proxy_sentence(proxy)
+        actions: list[Action] = [(self.tr("Try again"), controller.retry)]
+        if proxy.phase is ProxyPhase.OFF:
+            title, text = self.tr("The local proxy is off"), self.tr("Nothing answers at its address.")
+            actions = [(self.tr("Switch on"), partial(controller.set_on, True))]
+        shown = state in {ClientState.PROXY_OFF, ClientState.OTHER_PORT} and proxy.phase is not ProxyPhase.STARTING
+        said = (title, text) if shown else ()
+        # Said again, it would lose its button, and the focus that this may have.
+        if said != self._said:
+            self._said = said
+            if said:
+                self.trouble.show_note(title, text, actions=actions)
+            else:
+                self.trouble.clear()
 
     def _load(self) -> None:
         client, controller = self._client, self._controller

@@ -66,7 +66,10 @@ class UsePane(LowArea):
             column.box.addWidget(part)
         column.box.addWidget(self.table, 1)
         column.box.addStretch(1)
-        ticker().tick.connect(lambda: self.table.viewport().update())
+        ticker().tick.connect(self._show_times)
+
+    def _show_times(self) -> None:
+        self.table.viewport().update()
 
     def show_client(self, client: ClientFacts, controller: ConnectController, state: ClientState) -> None:
         """Show a client as it is now."""

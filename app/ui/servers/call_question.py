@@ -97,8 +97,7 @@ class CallQuestion(QWidget):
         tool, asks = session.tool, session.phase is CallPhase.ASKING
         self.title.setText(self.tr("Run {0}?").format(tool.label))
         self.setAccessibleName(self.title.text())
-        self.claim.setVisible(tool.annotations.may_destroy)
-        self.claim.set_state(State("warning", destroys_words(), "bad"))
+        self.claim.set_state(State("warning", destroys_words(), "bad") if tool.annotations.may_destroy else None)
         self.words.setText(self._why(session) if asks else "")
         self.words.setVisible(asks)
         self.once.setAccessibleDescription(self.words.text())

@@ -64,6 +64,7 @@ class ApprovalDesk(QObject):
             return
         if not holds_focus(prompt):
             self._back = self._window.focusWidget()
+        prompt.expand(True)
         prompt.take_focus()
 
     def _show(self) -> None:
@@ -89,7 +90,8 @@ class ApprovalDesk(QObject):
 
             self.prompt = ApprovalPrompt()
             self.prompt.answered.connect(self._answer)
-            self.prompt.left.connect(self._go_back)
+            self.prompt.left.connect(self._leave_prompt)
+            self.prompt.wanted.connect(self.go)
             self._place(self.prompt)
         return self.prompt
 
@@ -99,9 +101,15 @@ class ApprovalDesk(QObject):
             return
         # Before it hides: Qt gives the focus of a hidden widget to any other one.
         if holds_focus(prompt):
-            self._go_back()
+            self._leave_prompt()
         self._back = None
         prompt.clear()
+
+    def _leave_prompt(self) -> None:
+        if self.prompt is not None:
+            # First: what is covered takes no focus.
+            self.prompt.expand(False)
+        self._go_back()
 
     def _go_back(self) -> None:
         back, self._back = self._back, None

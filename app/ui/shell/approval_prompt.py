@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QElapsedTimer, QEvent, Qt, QTimer, Signal
 from PySide6.QtGui import QFontMetricsF, QKeySequence
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from app.core.mcp.json_text import NotJson, write_json
 from app.core.mcp.proxy.parts import Decision
@@ -20,6 +20,7 @@ from app.ui.shell.fitted_scroll import FittedScroll
 from app.ui.theme import theme, tokens
 from app.ui.theme.state import State
 from app.ui.widgets.buttons import PrimaryButton, QuietButton, with_keys
+from app.ui.widgets.column import FittedColumn
 from app.ui.widgets.exact_text import ExactText
 from app.ui.widgets.feedback import Glyph, InlineCard
 from app.ui.widgets.fields import KeyValueGrid
@@ -46,6 +47,8 @@ LEAST_LINES, MOST_LINES = 2, 9
 LARGEST_SHARE = 0.6
 # In pixels of the design: what the details have in a low window.
 LEAST_DETAILS = 72
+# What the place below has at least beside all of the prompt.
+LEAST_PLACE = 320
 COUNT_MS = 1000
 
 
@@ -89,11 +92,15 @@ class ArgumentsText(ExactText):
 class ApprovalPrompt(QFrame):
     """Shows one question; `answered(Question, Decision)` when the user answers it. Hidden until `show_question`.
 
-    `left()` when the user goes back to what they were doing, without an answer.
+    Where it would leave too little of a low window it is one line, until `expand`; then it covers the window, which
+    `covering(bool)` tells. `left()` when the user goes back to what they were doing, without an answer, and
+    `wanted()` when they press the button of that line.
     """
 
     answered = Signal(object, object)
+    covering = Signal(bool)
     left = Signal()
+    wanted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -102,6 +109,7 @@ class ApprovalPrompt(QFrame):
         self.question: Question | None = None
         self._number = 0
         self._most = 0
+        self._expanded = self._covers = False
         self._since = QElapsedTimer()
         self._busy = False
         current = theme()
@@ -115,12 +123,15 @@ class ApprovalPrompt(QFrame):
         self.hidden = Text("", "caption", "muted", wrap=True)
         self.card = InlineCard()
         self._make_buttons()
-        head = QHBoxLayout()
+        self.open_button = QuietButton(self.tr("Show"), keys="Ctrl+Shift+A", clicked=self.wanted.emit)
+        self.back = QuietButton(self.tr("Back"), "back", kind="flat", keys="Esc", clicked=self.left.emit)
+        self._head = head = QHBoxLayout()
         head.setSpacing(gap)
-        head.addWidget(Glyph("question", "attention"), 0, Qt.AlignmentFlag.AlignTop)
+        head.addWidget(Glyph("question", "attention"))
         head.addWidget(self.title, 1)
-        head.addWidget(self.time, 0, Qt.AlignmentFlag.AlignTop)
-        content = QWidget()
+        for control in (self.time, self.open_button, self.back):
+            head.addWidget(control)
+        content = FittedColumn()
         column = QVBoxLayout(content)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(gap)
@@ -128,15 +139,17 @@ class ApprovalPrompt(QFrame):
             column.addWidget(part)
         # In a low window this scrolls, and what is asked and the answers stay in view.
         self.details = FittedScroll(content, least=current.px(LEAST_DETAILS), most=lambda: self._most)
-        answers = FlowLayout()
-        for button in (self.refuse, self.once, self.session, self.always, self.block):
-            answers.addWidget(button)
+        self.answers = QWidget()
+        answers = FlowLayout(self.answers)
+        for answer in self._answers():
+            answers.addWidget(answer)
         box = QVBoxLayout(self)
         box.setContentsMargins(wide, current.px(tokens.SPACE_3), wide, current.px(tokens.SPACE_3))
         box.setSpacing(gap)
         box.addLayout(head)
         box.addWidget(self.details)
-        box.addLayout(answers)
+        box.addWidget(self.answers)
+        box.addStretch(1)
         self._ticker = QTimer(self, interval=COUNT_MS)
         self._ticker.timeout.connect(self._show_time)
 
@@ -185,7 +198,9 @@ class ApprovalPrompt(QFrame):
     def clear(self) -> None:
         """Nothing is asked any more."""
         self.question = None
+        self._expanded = False
         self._ticker.stop()
+        self._fit()
         self.setVisible(False)
 
     def sentence(self) -> str:
@@ -236,7 +251,7 @@ class ApprovalPrompt(QFrame):
         self.always.setVisible(not question.locked)
         self.block.setVisible(not question.locked)
         self.session.setVisible(bool(question.session))
-        for button in (self.refuse, self.once, self.session, self.always, self.block):
+        for button in self._answers():
             button.setAccessibleName(f"{button.text()}: {self.title.text()}")
 
     def _destroys(self) -> str:
@@ -262,15 +277,59 @@ class ApprovalPrompt(QFrame):
         left = self.tr("{0} left").format(duration(seconds)) if seconds else ""
         self.time.setText("  ·  ".join(part for part in (count, left) if part))
 
+    def expand(self, expanded: bool) -> None:
+        """Show all of it in a low window too, or no longer."""
+        self._expanded = expanded
+        self._fit()
+
     def _fit(self) -> None:
         """Be as high as everything in it, but leave the place its share: only the details give way."""
-        box = self.layout()
+        if self.question is None:
+            self._cover(False)
+            return
+        least, whole = theme().px(LEAST_DETAILS), self.window().height()
+        head, around = self._heights()
+        before, self._most = self._most, max(least, round(whole * LARGEST_SHARE) - around)
+        height = around + max(self.details.sizeHint().height(), least)
+        low = whole - height < theme().px(LEAST_PLACE)
+        self._fold(low and not self._expanded)
+        self._cover(low and self._expanded)
+        if self._covers:
+            self._most = max(least, whole - around)
+            height = whole
+        elif low:
+            height = head
+        # Only when it is another height: each time asks for the next layout.
+        if self._most != before:
+            self.details.updateGeometry()
+        self.setFixedHeight(height)
+
+    def _heights(self) -> tuple[int, int]:
+        """The height without details and answers, and that without the details, at the width in force."""
+        box, answers = self.layout(), self.answers.layout()
         assert box is not None
-        around = box.heightForWidth(self.width()) - self.details.sizeHint().height()
-        least, most = theme().px(LEAST_DETAILS), round(self.window().height() * LARGEST_SHARE) - around
-        self._most = max(least, most)
-        self.details.updateGeometry()
-        self.setFixedHeight(around + max(self.details.sizeHint().height(), least))
+        assert answers is not None
+        margins = box.contentsMargins()
+        # The line below the frame is the stylesheet's.
+        frame = self.height() - self.contentsRect().height()
+        width = self.width() - margins.left() - margins.right()
+        head = frame + margins.top() + margins.bottom() + self._head.heightForWidth(width)
+        return head, head + 2 * box.spacing() + answers.heightForWidth(width)
+
+    def _answers(self) -> tuple[QPushButton, ...]:
+        return (self.refuse, self.once, self.session, self.always, self.block)
+
+    def _fold(self, folded: bool) -> None:
+        """Show only what is asked, or the details and the answers too."""
+        for part in (self.details, self.answers):
+            part.setVisible(not folded)
+        self.open_button.setVisible(folded)
+
+    def _cover(self, covers: bool) -> None:
+        self.back.setVisible(covers)
+        if covers != self._covers:
+            self._covers = covers
+            self.covering.emit(covers)
 
     @guarded()
     def resizeEvent(self, event: QResizeEvent) -> None:

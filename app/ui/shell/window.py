@@ -130,8 +130,6 @@ class MainWindow(QWidget):
         self._whole.setContentsMargins(0, 0, 0, 0)
         self._whole.setSpacing(0)
         self._whole.addWidget(self.pages)
-        # In a low window the page gives way to the prompt above it: what does not fit is cut off, not painted over it.
-        self.pages.setMinimumHeight(1)
         self._fit_text()
         theme().changed.connect(self._fit_text)
         show_focus_ring(self)
@@ -323,6 +321,7 @@ class MainWindow(QWidget):
     def _place_prompt(self, prompt: ApprovalPrompt) -> None:
         # Above everything: a client can call a tool while the first page is in view.
         self._whole.insertWidget(0, prompt)
+        prompt.covering.connect(lambda covered: self.pages.setVisible(not covered))
 
     def _arranged(self) -> QWidget:
         right = QWidget()

@@ -2,46 +2,96 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
+import ssl
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from app.core.errors import NotFound
 from app.core.mcp.proxy.bridge.bridges import Bridges
-from app.core.mcp.proxy.messages import read_post
-from app.core.mcp.proxy.parts import Call, ProxyClient, Request, Responder, StdioUpstream, Upstream, Way
-from app.core.mcp.proxy.refusals import Refusal, RequestRefused
+from app.core.mcp.proxy.http.sender import DirectSender
+from app.core.mcp.proxy.http.server import LoopbackServer
+from app.core.mcp.proxy.parts import (
+    Decision,
+    HttpUpstream,
+    ProxyClient,
+    Request,
+    Responder,
+    StdioUpstream,
+    ToolRule,
+    Upstream,
+)
+from app.core.mcp.proxy.policy import DoorPolicy
+from app.core.mcp.proxy.relay import Relay
 from app.core.storage.proxy_sessions import SessionRow
-from tests.core.proxy._http import serving
+from tests.core.proxy._http import bound
 
 SERVER = Path(__file__).parents[1] / "_stdio_server.py"
 VERSION = "2025-11-25"
 ACCEPT = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
 
 
-class Allowing:
-    """A policy that allows all, and hides the tool of this name from lists."""
+def key_of(name: str) -> str:
+    """The key of a client of this name."""
+    return f"bw_{name:_<43}"
 
-    def __init__(self) -> None:
-        self.hidden = ""
 
-    async def check(self, call: Call, responder: Responder) -> Refusal | None:
+class Host:
+    """The process around the proxy: one server, and the rules that a test sets for its tools."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self.one = upstream
+        self.rules: dict[str, ToolRule] = {}
+        self.sign_ins: list[str] = []
+
+    def client_of(self, key: str) -> ProxyClient | None:
+        name = key[3:].rstrip("_")
+        return ProxyClient(name, name)
+
+    async def find_client(self, key: str) -> ProxyClient | None:
         return None
 
-    async def filtered(self, client: ProxyClient, upstream: Upstream, message: bytes) -> bytes:
-        value = json.loads(message)
-        tools = value["result"]["tools"]
-        kept = [tool for tool in tools if tool["name"] != self.hidden]
-        if len(kept) == len(tools):
-            return message
-        value["result"]["tools"] = kept
-        return json.dumps(value).encode()
+    async def upstream(self, server_id: str) -> Upstream:
+        if server_id != self.one.id:
+            raise NotFound("There is no such server.")
+        return self.one
+
+    async def listed(self, client: ProxyClient) -> tuple[tuple[str, str], ...]:
+        return ((self.one.id, self.one.title),)
+
+    def rule(self, client: ProxyClient, server_id: str, tool: str) -> ToolRule:
+        return self.rules.get(tool, ToolRule.ALLOW)
+
+    def hides(self, client: ProxyClient, server_id: str) -> bool:
+        return ToolRule.BLOCK in self.rules.values()
+
+    async def rules_known(self, server_id: str) -> None:
+        pass
+
+    async def ask(
+        self, client: ProxyClient, server_id: str, tool: str, arguments: Mapping[str, Any], session: str
+    ) -> Decision:
+        return Decision.REFUSE
+
+    @contextlib.asynccontextmanager
+    async def allowed_once(self, server_id: str, tool: str) -> AsyncIterator[None]:
+        yield
+
+    def used(self, client: ProxyClient, server_id: str, tool: str | None, agent: str) -> None:
+        pass
+
+    async def sign_in_needed(self, upstream: HttpUpstream) -> str:
+        self.sign_ins.append(upstream.id)
+        return "Sign in to it in Burrow."
+
+    async def vendor_sign_in_needed(self, upstream: HttpUpstream) -> None:
+        pass
 
 
 class Sessions:
@@ -66,30 +116,43 @@ class Sessions:
 
 @dataclass
 class Rig:
-    """The scripted server behind the bridge. Clients name themselves in the header `X-Client`."""
+    """A server behind door, policy and bridge."""
 
-    upstream: Upstream
+    host: Host
     record: Path
-    policy: Allowing = field(default_factory=Allowing)
-    sessions: Sessions = field(default_factory=Sessions)
+    port: int
+    sender: DirectSender
+    sessions: Sessions
+    options: Mapping[str, Any]
     bridges: Bridges = field(init=False)
-    url: str = ""
+    relay: Relay = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Make the proxy anew, as another process would."""
+        policy = DoorPolicy(self.host)
+        self.bridges = Bridges(self.host, self.sender, self.sessions, policy, **self.options)
+        self.relay = Relay(self.host, self.sender, self.sessions, policy, port=self.port, bridges=[self.bridges])
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"{self.origin}/mcp/{self.host.one.id}"
 
     def noted(self, what: str) -> list[str]:
         return [line.partition(" ")[2] for line in self.record.read_text().splitlines() if line.startswith(what)]
 
     async def handle(self, request: Request, responder: Responder) -> None:
-        name = (request.header(b"x-client") or b"ana").decode()
-        try:
-            post = read_post(request.body) if request.method == "POST" else None
-            session = (request.header(b"mcp-session-id") or b"").decode()
-            call = Call(request, ProxyClient(name, name), self.upstream, Way.MCP, post, session)
-            await self.bridges.handle(call, responder)
-        except RequestRefused as refused:
-            data = refused.refusal.to_json(None)
-            responder.start(refused.refusal.status, [(b"content-type", b"application/json")], length=len(data))
-            await responder.write(data)
-            responder.end()
+        await self.relay.handle(request, responder)
+
+    async def close(self) -> None:
+        await self.bridges.close()
+        await self.relay.close()
 
 
 def scripted(record: Path, **options: Any) -> StdioUpstream:
@@ -109,15 +172,18 @@ async def bridged(
 ) -> AsyncIterator[Rig]:
     """Serve an upstream, by default the scripted process."""
     record = folder / "record"
-    rig = Rig(upstream or scripted(record, shared=shared), record, sessions=sessions or Sessions())
-    rig.bridges = Bridges(rig.policy, rig.sessions, **options)
-    async with serving(rig.handle) as server:
-        rig.url = f"{server.url}/mcp/pipes"
-        try:
-            yield rig
-        finally:
-            await rig.bridges.close()
-            assert rig.bridges.processes == 0
+    sender = DirectSender(ssl.create_default_context)
+    async with contextlib.AsyncExitStack() as stack:
+        listener = bound()
+        host = Host(upstream or scripted(record, shared=shared))
+        rig = Rig(host, record, listener.getsockname()[1], sender, sessions or Sessions(), options)
+        server = LoopbackServer(rig.handle)
+        await server.listen([listener])
+        stack.push_async_callback(sender.close)
+        stack.push_async_callback(rig.close)
+        stack.push_async_callback(server.close)
+        yield rig
+    assert rig.bridges.processes == 0
 
 
 class Stream:
@@ -141,6 +207,13 @@ class Stream:
         return found
 
 
+def messages_of(response: httpx.Response) -> list[Any]:
+    """The messages of an answer, whether it is a stream or not."""
+    if response.headers["content-type"] != "text/event-stream":
+        return [response.json()]
+    return [json.loads(line[6:]) for line in response.text.splitlines() if line.startswith("data: ")]
+
+
 class HttpClient:
     """A client of one session."""
 
@@ -153,7 +226,7 @@ class HttpClient:
     @property
     def headers(self) -> dict[str, str]:
         session = {"Mcp-Session-Id": self.session, "MCP-Protocol-Version": VERSION} if self.session else {}
-        return {**ACCEPT, "X-Client": self.name, **session}
+        return {**ACCEPT, "Authorization": f"Bearer {key_of(self.name)}", **session}
 
     def message(self, method: str, params: Any = None, **more: Any) -> dict[str, Any]:
         self._id += 1
@@ -191,7 +264,7 @@ class HttpClient:
         """The text that the tool answers, or its error."""
         response = await self.post(self.tool(do, **arguments))
         assert response.status_code == 200, response.text
-        answer = response.json()
+        answer = messages_of(response)[-1]
         return answer["error"] if "error" in answer else answer["result"]["content"][0]["text"]
 
 
@@ -202,10 +275,3 @@ async def client_of(rig: Rig, name: str = "ana", *, initialise: bool = True) -> 
         if initialise:
             await made.initialise()
         yield made
-
-
-async def begun(work: Any) -> asyncio.Task[Any]:
-    """Start work and let it begin."""
-    task = asyncio.create_task(work)
-    await asyncio.sleep(0)
-    return task

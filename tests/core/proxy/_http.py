@@ -15,11 +15,11 @@ from app.core.mcp.proxy.parts import Request, Responder
 Handler = Callable[[Request, Responder], Awaitable[None]]
 
 
-def bound() -> socket.socket:
-    """A socket bound to a free port of the loopback interface."""
+def bound(port: int = 0) -> socket.socket:
+    """A socket bound to a port of the loopback interface, by default a free one."""
     found = socket.socket()
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    found.bind(("127.0.0.1", 0))
+    found.bind(("127.0.0.1", port))
     return found
 
 
@@ -68,13 +68,15 @@ class Client:
         assert await self.reader.readexactly(2) == b"\r\n"
 
     async def answer(self) -> tuple[int, dict[str, str], bytes]:
-        """The next answer with its body."""
+        """The next answer with its body. Interim ones are skipped."""
         status, headers = await self.head()
+        while status == 100:
+            status, headers = await self.head()
         if "content-length" in headers:
             return status, headers, await self.reader.readexactly(int(headers["content-length"]))
         if headers.get("transfer-encoding") == "chunked":
             return status, headers, b"".join([part async for part in self.chunks()])
-        if status in (100, 204, 304):
+        if status in (204, 304):
             return status, headers, b""
         return status, headers, await self.reader.read()
 

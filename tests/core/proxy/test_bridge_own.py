@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 from pathlib import Path
 
+import httpx
 import pytest
 
-from app.core.mcp.proxy.bridge import answering, seats
-from app.core.mcp.proxy.bridge.bridges import Bridges
-from app.core.mcp.proxy.parts import StdioUpstream
+from app.core.mcp.proxy.bridge import answering, bridges, seats, stdio_channel
+from app.core.mcp.proxy.parts import StdioUpstream, ToolRule
 from tests.core.proxy._bridge import VERSION, bridged, client_of, scripted
 from tests.until import until
+
+OPENED = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"protocolVersion": VERSION, "capabilities": {}}})
 
 
 def alive(process_id: int) -> bool:
@@ -211,7 +214,7 @@ async def test_a_restarted_proxy_goes_on_with_the_session(tmp_path: Path) -> Non
         first = await client.run("tell the process")
         await rig.bridges.close()
         assert not alive(int(first))
-        rig.bridges = Bridges(rig.policy, rig.sessions)
+        rig.restart()
         assert await client.run("tell the process") != first
 
 
@@ -232,6 +235,34 @@ async def test_more_processes_than_may_run_are_refused_in_words(tmp_path: Path) 
             response = await ben.post(ben.message("initialize", {"protocolVersion": VERSION}))
             assert "1 processes of servers run already" in response.json()["error"]["message"]
         assert await ana.run()
+
+
+async def test_a_process_that_nobody_uses_makes_room_and_its_session_goes_on_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bridges, "LEAST_IDLE_SECONDS", 0.0)
+    async with bridged(tmp_path, processes=1) as rig, client_of(rig) as ana, client_of(rig, "ben") as ben:
+        first = await ben.run("tell the process")
+        second = await ana.run("tell the process")
+        assert first != second
+        assert not alive(int(first))
+        async with ben.listening():
+            assert await ben.run()
+            assert (await ana.run())["code"] == -32013
+
+
+async def test_a_client_that_opens_sessions_without_end_keeps_a_bounded_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seats, "SESSIONS_OF_A_CLIENT", 3)
+    async with bridged(tmp_path, shared=True) as rig, client_of(rig) as client:
+        first = client.session
+        for _ in range(5):
+            await client.initialise()
+        ((_known, front),) = rig.bridges._fronts.values()
+        assert front.seats.count == 3
+        client.session = first
+        assert await client.run()
 
 
 async def test_the_children_of_a_process_end_with_it(tmp_path: Path) -> None:
@@ -278,17 +309,50 @@ async def test_noise_on_standard_output_is_passed_over(tmp_path: Path) -> None:
         assert await client.run("be noisy")
 
 
+async def test_a_message_that_is_too_long_ends_the_process_and_not_the_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stdio_channel, "MESSAGE_LIMIT", 1024 * 1024)
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        error = await client.run("flood", size=2 * 1024 * 1024)
+        assert "more than 1 MiB" in error["message"]
+        assert await client.run()
+
+
+async def test_a_process_that_reads_nothing_holds_no_memory_for_what_is_sent_to_it(tmp_path: Path) -> None:
+    upstream = StdioUpstream("deaf", "Deaf", ("sh", "-c", f"cat >/dev/null & read line; echo '{OPENED}'; sleep 60"))
+    async with bridged(tmp_path, upstream) as rig, client_of(rig, initialise=False) as client:
+        response = await client.post(client.message("initialize", {"protocolVersion": VERSION}))
+        client.session = response.headers["mcp-session-id"]
+        ((_known, front),) = rig.bridges._fronts.values()
+        (seat,) = front.seats._all
+        stdin = seat.link._usable._server.process.stdin  # type: ignore[union-attr, attr-defined]
+        large = client.tool(text="x" * 1_000_000)
+        for _ in range(5):
+            with contextlib.suppress(httpx.ReadTimeout):
+                await client.http.post(rig.url, json=large, headers=client.headers, timeout=0.2)
+        assert stdin is not None
+        assert stdin.transport.get_write_buffer_size() <= 1_100_000
+
+
+async def test_a_blocked_tool_is_refused_and_its_process_hears_nothing(tmp_path: Path) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        rig.host.rules["run"] = ToolRule.BLOCK
+        assert (await client.run())["code"] == -32011
+        assert not rig.noted("ran")
+
+
 async def test_hidden_tools_are_not_in_the_list(tmp_path: Path) -> None:
     async with bridged(tmp_path) as rig, client_of(rig) as client:
         shown = (await client.post(client.message("tools/list"))).json()
         assert [tool["name"] for tool in shown["result"]["tools"]] == ["run"]
-        rig.policy.hidden = "run"
+        rig.host.rules["run"] = ToolRule.BLOCK
         assert (await client.post(client.message("tools/list"))).json()["result"]["tools"] == []
 
 
 async def test_a_batch_is_answered_in_one_stream_and_only_where_the_version_has_them(tmp_path: Path) -> None:
     async with bridged(tmp_path) as rig, client_of(rig) as client:
-        batch = [client.tool(), client.message("tools/list"), {"jsonrpc": "2.0", "method": "notifications/x"}]
+        batch = [client.tool(), client.message("resources/list"), {"jsonrpc": "2.0", "method": "notifications/x"}]
         assert (await client.post(batch)).status_code == 400
         upstream_says = rig.sessions.rows[client.session]
         rig.sessions.rows[client.session] = upstream_says._replace(protocol="2025-03-26")

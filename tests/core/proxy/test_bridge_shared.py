@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from app.core.mcp.proxy.bridge import incoming
-from app.core.mcp.proxy.bridge.bridges import Bridges
 from tests.core.proxy._bridge import HttpClient, bridged, client_of
 from tests.until import until
 
@@ -34,7 +33,7 @@ async def test_twenty_sessions_at_once_each_get_their_own_answers(tmp_path: Path
             assert json.loads(await client.run(mine=f"{client.name} {number}"))["mine"] == f"{client.name} {number}"
 
     async with bridged(tmp_path, shared=True) as rig, client_of(rig, initialise=False) as first:
-        await asyncio.gather(*(work(HttpClient(first.http, rig.url, f"client {n}")) for n in range(20)))
+        await asyncio.gather(*(work(HttpClient(first.http, rig.url, f"client-{n}")) for n in range(20)))
         assert rig.bridges.processes == 1
         assert len(rig.noted("ran")) == 100
 
@@ -137,7 +136,7 @@ async def test_the_process_ends_with_the_last_session(tmp_path: Path) -> None:
 async def test_sessions_of_a_restarted_proxy_share_one_process_again(tmp_path: Path) -> None:
     async with bridged(tmp_path, shared=True) as rig, client_of(rig) as ana, client_of(rig, "ben") as ben:
         await rig.bridges.close()
-        rig.bridges = Bridges(rig.policy, rig.sessions)
+        rig.restart()
         both = await asyncio.gather(ana.run("tell the process"), ben.run("tell the process"))
         assert both[0] == both[1]
         async with client_of(rig, "eve") as eve:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+TEST_AGENT = "Burrow (test)"
+"""What the test of a client calls itself: trying a client out does not count as its use."""
+
 
 class Format(Enum):
     """How a configuration file is written. `JSONC`: JSON with comments and trailing commas."""

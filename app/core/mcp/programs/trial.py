@@ -12,6 +12,7 @@ from app.core.mcp.programs.edits import our_entries
 from app.core.mcp.programs.entries import Access
 from app.core.mcp.programs.listing import NotListed, listed_servers
 from app.core.mcp.programs.places import found
+from app.core.mcp.programs.program import TEST_AGENT
 from app.core.mcp.programs.refused import ConfigRefused
 from app.core.mcp.programs.rpc import HttpChannel, NoAnswer, RpcRefused, ShimChannel, result_of
 from app.core.mcp.programs.shim_command import shim_command
@@ -139,7 +140,7 @@ async def _tools(channel: RpcChannel) -> str:
     """Open a session and list the tools; what is to be said of it. Raises `NoAnswer`."""
     version = VERSION
     meta: dict[str, Any] = {}
-    info = {"name": "Burrow (test)", "version": "1"}
+    info = {"name": TEST_AGENT, "version": "1"}
     opening = {"protocolVersion": VERSION, "capabilities": {}, "clientInfo": info}
     try:
         opened = result_of(await channel.send(_request(0, "initialize", opening), ""))

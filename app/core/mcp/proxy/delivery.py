@@ -6,10 +6,11 @@ of that stream, also when the server gives another answer than it began with, or
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from app.core.auth.http.openings import JSON, PEEK_BYTES
-from app.core.mcp.proxy.headers import outward
+from app.core.mcp.proxy.headers import SESSION, STREAMED, outward
 from app.core.mcp.proxy.masking import TokenMask
 from app.core.mcp.proxy.messages import MessageKind
 from app.core.mcp.proxy.parts import SendFailure
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from app.core.auth.http.recovery import TokenSource
+    from app.core.auth.tokens import TokenSet
     from app.core.mcp.proxy.answers import ServerAnswer
     from app.core.mcp.proxy.messages import Post
     from app.core.mcp.proxy.parts import Headers, Responder
+
+log = logging.getLogger(__name__)
 
 JSON_TYPE = (b"content-type", b"application/json")
 STREAM_TYPE = (b"content-type", b"text/event-stream")
@@ -55,6 +59,8 @@ class Delivery:
         self._session = session
         self._revise = revise
         self._mask = TokenMask()
+        # The tokens that were masked last.
+        self._known: TokenSet | None = None
 
     def use_session(self, identity: str) -> None:
         """The answer opens this session."""
@@ -64,6 +70,11 @@ class Delivery:
         """The server begins a stream: so does the answer, before its first message."""
         if not self._responder.started:
             self._responder.start(200, self._headers(answer, stream=True))
+
+    def begin_own_stream(self) -> None:
+        """Begin a stream before any server has."""
+        session = ((SESSION, self._session.encode("latin-1")),) if self._session else ()
+        self._responder.start(200, (STREAM_TYPE, *STREAMED, *session))
 
     async def release(self, data: bytes) -> None:
         """Pass on a part of a stream."""
@@ -117,19 +128,23 @@ class Delivery:
     def _headers(self, answer: ServerAnswer, *, stream: bool = False) -> Headers:
         self.know(answer)
         headers = outward(answer.headers, session=self._session, stream=stream)
-        return tuple((name, self._mask.whole(value)) for name, value in headers)
+        mask = self._mask
+        if mask.is_in(b"\n".join([value for _name, value in headers])):
+            headers = [(name, mask.whole(value)) for name, value in headers]
+        return tuple(headers)
 
     def know(self, answer: ServerAnswer) -> None:
         """The token of this answer's request must not get into it."""
-        if answer.tokens is not None:
+        if answer.tokens is not None and answer.tokens is not self._known:
+            self._known = answer.tokens
             self._mask.add(answer.tokens.access_token)
 
     def _masked(self, data: bytes) -> bytes:
-        if self._source is not None:
-            # A stream may outlive the token of its request.
-            current = self._source.fresh_token()
-            if current is not None:
-                self._mask.add(current.access_token)
+        # A stream may outlive the token of its request.
+        current = None if self._source is None else _current(self._source)
+        if current is not None and current is not self._known:
+            self._known = current
+            self._mask.add(current.access_token)
         return self._mask.feed(data)
 
     async def _pump(self, answer: ServerAnswer, change: Callable[[bytes], bytes] | None = None) -> None:
@@ -251,6 +266,15 @@ class _Answered:
         if self._nothing_yet and (b'"result"' in data or b'"error"' in data or b"id:" in data):
             self._nothing_yet = False
         self._whole = data.endswith((b"\n\n", b"\r\n\r\n", b"\r\r"))
+
+
+def _current(source: TokenSource) -> TokenSet | None:
+    try:
+        return source.fresh_token()
+    except Exception:
+        # The answer is passed on whatever goes wrong in the layer that heals (faults row 70).
+        log.exception("the current token is not known")
+        return None
 
 
 async def revised(event: bytes, revise: Callable[[bytes], Awaitable[bytes]]) -> bytes:

@@ -8,9 +8,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from app.core.mcp.proxy.bridge.bridges import Bridges
-from app.core.mcp.proxy.http.sender import DirectSender
+from app.core.mcp.proxy.http.routes import ChoosingSender
 from app.core.mcp.proxy.http.server import LoopbackServer
-from app.core.mcp.proxy.listeners import number_of
+from app.core.mcp.proxy.listeners import close_all, number_of
 from app.core.mcp.proxy.policy import DoorPolicy
 from app.core.mcp.proxy.port import Acceptor, ProxyPort
 from app.core.mcp.proxy.relay import Relay
@@ -35,9 +35,9 @@ class ProxyEngine:
 
     def __init__(self, host: ProxyHost, sessions: SessionStore) -> None:
         self._host = host
-        self._sender = DirectSender(_tls)
+        self._sender = ChoosingSender(_tls)
         self._policy = DoorPolicy(host)
-        self._bridges = Bridges(self._policy, sessions)
+        self._bridges = Bridges(host, self._sender, sessions, self._policy)
         self._sessions = sessions
         self._port: ProxyPort | None = None
         # The one that accepts, and those that finish what is in flight.
@@ -107,7 +107,12 @@ class ProxyEngine:
         server = LoopbackServer(relay.handle)
         self._serving.append((server, relay))
         # The port keeps its own handles, for those who stand by and for the next time.
-        await server.listen([each.dup() for each in listeners])
+        handles = tuple(each.dup() for each in listeners)
+        try:
+            await server.listen(handles)
+        except BaseException:
+            close_all(handles)
+            raise
 
     async def _release(self, seconds: float) -> None:
         serving = tuple(self._serving)

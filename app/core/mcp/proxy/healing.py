@@ -7,7 +7,7 @@ a token of ours, never wait for long, and learn what to do from a typed error.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from app.core.auth.http.classifier import Reply, Verdict
@@ -37,7 +37,8 @@ TRY_AGAIN = "Try again in a moment."
 
 @dataclass(eq=False)
 class Outgoing:
-    """A request for a server. `headers` are the client's; `more` come besides.
+    """A request for a server. `headers` are the client's; `more` come besides. `url` is an address on the server's own
+    origin in place of its usual one.
 
     `repeatable`: executing it twice does no harm. `follow_session`: an answer that may mean the end of `session` stands
     and is not healed, as a new session is the remedy. `begin` is called with an answer that is a stream when its head
@@ -46,14 +47,15 @@ class Outgoing:
 
     route: ServerRoute
     method: str
-    headers: Headers
-    body: bytes = b""
+    headers: Headers = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
     session: ProxySession | None = None
     repeatable: bool = True
     follow_session: bool = True
     begin: Callable[[ServerAnswer], None] | None = None
     release: Release | None = None
     more: Headers = ()
+    url: str = ""
 
 
 class Healing:
@@ -106,7 +108,7 @@ class Healing:
         """Send it, and read what decides. Raises `SendFailure`."""
         route, session = out.route, out.session
         besides = route.upstream.headers()
-        if not route.confidential and (tokens is not None or besides):
+        if not route.confidential and (route.recovery is not None or besides):
             raise SendFailure("its address is not https, and a secret would travel readable", sent=False)
         headers = inward(
             out.headers,
@@ -116,7 +118,7 @@ class Healing:
             more=out.more,
         )
         generation = 0 if session is None else session.generation
-        answer = answer_of(await self._sender.send(out.method, route.upstream.url, headers, out.body))
+        answer = answer_of(await self._sender.send(out.method, out.url or route.upstream.url, headers, out.body))
         answer.tokens, answer.generation = tokens, generation
         try:
             await _read_opening(out, answer)
@@ -134,6 +136,11 @@ class Healing:
             raise RequestRefused(
                 _unavailable(route, "redirects to another address, which is not followed", "Correct its address.")
             )
+        if recovery is None and answer.status == 401:
+            # It asks for a sign-in that there never was. A client would begin one of its own, past the proxy.
+            sentence = await route.sign_in_needed()
+            words = f"{route.upstream.title} needs a sign-in in Burrow. {sentence}"
+            raise RequestRefused(Refusal(RefusalKind.SIGN_IN_NEEDED, words, sentence, route.upstream.id))
         if recovery is None or tokens is None:
             return None
         target = recovery.target
@@ -155,7 +162,7 @@ class Healing:
             if verdict is Verdict.VENDOR_SIGN_IN:
                 route.vendor_sign_in_needed()
                 return None
-            if answer.status in {401, 403} and out.follow_session and _bound(out, tokens):
+            if answer.status in {401, 403} and out.follow_session and _bound(out, answer):
                 return None
             if last or verdict not in {Verdict.RECOVERABLE_AUTH, Verdict.AMBIGUOUS_AUTH}:
                 newer, failure = None, None
@@ -225,10 +232,12 @@ async def _read_opening(out: Outgoing, answer: ServerAnswer) -> None:
             answer.message = await answer.first_message(out.release)
 
 
-def _bound(out: Outgoing, tokens: TokenSet) -> bool:
-    """Whether the session was opened with another token, to which the server may have bound it."""
+def _bound(out: Outgoing, answer: ServerAnswer) -> bool:
+    """Whether the session was opened with another token, to which the server may have bound it, or was replaced."""
     session = out.session
-    return session is not None and session.opened_with not in {"", tokens.access_token}
+    if session is None or answer.tokens is None:
+        return False
+    return answer.generation != session.generation or session.opened_with not in {"", answer.tokens.access_token}
 
 
 def _unreachable(out: Outgoing, failure: SendFailure) -> RequestRefused:

@@ -15,6 +15,7 @@ from app.core.auth.grant.journal import SIGNED_IN
 from app.core.auth.status import CredentialState
 from app.core.background import BackgroundTasks
 from app.core.errors import BurrowError, NotFound, SignInNeeded, VendorSignInNeeded
+from app.core.mcp.programs.program import TEST_AGENT
 from app.core.mcp.proxy.parts import NotReady
 from app.core.mcp.proxy.targets import Targets
 
@@ -144,18 +145,28 @@ class ProcessHost:
 
     def used(self, client: ProxyClient, server_id: str, tool: str | None, agent: str) -> None:
         """See `ProxyHost`."""
-        self._clients.used(client.id, server_id, agent, calls=0 if tool is None else 1)
+        if not agent.startswith(TEST_AGENT):
+            self._clients.used(client.id, server_id, agent, calls=0 if tool is None else 1)
 
     async def sign_in_needed(self, upstream: HttpUpstream) -> str:
         """See `ProxyHost`."""
         credential = upstream.target.credential
         key = None if credential is None else credential.text
-        return await self._gate.run(lambda: self._notice.tell(key, upstream.id, upstream.title))
+        return await self._gate.run(lambda: self._tell(key, upstream))
 
     async def vendor_sign_in_needed(self, upstream: HttpUpstream) -> None:
         """See `ProxyHost`."""
         failure = VendorSignInNeeded(f"The sign-in of {upstream.title} at its vendor is over.")
         self._gate.post(self._around.servers.note_failure, upstream.id, failure)
+
+    async def _tell(self, key: str | None, upstream: HttpUpstream) -> str:
+        # Another process may have signed in to it.
+        with contextlib.suppress(BurrowError):
+            await self._around.servers.look()
+            credential = (await self._around.servers.route(upstream.id)).route.target.credential
+            if credential is not None and credential.text != key:
+                return f"Somebody has signed in to {upstream.title} meanwhile. Try again."
+        return await self._notice.tell(key, upstream.id, upstream.title)
 
     async def _list(self) -> None:
         with contextlib.suppress(BurrowError):
@@ -205,7 +216,7 @@ class ProcessHost:
         """
         left = self._started + READY_SECONDS - monotonic()
         if self._around.backend is None:
-            if left <= 0.0 or self._around.without_account:
+            if left <= 0.0 or self._around.remembered_host() is None:
                 return False
             connected = asyncio.Event()
             unsubscribe = self._around.backend_changed.subscribe(lambda _: connected.set())

@@ -38,30 +38,34 @@ class LoopTokenSource:
         self._gate = gate
         self._admit = admit
         self._admitted = admit is None
-        self._left = False
         # Which targets accepted the newest token that was accepted at all.
         self._accepted: tuple[TokenSet | None, frozenset[str]] = None, frozenset()
         self._told = 0.0
 
     def leave(self) -> None:
-        """From now on each token is read only after `admit`. May be called on any thread."""
-        self._left = self._admit is not None
+        """The next token is read only after `admit`. To be called on the loop of the credential."""
+        self._admitted = self._admit is None
 
     def fresh_token(self) -> TokenSet | None:
         """See `TokenSource`. Neither waits nor hops."""
         tokens = self._credential.fresh_token()
         # Looked at after the token was read: a token of another sign-in comes after `leave`.
-        return tokens if self._admitted and not self._left else None
+        return tokens if self._admitted else None
 
     async def access_token(self) -> TokenSet | None:
         """See `TokenSource`. Raises what `admit` raises, too."""
 
         async def read() -> TokenSet | None:
-            if self._admit is not None:
-                await self._credential.wait_restored()
-                await self._admit()
-                self._admitted = True
-            return await self._credential.access_token()
+            tokens = None
+            while tokens is None or not self._admitted:
+                if self._admit is not None:
+                    await self._credential.wait_restored()
+                    await self._admit()
+                    self._admitted = True
+                tokens = await self._credential.access_token()
+                if tokens is None:
+                    return None
+            return tokens
 
         return await self._gate.run(read)
 
@@ -74,7 +78,7 @@ class LoopTokenSource:
 
         async def refreshed() -> TokenSet:
             tokens = await self._credential.refresh(refused, cause)
-            if self._left and self._admit is not None:
+            if not self._admitted and self._admit is not None:
                 await self._admit()
             return tokens
 

@@ -27,6 +27,8 @@ MOST_MESSAGES = 100
 _MESSAGE_NAMES = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
 _CALL_NAMES = frozenset({"name", "arguments", "_meta", "task"})
 LONGEST_ID = 1_000
+# What a number becomes that no double holds.
+ENDLESS = (float("inf"), float("-inf"))
 
 
 class MessageKind(Enum):
@@ -164,7 +166,7 @@ def _message(value: Any) -> ClientMessage:
             raise _invalid("A call of a tool has no id.")
         return ClientMessage(MessageKind.NOTIFICATION, method, None, params)
     identity = value["id"]
-    if isinstance(identity, bool) or not isinstance(identity, str | int | float):
+    if isinstance(identity, bool) or not isinstance(identity, str | int | float) or identity in ENDLESS:
         raise _invalid("The id of a request is a text or a number.")
     if isinstance(identity, str) and len(identity) > LONGEST_ID:
         raise _invalid("The id of a request is too long.")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from app.core.auth.http.recovery import TokenSource
     from app.core.auth.http.target import Target
     from app.core.mcp.proxy.messages import Post
+    from app.core.mcp.proxy.refusals import Refusal
     from app.core.storage.proxy_sessions import SessionRow
 
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
@@ -28,7 +29,7 @@ class Request:
     method: str
     path: str
     query: str
-    headers: Headers
+    headers: Headers = field(repr=False)
     body: bytes = field(default=b"", repr=False)
 
     def header(self, name: bytes) -> bytes | None:
@@ -244,6 +245,15 @@ class ServerBridge(Protocol):
         `responder.started` may be true: then the answer is the rest of an event stream. Raises `RequestRefused` and any
         `BurrowError`; whoever called then answers.
         """
+
+    async def refuse(self, call: Call, responder: Responder, refusal: Refusal) -> bool:
+        """Refuse a request that policy did not admit where its client waits for the answer, if that is elsewhere.
+
+        Clients of HTTP+SSE wait on their stream. Returns whether it was answered.
+        """
+
+    def tools_changed(self, server_id: str, client_id: str | None) -> None:
+        """See `OpenStreams`."""
 
 
 class SessionStore(Protocol):

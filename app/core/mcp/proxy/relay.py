@@ -8,6 +8,7 @@ The steps of a request: `Door`, `read_post`, `CallPolicy`, then a bridge, or `Re
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, TypeAlias
 
 from app.core.errors import BurrowError, NotFound
@@ -23,7 +24,7 @@ from app.core.mcp.proxy.parts import Call, HttpUpstream, Way
 from app.core.mcp.proxy.refusals import Refusal, RefusalKind, RequestRefused
 from app.core.mcp.proxy.reopening import Reopening
 from app.core.mcp.proxy.routes import Routes
-from app.core.mcp.proxy.sessions import Sessions, is_over, protocol_of
+from app.core.mcp.proxy.sessions import SESSION_CODE, Sessions, is_over, protocol_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 Reviser: TypeAlias = "Callable[[bytes], Awaitable[bytes]]"
 
+# Their answers are looked into, or they begin something that lasts.
+ALONE = (INITIALIZE, TOOLS_LIST, LISTEN)
 TEXT = ((b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store"))
 
 
@@ -71,31 +74,32 @@ class Relay:
 
     async def handle(self, request: Request, responder: Responder) -> None:
         """Answer one request. Raises only when the client is gone, or when its answer has to be cut off."""
-        delivery, server = Delivery(responder), ""
+        post, server = None, ""
         try:
             admitted = await self._door.admit(request)
             if not admitted.server:
                 await _text(responder, ABOUT)
                 return
-            post = read_post(request.body) if request.method == "POST" else None
             server = admitted.server
-            delivery = Delivery(responder, post, server=server)
+            post = _read(request) if request.method == "POST" else None
             await self._carry(request, responder, admitted, post)
         except TurnedAway as away:
-            await delivery.json(away.status, away.body, away.headers)
-            responder.end()
+            await _turn_away(responder, away)
         except RequestRefused as refused:
-            await delivery.refuse(refused.refusal)
-        except NotFound:
-            gone = nothing_here()
-            await delivery.json(gone.status, gone.body, gone.headers)
-            responder.end()
+            await Delivery(responder, post, server=server).refuse(refused.refusal)
+        except NotFound as error:
+            if responder.started:
+                await Delivery(responder, post, server=server).refuse(refusal_of(error, server))
+            else:
+                await _turn_away(responder, nothing_here())
         except BurrowError as error:
-            await delivery.refuse(refusal_of(error, server))
+            await Delivery(responder, post, server=server).refuse(refusal_of(error, server))
 
     def tools_changed(self, server_id: str, client_id: str | None) -> None:
         """See `OpenStreams`."""
         self._streams.tools_changed(server_id, client_id)
+        for bridge in self._bridges:
+            bridge.tools_changed(server_id, client_id)
 
     async def close(self) -> None:
         """Wait for nothing more."""
@@ -118,23 +122,20 @@ class Relay:
         agent = "" if session is None else session.agent
         call = Call(request, client, upstream, way, post, identity, agent)
         self._count(call)
-        if post is None or not post.calls:
-            if post is not None and self._is_over(call, post):
-                responder.start(202, (), length=0)
-                responder.end()
-                return
+        if post is not None and post.calls:
+            try:
+                async with self._policy.admitted(call, responder):
+                    await self._send_on(call, responder, session)
+            except RequestRefused as refused:
+                for bridge in self._bridges:
+                    if bridge.takes(call) and await bridge.refuse(call, responder, refused.refusal):
+                        return
+                raise
+        elif post is not None and post.method == CANCELLED and self._policy.cancelled(call):
+            responder.start(202, (), length=0)
+            responder.end()
+        else:
             await self._send_on(call, responder, session)
-            return
-        async with self._policy.admitted(call, responder):
-            await self._send_on(call, responder, session)
-
-    def _is_over(self, call: Call, post: Post) -> bool:
-        """Whether a message is for the proxy alone. Raises `RequestRefused` for a batch that is none of MCP's."""
-        if post.batch and any(message.method in {TOOLS_LIST, INITIALIZE} for message in post.messages):
-            raise RequestRefused(
-                Refusal(RefusalKind.INVALID, "A batch has no initialize and no tools/list: send it by itself.")
-            )
-        return post.method == CANCELLED and self._policy.cancelled(call)
 
     async def _send_on(self, call: Call, responder: Responder, session: ProxySession | None) -> None:
         for bridge in self._bridges:
@@ -238,6 +239,20 @@ class Relay:
         return await self._policy.filtered(call.client, call.upstream, message)
 
 
+def _read(request: Request) -> Post:
+    post = read_post(request.body)
+    if post.batch and any(message.method in ALONE for message in post.messages):
+        raise RequestRefused(
+            Refusal(RefusalKind.INVALID, f"A batch has none of {', '.join(ALONE)}: send it by itself.")
+        )
+    return post
+
+
+async def _turn_away(responder: Responder, away: TurnedAway) -> None:
+    await Delivery(responder).json(away.status, away.body, away.headers)
+    responder.end()
+
+
 async def _text(responder: Responder, words: str) -> None:
     body = words.encode()
     responder.start(200, TEXT, length=len(body))
@@ -248,7 +263,7 @@ async def _text(responder: Responder, words: str) -> None:
 async def _unknown_session(responder: Responder, post: Post | None) -> None:
     """Tell a client that its session is over: it opens another one (MCP 2025-11-25, "Session Management")."""
     request = None if post is None else post.request
-    delivery = Delivery(responder)
-    refusal = Refusal(RefusalKind.INVALID, "Session not found")
-    await delivery.json(404, refusal.to_json(None if request is None else request.id))
+    error = {"code": SESSION_CODE, "message": "Session not found"}
+    body = json.dumps({"jsonrpc": "2.0", "id": None if request is None else request.id, "error": error})
+    await Delivery(responder).json(404, body.encode())
     responder.end()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from app.core.auth.http.openings import EVENT_STREAM
-from app.core.mcp.proxy.headers import PROTOCOL_VERSION, SESSION
+from app.core.mcp.proxy.headers import LAST_EVENT_ID, PROTOCOL_VERSION, SESSION
 from app.core.mcp.proxy.healing import Outgoing
 from app.core.mcp.proxy.messages import INITIALIZED
 from app.core.mcp.proxy.parts import SendFailure
-from app.core.mcp.proxy.sessions import is_over, protocol_of
+from app.core.mcp.proxy.sessions import BUSY_SECONDS, is_over, protocol_of
 from app.core.mcp.proxy.streams import EventSplitter, EventTooLong, data_of
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# A token may die again while the session for it is opened.
+MOST_OPENINGS = 3
 OPENING_HEADERS: Headers = (
     (b"accept", b"application/json, text/event-stream"),
     (b"content-type", b"application/json"),
@@ -40,25 +43,27 @@ class Reopening:
     async def ask(self, out: Outgoing) -> ServerAnswer:
         """The answer that stands, of a session that was opened again if need be. Raises `RequestRefused`."""
         session = out.session
-        answer = await self._healing.ask(out)
-        if session is None or not needs_session(answer, session):
-            return answer
-        try:
-            # All of these answers say that the request was not executed, so it may be sent again.
-            reopened = await self._sessions.reopen(
-                session, answer.generation, lambda: self._open_again(out.route, session, out.headers)
-            )
-        except BaseException:
+        for _ in range(MOST_OPENINGS):
+            answer = await self._healing.ask(out)
+            if session is None or not needs_session(answer, session):
+                return answer
+            try:
+                # All of these answers say that the request was not executed, so it may be sent again.
+                opened = await self._sessions.reopen(
+                    session, answer.generation, lambda: self._open_again(out.route, session, out.headers)
+                )
+            except BaseException:
+                answer.close()
+                raise
+            if not opened and answer.status not in {401, 403}:
+                return answer
             answer.close()
-            raise
-        if reopened:
-            answer.close()
-            return await self._healing.ask(replace(out, follow_session=False))
-        if answer.status in {401, 403}:
-            # It was not the session, so it is the token.
-            answer.close()
-            return await self._healing.ask(replace(out, follow_session=False))
-        return answer
+            if not opened:
+                # It was not the session, so it is the token.
+                break
+            # The new session knows no event of the former.
+            out = replace(out, headers=tuple(pair for pair in out.headers if pair[0] != LAST_EVENT_ID))
+        return await self._healing.ask(replace(out, follow_session=False))
 
     async def _open_again(self, route: ServerRoute, session: ProxySession, given: Headers) -> tuple[str, str] | None:
         """Open another session at the server; its id there and the token it was opened with. Raises `RequestRefused`.
@@ -94,7 +99,11 @@ def needs_session(answer: ServerAnswer, session: ProxySession) -> bool:
     "The host's MCP endpoint").
     """
     if answer.status in {401, 403}:
-        return answer.tokens is not None and session.opened_with != answer.tokens.access_token
+        if answer.tokens is None:
+            return False
+        return answer.generation != session.generation or session.opened_with != answer.tokens.access_token
+    if answer.status == 503 and monotonic() - session.opened_at < BUSY_SECONDS:
+        return False
     return is_over(answer)
 
 

@@ -86,8 +86,9 @@ class ServerRoute:
         self._sign_in = self._vendor = None
 
     async def sign_in_needed(self) -> str:
-        """Have the user told, once until it worked again; what to do, as a sentence for the client."""
-        if self._sign_in is None or (self._sign_in.done() and _failed(self._sign_in)):
+        """Have the user told; what to do, as a sentence for the client."""
+        # The process tells it once. It knows when to tell it again, so it is asked each time.
+        if self._sign_in is None or self._sign_in.done():
             self._sign_in = self._start(self._host.sign_in_needed(self.upstream))
         told = self._sign_in
         await asyncio.wait({told}, timeout=SENTENCE_SECONDS)
@@ -109,6 +110,11 @@ class ServerRoute:
         match answer:
             case {"result": {"tools": list(tools)}}:
                 self._repeatable.update(_repeatable_of(tools))
+
+    def learn_from(self, former: ServerRoute) -> None:
+        """The process describes the server anew: what it says of its tools still holds at the same address."""
+        if self.upstream.trusted and former.upstream.url == self.upstream.url:
+            self._repeatable = former._repeatable
 
     def repeatable(self, post: Post) -> bool:
         """Whether executing all messages twice does no harm."""
@@ -133,7 +139,7 @@ class ServerRoute:
 
 
 class Routes:
-    """The routes of all servers. What was learnt of one goes when the process describes it anew."""
+    """The routes of all servers."""
 
     def __init__(self, host: ProxyHost) -> None:
         self._host = host
@@ -144,7 +150,10 @@ class Routes:
         """The route to a server."""
         found = self._known.get(upstream.id)
         if found is None or found.upstream is not upstream:
-            found = self._known[upstream.id] = ServerRoute(upstream, self._host, self._tasks)
+            former, found = found, ServerRoute(upstream, self._host, self._tasks)
+            self._known[upstream.id] = found
+            if former is not None:
+                found.learn_from(former)
         return found
 
     async def close(self) -> None:

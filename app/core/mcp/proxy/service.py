@@ -18,6 +18,7 @@ from app.core.errors import BurrowError, StorageTrouble
 from app.core.events import Event
 from app.core.mcp.proxy.approvals import Approvals
 from app.core.mcp.proxy.clients import ProxyClients
+from app.core.mcp.proxy.handover import Role
 from app.core.mcp.proxy.host import ProcessHost
 from app.core.mcp.proxy.loop_hop import LoopGate, LoopThread
 from app.core.mcp.proxy.port import PortState
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from app.core.mcp.proxy.approvals import ApprovalSettings
     from app.core.mcp.proxy.engine import ProxyEngine
-    from app.core.mcp.proxy.handover import Role
     from app.core.mcp.proxy.host import SignInNotice
     from app.core.mcp.proxy.port import PortStatus
     from app.core.mcp.proxy.surroundings import ProxySurroundings
@@ -97,7 +97,9 @@ class ProxyService:
         self._approval_settings = settings or around.storage.settings
         self._notice = notice
         self._port = port
-        self.status = ProxyStatus(port=self.port)
+        # That of a window that will start it soon.
+        begins = role is Role.WINDOW and self.enabled
+        self.status = ProxyStatus(ProxyState.STARTING if begins else ProxyState.OFF, self.port)
         self._lock = asyncio.Lock()
         self._closed = False
         self._run: _Run | None = None

@@ -41,6 +41,9 @@ UNKNOWN_SESSION = re.compile(
     re.IGNORECASE,
 )
 SHOWN_BYTES = 4_000
+REVISION = re.compile(r"[\x21-\x7e]{1,40}")
+# A server that is only busy says 503 in its new session too.
+BUSY_SECONDS = 10.0
 
 
 class ProxySession:
@@ -64,6 +67,8 @@ class ProxySession:
         self.restarts: set[Callable[[], None]] = set()
         self.reopening: asyncio.Task[bool] | None = None
         self.touched = 0.0
+        # In `time.monotonic()`.
+        self.opened_at = 0.0
 
     @property
     def row(self) -> SessionRow:
@@ -106,7 +111,7 @@ class Sessions:
         """A new session, which the server knows as `upstream_id`."""
         row = SessionRow(secrets.token_urlsafe(24), client, server, opening, upstream_id, protocol)
         session = self._keep(ProxySession(row, opened_with))
-        session.touched = monotonic()
+        session.touched = session.opened_at = monotonic()
         await self._save(session)
         return session
 
@@ -140,6 +145,7 @@ class Sessions:
                 return False
             session.upstream_id, session.opened_with = opened
             session.generation += 1
+            session.opened_at = monotonic()
         finally:
             session.reopening = None
         for restart in tuple(session.restarts):
@@ -195,7 +201,9 @@ def agent_of(opening: bytes) -> str:
     match _json(opening):
         case {"params": {"clientInfo": {"name": str(name), **rest}}}:
             version = rest.get("version")
-            return f"{name} {version}"[:200].strip() if isinstance(version, str) else name[:200]
+            words = f"{name} {version}" if isinstance(version, str) else name
+            # Half of a surrogate pair cannot be stored.
+            return words[:200].strip().encode("utf-8", "replace").decode()
         case _:
             return ""
 
@@ -203,7 +211,7 @@ def agent_of(opening: bytes) -> str:
 def protocol_of(message: bytes) -> str | None:
     """The revision that the answer to an `initialize` chose; None when it is no success."""
     match _json(message):
-        case {"result": {"protocolVersion": str(version)}}:
+        case {"result": {"protocolVersion": str(version)}} if REVISION.fullmatch(version):
             return version
         case _:
             return None

@@ -85,5 +85,5 @@ class ProxySurroundings(Protocol):
     @property
     def backend_changed(self) -> Event[Any]: ...
 
-    @property
-    def without_account(self) -> bool: ...
+    def remembered_host(self) -> str | None:
+        """The host of the last start, None where there was none and where the user works without an account."""

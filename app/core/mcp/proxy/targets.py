@@ -46,8 +46,9 @@ class Targets:
         self._gate = gate
         # Replaced as a whole, so that a reader on another thread sees one state or the other.
         self._known: Mapping[str, _Known] = {}
-        # The processes among them: one that runs is not started anew because another server changed.
-        self._processes: dict[str, _Known] = {}
+        # What was made last for each server. It goes on where nothing of it has changed: a process is not started anew
+        # because another server changed, and what was learnt of a server stays.
+        self._made: dict[str, _Known] = {}
         self._changes = 0
 
     def known(self, server_id: str) -> Upstream | None:
@@ -77,16 +78,31 @@ class Targets:
                 known.source.leave()
 
     def _snapshot(self, reached: Reached) -> _Known:
-        former = self._processes.get(reached.server.id)
-        if former is not None and former.reached.server.definition == reached.server.definition:
+        former = self._made.get(reached.server.id)
+        if former is not None and _same(former, reached):
             return former
         credential = reached.route.credential
         source = None if credential is None else LoopTokenSource(credential, self._gate, admit=reached.admit)
-        upstream = _UPSTREAM_OF[type(reached.route.transport)](reached, source)
-        known = _Known(upstream, reached, source)
-        if isinstance(upstream, StdioUpstream):
-            self._processes[upstream.id] = known
+        known = _Known(_UPSTREAM_OF[type(reached.route.transport)](reached, source), reached, source)
+        self._made[reached.server.id] = known
         return known
+
+
+def _same(known: _Known, reached: Reached) -> bool:
+    """Whether a server is still reached in the same way, as the same person, and told the same."""
+    former = known.reached
+    if (former.server.definition, former.address, former.whose) != (
+        reached.server.definition,
+        reached.address,
+        reached.whose,
+    ):
+        return False
+    if former.route.credential is not reached.route.credential or former.route.target != reached.route.target:
+        return False
+    upstream, transport = known.upstream, reached.route.transport
+    if isinstance(upstream, HttpUpstream) and isinstance(transport, StreamableHttpTransport):
+        return upstream.headers() == dict(transport.headers())
+    return True
 
 
 def _http(reached: Reached, source: LoopTokenSource | None, *, sse: bool = False) -> HttpUpstream:

@@ -65,12 +65,13 @@ log = logging.getLogger(__name__)
 class Reached:
     """A server and how it is reached. `address` identifies the route: another one needs another connection.
 
-    `admit` is to be awaited before anything is sent, see `ServerSource.admission`.
+    `whose` list it is on; `admit` is to be awaited before anything is sent, see `ServerSource.admission`.
     """
 
     server: Server
     route: Route
     address: str
+    whose: Listed
     admit: Callable[[], Awaitable[object]] | None
 
 
@@ -193,8 +194,12 @@ class Servers:
         self._notice_changes()
         server = await self._server(server_id)
         source = self._source_of[server_id]
-        admit, address = source.admission(), source.address(server.definition)
-        return Reached(server, await source.route(server.definition), address, admit)
+        admit, whose, address = source.admission(), source.whose(), source.address(server.definition)
+        return Reached(server, await source.route(server.definition), address, whose, admit)
+
+    async def look(self) -> None:
+        """List again what costs nothing, such as servers that another process has added or signed in to."""
+        await self._fetch_lists([source for source in self._sources.values() if source.quick])
 
     def note_failure(self, server_id: str, failure: BurrowError) -> None:
         """Let a server's state follow from a failure that somebody else met."""

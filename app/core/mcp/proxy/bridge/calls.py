@@ -6,17 +6,23 @@ import asyncio
 import itertools
 from typing import TYPE_CHECKING, Protocol
 
-from app.core.mcp.proxy.bridge.envelope import Kind, key_of
+from app.core.mcp.proxy.bridge.envelope import SUBSCRIPTION, Envelope, Kind, key_of
 from app.core.mcp.proxy.bridge.outlets import Backlog
+from app.core.mcp.proxy.messages import LISTEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from app.core.mcp.proxy.bridge.envelope import Envelope, Key
+    from app.core.mcp.proxy.bridge.envelope import Key
     from app.core.mcp.proxy.bridge.outlets import Outlet
 
 CANCELLED = (
     b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":%b,"reason":"The client is gone."}}'
+)
+LIST_CHANGED = b'{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}'
+SUBSCRIBED_LIST_CHANGED = (
+    b'{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{"_meta":{"%b":%%b}}}'
+    % SUBSCRIPTION.encode()
 )
 
 
@@ -172,6 +178,15 @@ class Traffic:
         for key in [key for key, asked in self.asked.items() if asked is session]:
             del self.asked[key]
         session.backlog.close()
+
+    def tools_changed(self, session: BridgeSession) -> None:
+        """Tell a session that its tools are others now, in the words of its protocol."""
+        if not self.stateless:
+            session.backlog.push(Envelope(LIST_CHANGED))
+            return
+        for call in session.calls:
+            if call.message.method == LISTEN and b"toolsListChanged" in call.message.data:
+                call.outlet.put_now(SUBSCRIBED_LIST_CHANGED % call.message.id)
 
     def end(self, reason: str) -> None:
         """The server is gone."""

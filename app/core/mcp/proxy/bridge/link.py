@@ -136,8 +136,12 @@ class Link:
                 self._end(channel.reason or "The session has ended.")
 
     def rest_soon(self) -> None:
-        """The same, not now."""
-        self._background.start(self.rest())
+        """The same, not now, and unless a request comes before."""
+        self._background.start(self._rest_unless_used())
+
+    async def _rest_unless_used(self) -> None:
+        if not self.traffic.calls:
+            await self.rest()
 
     async def close(self) -> None:
         """End it for good."""

@@ -28,6 +28,8 @@ class ClientReplies:
         if request.method != TOOLS_LIST:
             return answer
         try:
+            if not await self._policy.hides(self._client, self._upstream):
+                return answer
             return await self._policy.filtered(self._client, self._upstream, answer)
         except RequestRefused as refused:
             return self.refused(request, refused.refusal)

@@ -101,14 +101,8 @@ class Discovery:
             return
         # Some end when anything comes before `initialize`.
         call.lost_as = _not_known(call)
-        call.settled = loop.create_future()
-        overdue = loop.call_later(DISCOVER_SECONDS, self._overdue, link, call)
-
-        def settled(answer: asyncio.Future[bytes]) -> None:
-            overdue.cancel()
-            self._judge(link, answer.result())
-
-        call.settled.add_done_callback(settled)
+        settled = call.settled = loop.create_future()
+        settled.add_done_callback(lambda answer: self._judge(link, answer.result()))
         try:
             await link.request(call)
         except ChannelClosed as closed:
@@ -116,6 +110,9 @@ class Discovery:
             if not closed.sent:
                 raise
             call.fail(_not_known(call))
+        if not settled.done():
+            overdue = loop.call_later(DISCOVER_SECONDS, self._overdue, link, call)
+            settled.add_done_callback(lambda _answer: overdue.cancel())
 
     def _overdue(self, link: Link, call: BridgeCall) -> None:
         # The client may be gone.
@@ -125,8 +122,7 @@ class Discovery:
     def _judge(self, link: Link, answer: bytes) -> None:
         if _error_of(answer) not in {None, UNAVAILABLE, *MODERN_ERRORS}:
             self._older_until = asyncio.get_running_loop().time() + OLDER_SECONDS
-            if not link.traffic.calls:
-                link.rest_soon()
+            link.rest_soon()
 
 
 def _not_known(call: BridgeCall) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 from app.core.mcp.protocol.process import start_process
@@ -19,14 +20,18 @@ READ_BYTES = 256 * 1024
 
 
 class ProcessCount:
-    """How many processes of servers run, and how many may."""
+    """How many processes of servers run, and how many may. `make_room` ends one that is not used, if there is one."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, make_room: Callable[[], Awaitable[bool]]) -> None:
         self.most = most
         self.running = 0
+        self._make_room = make_room
 
-    def take(self) -> bool:
-        """Count one more; False when there are as many as may be."""
+    async def take(self) -> bool:
+        """Count one more; False when there are as many as may be, and all are used."""
+        if self.running >= self.most and not await self._make_room():
+            return False
+        # Another one may have taken the room.
         if self.running >= self.most:
             return False
         self.running += 1
@@ -62,10 +67,10 @@ class StdioChannel:
 
     async def open(self, received: Callable[[Envelope], Awaitable[None]], closed: Callable[[str], None]) -> None:
         """Start the process; see `Channel.open`. Raises `ServerTrouble` when it cannot be started."""
-        if not self._count.take():
+        if not await self._count.take():
             raise ChannelClosed(
-                f"{self._count.most} processes of servers run already. End a session that is not needed any more, or "
-                "let clients share one process of a server.",
+                f"{self._count.most} processes of servers run already, and all are used. End a session of a client, or "
+                "let the clients share one process of a server.",
                 sent=False,
             )
         self._counted = True
@@ -82,11 +87,16 @@ class StdioChannel:
 
     async def send(self, message: bytes) -> None:
         """Write a line. Raises `ChannelClosed`."""
-        assert self._server is not None
-        stdin = self._server.process.stdin
+        server = self._server
+        if server is None:
+            raise ChannelClosed(await self._why(), sent=False)
+        stdin = server.process.stdin
         assert stdin is not None
         async with self._writing:
-            if self._reason is not None or self._server.process.returncode is not None or stdin.is_closing():
+            # Before it is written: what waits for a process that does not read is not kept, however often it is tried.
+            with contextlib.suppress(OSError, RuntimeError):
+                await stdin.drain()
+            if self._reason is not None or server.process.returncode is not None or stdin.is_closing():
                 raise ChannelClosed(await self._why(), sent=False)
             buffer_empty = stdin.transport.get_write_buffer_size() == 0
             stdin.write(message + b"\n")
@@ -94,10 +104,6 @@ class StdioChannel:
             # no byte left. In every other case the process may have read the whole line.
             if buffer_empty and stdin.is_closing():
                 raise ChannelClosed(await self._why(), sent=False)
-            try:
-                await stdin.drain()
-            except (OSError, RuntimeError):
-                raise ChannelClosed(await self._why(), sent=True) from None
 
     async def close(self) -> None:
         """End the process with its children."""

@@ -11,5 +11,7 @@ never reaches it: it is refused with 400, 405, 408, 413, 414, 417, 431, 503 or 5
     answer = await sender.send(method, url, headers, body)
     await sender.close()
 
+    sender = ChoosingSender(tls_context)           # routes.py; the same, through the user's proxy where there is one
+
 Each works on the loop that runs when it is first used. llhttp parses (`httptools`), in C.
 """

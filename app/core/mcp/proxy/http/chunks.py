@@ -27,6 +27,11 @@ class ChunkedBody:
         self._framing = 0
         self.body = bytearray()
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything of the body has come."""
+        return self._framing > 0
+
     def take(self, data: bytearray) -> bool:
         """Take what belongs to the body out of `data`; whether the body is complete. Raises `BadRequest`."""
         while True:

@@ -139,7 +139,8 @@ def read_head(raw: bytes, limits: Limits) -> RequestHead:
     expectation = single.get(b"expect")
     if expectation is not None and expectation.lower() != b"100-continue":
         raise BadRequest(417, "An expectation that is not 100-continue.")
-    options = [option.strip(b" \t") for option in single.get(b"connection", b"").lower().split(b",")]
+    connection = single.get(b"connection")
+    options = [] if connection is None else [each.strip(b" \t") for each in connection.lower().split(b",")]
     return RequestHead(
         _METHODS[method],
         path,

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from app.core.auth.http.proxies import PORTS
 from app.core.mcp.proxy.http.upstream import UpstreamConnection
 from app.core.mcp.proxy.http.wire import header_lines
 from app.core.mcp.proxy.parts import SendFailure
@@ -24,6 +25,7 @@ CONNECT_SECONDS = 10.0
 KEEPALIVE_SECONDS = 4.0
 # Of one origin.
 MOST_IDLE = 16
+READ = 256 * 1024
 # The next address of a host is tried after so long (RFC 8305 section 5).
 NEXT_ADDRESS_SECONDS = 0.25
 _METHOD = re.compile(r"[A-Z]+")
@@ -52,6 +54,8 @@ class DirectSender:
         # The one used last at the end.
         self._idle: dict[ServerOrigin, list[UpstreamConnection]] = {}
         self._sweep: asyncio.TimerHandle | None = None
+        # Of all connections: what is in it is taken out before another one reads.
+        self._read_buffer = memoryview(bytearray(READ))
         self._closed = False
         self._empty = asyncio.Event()
 
@@ -62,7 +66,7 @@ class DirectSender:
         """
         try:
             origin, start = _start_of(method, url)
-            lines = header_lines(pair for pair in headers if pair[0] != b"host")
+            lines = header_lines([pair for pair in headers if pair[0] != b"host"])
         except ValueError as error:
             raise SendFailure(f"this is no request that can be sent: {error}", sent=False) from None
         if body or method in _WITH_BODY:
@@ -101,7 +105,7 @@ class DirectSender:
                 if origin.secure and self._tls is None:
                     self._tls = await asyncio.to_thread(self._make_tls)
                 _, connection = await loop.create_connection(
-                    lambda: UpstreamConnection(self._released),
+                    lambda: UpstreamConnection(self._released, self._read_buffer),
                     origin.host,
                     origin.port,
                     ssl=self._tls if origin.secure else None,
@@ -148,22 +152,27 @@ class DirectSender:
 
 
 @lru_cache(maxsize=256)
+def origin_of(url: str) -> ServerOrigin:
+    """Where requests to `url` go. Raises `ValueError`, without the address in it."""
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError("its address has characters that no address has")
+    parts = urlsplit(url)
+    if parts.scheme not in PORTS or not parts.hostname:
+        raise ValueError("its address is neither http nor https")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("its address has a name or a password in it")
+    return ServerOrigin(parts.scheme == "https", parts.hostname, parts.port or PORTS[parts.scheme])
+
+
+@lru_cache(maxsize=256)
 def _start_of(method: str, url: str) -> tuple[ServerOrigin, bytes]:
     """Where a request goes, and its first two lines. Raises `ValueError`."""
     if _METHOD.fullmatch(method) is None:
         raise ValueError("its method is none")
-    if not url.isascii() or not url.isprintable() or " " in url:
-        raise ValueError("its address has characters that no address has")
+    origin = origin_of(url)
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("its address is neither http nor https")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("its address has a name or a password in it")
-    secure = parts.scheme == "https"
-    usual = 443 if secure else 80
-    port = parts.port or usual
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    authority = host if port == usual else f"{host}:{port}"
-    start = f"{method} {target} HTTP/1.1\r\nhost: {authority}\r\n".encode("ascii")
-    return ServerOrigin(secure, parts.hostname, port), start
+    authority = f"[{origin.host}]" if ":" in origin.host else origin.host
+    if origin.port != PORTS[parts.scheme]:
+        authority += f":{origin.port}"
+    return origin, f"{method} {target} HTTP/1.1\r\nhost: {authority}\r\n".encode("ascii")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from app.core.mcp.proxy.parts import Request, Responder
 
 BACKLOG = 512
+READ = 256 * 1024
 
 
 class LoopbackServer:
@@ -29,6 +30,8 @@ class LoopbackServer:
         self.clock = DateLine()
         self.closing = False
         self.ended = False
+        # Of all connections: what is in it is taken out before another one reads.
+        self.read_buffer = memoryview(bytearray(READ))
         self.loop: asyncio.AbstractEventLoop
         self._servers: list[asyncio.Server] = []
         # By when it was opened, the oldest first.

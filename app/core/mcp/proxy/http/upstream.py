@@ -21,17 +21,20 @@ LONGEST_HEAD = 64 * 1024
 # Of a body that is not read yet, in bytes: reading stops above it.
 MOST_WAITING = 256 * 1024
 WITHOUT_BODY = frozenset({204, 304})
+FRAMED_BY = frozenset({b"content-length", b"transfer-encoding"})
 
 
-class UpstreamConnection(asyncio.Protocol):
+class UpstreamConnection(asyncio.BufferedProtocol):
     """Sends one request after the other and reads their answers."""
 
-    def __init__(self, released: Callable[[UpstreamConnection], None]) -> None:
+    def __init__(self, released: Callable[[UpstreamConnection], None], read_buffer: memoryview) -> None:
+        self._read_buffer = read_buffer
         self._released = released
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self._answer: UpstreamAnswer | None = None
         self._headers: list[tuple[bytes, bytes]] = []
+        self._framing: dict[bytes, bytes] = {}
         self._head_bytes = 0
         self._bodiless = False
         self._drained: asyncio.Future[None] | None = None
@@ -47,16 +50,19 @@ class UpstreamConnection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self.open = True
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._read_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         answer = self._answer
         if answer is None:
             # Nobody asked. Whatever this is, it is no answer to the next request.
             self.abort()
             return
         if not answer.begun:
-            self._head_bytes += len(data)
+            self._head_bytes += nbytes
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(self._read_buffer[:nbytes])
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._fail("the server's answer is not one that HTTP/1.1 allows")
             return
@@ -99,17 +105,20 @@ class UpstreamConnection(asyncio.Protocol):
         # After the headers, these are trailers.
         answer = self._answer
         if answer is not None and not answer.begun:
-            self._headers.append((name.lower(), value.strip(b" \t")))
+            name, value = name.lower(), value.strip(b" \t")
+            self._headers.append((name, value))
+            if name in FRAMED_BY:
+                self._framing[name] = value
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
         headers, self._headers = self._headers, []
+        framing, self._framing = self._framing, {}
         answer = self._answer
         if answer is None or status < 200:
             # RFC 9110 section 15.2: interim answers may come before any answer.
             return
-        framing = {name: value.lower() for name, value in headers if name in (b"content-length", b"transfer-encoding")}
-        if framing.get(b"transfer-encoding", b"chunked") != b"chunked":
+        if framing and framing.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
             raise ValueError("a transfer coding that is not known")
         if self._head_bytes > LONGEST_HEAD and sum(map(len, chain.from_iterable(headers))) > LONGEST_HEAD:
             raise ValueError("a long head")

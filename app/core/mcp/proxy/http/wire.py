@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
@@ -16,7 +15,6 @@ _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 # What says how the message is framed is this server's business.
 FRAMING = frozenset({b"connection", b"content-length", b"keep-alive", b"transfer-encoding", b"upgrade"})
 WITHOUT_BODY = frozenset({204, 304})
-_BAD = re.compile(rb"[\0\r\n]")
 
 
 @lru_cache(maxsize=64)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.core.mcp.proxy.parts import SendFailure
 from app.core.mcp.proxy.refusals import INVALID_REQUEST, PARSE_ERROR, Refusal, RefusalKind
-from app.core.mcp.proxy.shim.answers import is_stream, read_body, read_messages
+from app.core.mcp.proxy.shim.answers import header, is_stream, read_body, read_messages
 from app.core.mcp.proxy.shim.channel import FIRST_REOPENING, SessionGone, refused_words
 from app.core.mcp.proxy.shim.events import EventReader
 from app.core.mcp.proxy.shim.messages import (
@@ -263,7 +263,7 @@ class ShimSession:
         elif found is not None and found.error:
             # The proxy, or the server, could not tell which request it was; here it is known.
             await self._fail_with(exchange, found.error)
-        elif answer.status == 401:
+        elif answer.status == 401 and not header(answer, b"www-authenticate"):
             await self._fail(exchange, self._refused())
         else:
             await self._fail(exchange, self._unavailable(words))

@@ -1,0 +1,264 @@
+"""The proxy of a process: its states, what it asks of the process, and what it tells clients meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.core.mcp.proxy import host as host_module
+from app.core.mcp.proxy.service import PORT_SETTING, ProxyState
+from app.core.mcp.servers.definitions import HttpServer
+from app.core.mcp.servers.server import ServerState
+from app.core.services import Services
+from tests.conftest import RunningWorkspace
+from tests.core._mcp_server import Reply, Scripted
+from tests.core.proxy._service import Served, free_port, message_of, serving, state_is
+from tests.core.test_own_servers import LEDGER, lab_of, sign_in
+from tests.core.test_services import services_in, signed_in
+from tests.until import until
+
+
+async def own_server(served: Served, url: str, title: str = "Own") -> str:
+    return (await served.services.own_servers.add(HttpServer("", title, url))).id
+
+
+async def test_a_port_that_is_taken_before_any_client_has_a_key_is_replaced_for_good(tmp_path: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        taken = other.getsockname()[1]
+        services = Services(tmp_path)
+        await services.storage.settings.set(PORT_SETTING, taken)
+        try:
+            await services.proxy.start()
+            await state_is(services.proxy, ProxyState.SERVING)
+            assert services.proxy.port != taken
+            assert services.proxy.status.address == f"http://127.0.0.1:{services.proxy.port}"
+        finally:
+            await services.close()
+
+
+async def test_a_port_that_is_taken_later_is_told_and_clients_are_answered_elsewhere_meanwhile(tmp_path: Path) -> None:
+    async with serving(tmp_path) as first:
+        number = first.proxy.port
+    with closing(socket.create_server(("127.0.0.1", number))):
+        async with serving(tmp_path) as second:
+            status = second.proxy.status
+            assert status.state is ProxyState.PORT_TAKEN
+            assert status.port == number
+            assert str(number) in status.trouble
+            assert status.address != f"http://127.0.0.1:{number}"
+            assert (await second.http.get(status.address, headers=second.headers)).status_code == 200
+
+
+async def test_it_is_switched_off_and_on_and_stays_as_it_was_switched(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        address = served.proxy.status.address
+        await served.proxy.switch(False)
+        assert served.proxy.status.state is ProxyState.OFF
+        assert not served.proxy.enabled
+        with pytest.raises(httpx.ConnectError):
+            await served.http.get(address)
+        await served.proxy.switch(True)
+        await state_is(served.proxy, ProxyState.SERVING)
+        assert served.proxy.status.address == address
+        assert served.proxy.enabled
+
+
+async def test_another_port_is_served_at_once_and_kept(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        other = free_port()
+        await served.proxy.use_port(other)
+        await state_is(served.proxy, ProxyState.SERVING)
+        assert served.proxy.status.address == f"http://127.0.0.1:{other}"
+        assert served.services.storage.settings.get(PORT_SETTING) == other
+
+
+async def test_a_start_and_an_end_at_the_same_time_leave_nothing_running(tmp_path: Path) -> None:
+    threads = threading.active_count()
+    async with serving(tmp_path) as served:
+        await asyncio.gather(served.proxy.retry(), served.proxy.stop(keep=False), served.proxy.start())
+        await served.proxy.stop(keep=False)
+        assert served.proxy.status.state is ProxyState.OFF
+        assert not [each for each in threading.enumerate() if each.name.startswith("burrow-proxy")]
+    assert threads
+
+
+async def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    services = Services(tmp_path)
+    await services.storage.settings.set(PORT_SETTING, free_port())
+    (tmp_path / "proxy").write_text("in the way")
+    try:
+        await services.proxy.start()
+        await state_is(services.proxy, ProxyState.FAILED)
+        assert "proxy" in services.proxy.status.trouble
+    finally:
+        await services.close()
+
+
+async def test_a_request_waits_for_a_process_that_starts_and_is_told_when_that_takes_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workspace: RunningWorkspace
+) -> None:
+    async with serving(tmp_path) as served:
+        await signed_in(served.services, workspace)
+    async with serving(tmp_path) as served:
+        waiting = asyncio.create_task(served.call("workspace", "list_projects"))
+        await until(lambda: len(served.services.backend_changed._callbacks) > 1)
+        await served.services.connect(await served.services.resolve(workspace.url))
+        assert "result" in await waiting
+        await served.services.disconnect()
+        # No account is connected any more, and the time of the start is over.
+        monkeypatch.setattr(host_module, "READY_SECONDS", 0.0)
+        assert (await served.post("workspace", "ping")).status_code == 404
+    monkeypatch.setattr(host_module, "READY_SECONDS", 0.2)
+    async with serving(tmp_path) as served:
+        error = (await served.call("workspace", "list_projects"))["error"]
+        assert error["data"]["type"] == "burrow/not_ready"
+
+
+async def test_a_token_that_died_is_renewed_for_a_client_and_the_window_alike(
+    tmp_path: Path, workspace: RunningWorkspace
+) -> None:
+    async with serving(tmp_path) as served:
+        backend = await signed_in(served.services, workspace)
+        assert "result" in await served.call("workspace", "list_projects")
+        before = backend.credential.grant
+        await lab_of(workspace).kill_access_token()
+        answers = await asyncio.gather(*(served.call("workspace", "list_projects") for _ in range(10)))
+        assert all("result" in answer for answer in answers)
+        after = backend.credential.grant
+        assert before is not None
+        assert after is not None
+        assert after.tokens.generation == before.tokens.generation + 1
+
+
+async def test_a_server_that_was_never_signed_in_to_is_told_and_works_after_the_sign_in(
+    tmp_path: Path, workspace: RunningWorkspace
+) -> None:
+    async with serving(tmp_path) as served:
+        server_id = await own_server(served, workspace.url + LEDGER, "Ledger")
+        error = (await served.call(server_id, "list_invoices"))["error"]
+        assert error["code"] == -32010
+        assert "Ledger" in error["message"]
+        [needed] = served.services.sign_ins.in_need
+        assert (needed.server_id, needed.title, needed.asked) == (server_id, "Ledger", True)
+        await sign_in(served.services, server_id)
+        assert "result" in await served.call(server_id, "list_invoices")
+        assert served.services.sign_ins.in_need == ()
+
+
+async def test_a_sign_in_that_ended_is_told_once_and_works_after_the_next_one(
+    tmp_path: Path, workspace: RunningWorkspace
+) -> None:
+    async with serving(tmp_path) as served:
+        server_id = await own_server(served, workspace.url + LEDGER, "Ledger")
+        await sign_in(served.services, server_id)
+        assert "result" in await served.call(server_id, "list_invoices")
+        await served.services.own_servers.sign_out(server_id)
+        told: list[None] = []
+        served.services.sign_ins.changed.subscribe(told.append)
+        errors = await asyncio.gather(*(served.call(server_id, "list_invoices") for _ in range(5)))
+        assert {answer["error"]["code"] for answer in errors} == {-32010}
+        [needed] = served.services.sign_ins.in_need
+        assert needed.server_id == server_id
+        assert len(told) == 1
+        await sign_in(served.services, server_id)
+        assert "result" in await served.call(server_id, "list_invoices")
+
+
+async def test_a_sign_in_in_another_process_is_used(tmp_path: Path, workspace: RunningWorkspace) -> None:
+    async with serving(tmp_path) as served, services_in(tmp_path) as other:
+        server_id = await own_server(served, workspace.url + LEDGER, "Ledger")
+        assert (await served.call(server_id, "list_invoices"))["error"]["code"] == -32010
+        await other.own_servers.definitions()
+        await sign_in(other, server_id)
+        await served.call(server_id, "list_invoices")
+        assert "result" in await served.call(server_id, "list_invoices")
+
+
+async def test_a_client_that_is_revoked_is_cut_off(tmp_path: Path) -> None:
+    async with Scripted() as server, serving(tmp_path) as served:
+        held = asyncio.Event()
+        server.always["tools/call"] = Reply(result={"content": []}, hold=held)
+        server_id = await own_server(served, server.url)
+        waiting = asyncio.create_task(served.call(server_id, "echo"))
+        await server.arrived["tools/call"].wait()
+        await served.proxy.clients.revoke(served.client_id)
+        with pytest.raises(httpx.TransportError):
+            await waiting
+        assert (await served.post(server_id, "ping")).status_code == 401
+        held.set()
+
+
+async def test_a_failure_of_a_vendors_sign_in_marks_the_server(tmp_path: Path, workspace: RunningWorkspace) -> None:
+    async with serving(tmp_path) as served:
+        await signed_in(served.services, workspace)
+        [installed] = [one for one in await served.services.servers.list(refresh=True) if one.title == "Postbox"]
+        await lab_of(workspace).vendor(vendor="postbox", action="revoke")
+        await served.post(installed.id, "tools/list")
+
+        def marked() -> bool:
+            states = {one.id: one.state for one in served.services.servers.listed}
+            return states[installed.id] is ServerState.RECONNECT
+
+        await until(marked)
+        assert "result" in await served.call("workspace", "list_projects")
+
+
+async def test_a_server_whose_address_changes_is_reached_at_the_new_one(tmp_path: Path) -> None:
+    async with Scripted() as one, Scripted() as other, serving(tmp_path) as served:
+        server_id = await own_server(served, one.url)
+        assert "result" in message_of(await served.post(server_id, "tools/list"))
+        await served.services.own_servers.add(HttpServer(server_id, "Own", other.url))
+        await served.services.servers.list(refresh=True)
+        assert "result" in message_of(await served.post(server_id, "tools/list"))
+        assert (one.count("tools/list"), other.count("tools/list")) == (1, 1)
+        await served.services.own_servers.remove(server_id)
+        await served.services.servers.list(refresh=True)
+        assert (await served.post(server_id, "tools/list")).status_code == 404
+
+
+async def test_the_clock_of_a_server_is_learnt_without_a_hop_for_each_call(
+    tmp_path: Path, workspace: RunningWorkspace
+) -> None:
+    async with serving(tmp_path) as served:
+        backend = await signed_in(served.services, workspace)
+        await served.call("workspace", "list_projects")
+        told: list[str] = []
+        accepted = backend.credential.accepted
+
+        def count(tokens: object, target: str, headers: object) -> None:
+            told.append(target)
+            accepted(tokens, target, headers)  # type: ignore[arg-type]
+
+        backend.credential.accepted = count  # type: ignore[method-assign]
+        for _ in range(20):
+            await served.call("workspace", "list_projects")
+        assert len(told) <= 5
+
+
+async def test_a_failure_after_the_port_was_opened_leaves_it_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_arguments: object) -> None:
+        raise ValueError("a defect")
+
+    number = free_port()
+    services = Services(tmp_path)
+    await services.storage.settings.set(PORT_SETTING, number)
+    monkeypatch.setattr("app.core.mcp.proxy.http.server.LoopbackServer.listen", broken)
+    try:
+        await services.proxy.start()
+        await state_is(services.proxy, ProxyState.FAILED)
+        assert "ValueError" in services.proxy.status.trouble
+        with closing(socket.create_server(("127.0.0.1", number))):
+            """Nothing holds it any more."""
+        monkeypatch.undo()
+        await services.proxy.retry()
+        await state_is(services.proxy, ProxyState.SERVING)
+    finally:
+        await services.close()
