@@ -213,6 +213,13 @@ async def test_a_server_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
         assert (await proxy.call()).json()["result"]
 
 
+async def test_a_status_that_is_none_is_no_answer(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (_, view, proxy):
+        view.answers = [Reply(999, "what?")]
+        got = await proxy.call()
+        assert (got.status_code, got.json()["error"]["code"]) == (200, -32013)
+
+
 async def test_a_call_that_broke_is_only_repeated_where_a_trusted_server_says_that_it_may_be(tmp_path: Path) -> None:
     async with proxied(tmp_path, trusted=True) as (_, view, proxy):
         view.tools = [{"name": "count"}, {"name": "read", "annotations": {"readOnlyHint": True}}]
