@@ -24,7 +24,7 @@ FIRST_REOPENING, LONGEST_REOPENING = 0.1, 5.0
 PASSING = frozenset({429, 502, 503, 504})
 
 
-class SessionGone(Exception):
+class NotReopened(Exception):
     """The session is not known any more, and none could be opened. `error` is what to tell the program, or empty."""
 
     def __init__(self, error: dict[str, Any]) -> None:
@@ -79,13 +79,13 @@ class ShimChannel:
         self._opened = message
 
     async def open_again(self, lost: bytes) -> None:
-        """Open a session in the place of one that is not known any more. Raises `SessionGone`."""
+        """Open a session in the place of one that is not known any more. Raises `NotReopened`."""
         async with self._reopening:
             if self.session != lost:
                 return
             opening, opened = self._opening, self._opened
             if opening is None:
-                raise SessionGone({})
+                raise NotReopened({})
             self.session = self._protocol = b""
             try:
                 answer = await self.send("POST", (), opening.body)
@@ -94,12 +94,12 @@ class ShimChannel:
                 finally:
                     answer.close()
                 if found is None or not found.result:
-                    raise SessionGone({} if found is None else found.error)
+                    raise NotReopened({} if found is None else found.error)
                 self.answered(answer, found)
                 if opened is not None:
                     (await self.send("POST", (), opened.body)).close()
             except (SendFailure, NoProxy) as failure:
-                raise SessionGone({}) from failure
+                raise NotReopened({}) from failure
             finally:
                 # Not lost for good: the next request tries again.
                 self.session = self.session or lost
@@ -132,7 +132,7 @@ class ShimChannel:
                             await self.open_again(session)
                         elif answer.status not in PASSING:
                             return
-                    except SessionGone:
+                    except NotReopened:
                         return
                     except SendFailure:
                         self.reach.lost()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from app.core.mcp.proxy.parts import SendFailure
 from app.core.mcp.proxy.refusals import INVALID_REQUEST, PARSE_ERROR, Refusal, RefusalKind
 from app.core.mcp.proxy.shim.answers import header, is_stream, read_body, read_messages
-from app.core.mcp.proxy.shim.channel import FIRST_REOPENING, SessionGone, refused_words
+from app.core.mcp.proxy.shim.channel import FIRST_REOPENING, NotReopened, refused_words
 from app.core.mcp.proxy.shim.events import EventReader
 from app.core.mcp.proxy.shim.messages import (
     CANCELLED,
@@ -214,9 +214,9 @@ class ShimSession:
             elif following is _Next.REOPEN:
                 try:
                     if reopened:
-                        raise SessionGone({})
+                        raise NotReopened({})
                     await self._channel.open_again(session)
-                except SessionGone as gone:
+                except NotReopened as gone:
                     await self._fail_with(exchange, gone.error or _error(self._unavailable(reason)))
                     return
                 reopened = True
