@@ -19,7 +19,7 @@ from app.core.errors import BurrowError, NotFound, Rejected, StorageTrouble
 from app.core.mcp.programs.shim_command import burrow_command
 from app.core.mcp.proxy.http.sender import DirectSender
 from app.core.mcp.proxy.keys import hash_of, new_key
-from app.core.mcp.proxy.shim.channel import ShimChannel
+from app.core.mcp.proxy.shim.channel import SessionChannel
 from app.core.mcp.proxy.shim.pipes import Lines, LineWriter
 from app.core.mcp.proxy.shim.reach import Reach
 from app.core.mcp.proxy.shim.session import ShimSession
@@ -103,7 +103,7 @@ async def _serve(folder: Path, server: str, key: str) -> None:
     sender = DirectSender(_no_tls)
     gone = asyncio.Event()
     writer = LineWriter(output, gone.set)
-    session = ShimSession(ShimChannel(reach, sender, server, key), writer, say)
+    session = ShimSession(SessionChannel(reach, sender, server, key), writer, say)
     carrying = asyncio.create_task(session.run(Lines(0)))
     leaving = asyncio.create_task(gone.wait())
     try:
