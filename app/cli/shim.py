@@ -99,7 +99,8 @@ async def _serve(folder: Path, server: str, key: str) -> None:
     # Nothing but messages may get to the program, whatever a library prints.
     output = os.dup(1)
     os.dup2(2, 1)
-    reach = Reach(folder, (*burrow_command(), "proxy", "--while-used", "--data", str(folder)))
+    command = (*burrow_command(), "proxy", "--while-used", "--data", str(folder))
+    reach = Reach(folder, command, may_start=lambda: _may_start(folder))
     sender = DirectSender(_no_tls)
     gone = asyncio.Event()
     writer = LineWriter(output, gone.set)
@@ -140,6 +141,20 @@ async def _return(folder: Path, key: str) -> None:
         await storage.proxy_clients.return_key(hash_of(key))
     finally:
         await storage.close()
+
+
+async def _may_start(folder: Path) -> bool:
+    """Whether the user has not switched the proxy off."""
+    from app.core.mcp.proxy.service import ENABLED_SETTING
+
+    try:
+        storage = Storage.open(folder)
+    except StorageTrouble:
+        # Who is started says what is wrong.
+        return True
+    enabled = storage.settings.get(ENABLED_SETTING, True) is not False
+    await storage.close()
+    return enabled
 
 
 def _server(client: ClientRow, named: str | None) -> str:

@@ -1,4 +1,4 @@
-"""SessionChannel: the way from the shim to its server through the proxy, with the session that the proxy keeps for it."""
+"""SessionChannel: the way from the shim to its server through the proxy, with the session that the proxy keeps."""
 
 from __future__ import annotations
 
