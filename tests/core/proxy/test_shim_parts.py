@@ -220,7 +220,7 @@ async def test_a_proxy_that_does_not_start_is_told_in_words(tmp_path: Path, comm
 def test_starting_imports_nothing_heavy() -> None:
     program = """
 import sys
-import app.core.mcp.proxy.shim.main
+import app.cli.shim
 heavy = "httpx httpx2 aiohttp keyring mcp mcp_types pydantic uvicorn msgspec PySide6 cryptography anyio".split()
 print(sorted({name.partition(".")[0] for name in sys.modules} & set(heavy)))
 print([name for name in ("app.core.auth.credential", "app.core.auth.vault", "app.ui") if name in sys.modules])

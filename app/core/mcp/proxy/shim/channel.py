@@ -1,4 +1,4 @@
-"""ShimChannel: the way from the shim to its server through the proxy, with the session that the proxy keeps for it."""
+"""SessionChannel: the way from the shim to its server through the proxy, with the session that the proxy keeps."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class NotReopened(Exception):
         self.error = error
 
 
-class ShimChannel:
+class SessionChannel:
     """`server` is the id of the server. Everything is sent with the key, and with the session once there is one."""
 
     def __init__(self, reach: Reach, sender: Sender, server: str, key: str) -> None:

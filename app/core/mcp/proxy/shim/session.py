@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.core.mcp.proxy.parts import UpstreamResponse
-    from app.core.mcp.proxy.shim.channel import ShimChannel
+    from app.core.mcp.proxy.shim.channel import SessionChannel
     from app.core.mcp.proxy.shim.messages import ProgramMessage, ServerMessage
     from app.core.mcp.proxy.shim.pipes import Lines, LineWriter
 
@@ -105,7 +105,7 @@ class ShimSession:
     """One program and one server. `run` carries the program's messages until it sends no more."""
 
     def __init__(
-        self, channel: ShimChannel, output: LineWriter, say: Callable[[str], None], patience: Patience | None = None
+        self, channel: SessionChannel, output: LineWriter, say: Callable[[str], None], patience: Patience | None = None
     ) -> None:
         """`say` tells the user something, beside the messages."""
         self._channel = channel
