@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import sys
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +14,10 @@ import pytest
 
 from app.core.mcp.proxy.clients import ProxyClients
 from app.core.mcp.proxy.keys import hash_of
+from app.core.mcp.proxy.service import ENABLED_SETTING
 from app.core.storage import Storage
-from tests._command import SECONDS, command, environment
+from tests._command import SECONDS
+from tests.core.proxy._shim_machine import shim
 from tests.core.proxy._shim_rig import ScriptedProxy, call, reply, result, serve_session
 from tests.until import until
 
@@ -25,59 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals and /proc of POSIX")
-
-
-@dataclass
-class ShimProcess:
-    """A running shim."""
-
-    process: asyncio.subprocess.Process
-
-    def send(self, message: Any) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(message).encode() + b"\n")
-
-    async def ask(self, message: Any) -> Any:
-        """Send a request and wait for the next message."""
-        self.send(message)
-        return await self.receive()
-
-    async def receive(self) -> Any:
-        assert self.process.stdout is not None
-        async with asyncio.timeout(SECONDS):
-            return json.loads(await self.process.stdout.readline())
-
-    async def ended(self) -> tuple[int, bytes, str]:
-        """Its exit code, what else it wrote, and its words."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        assert self.process.stderr is not None
-        async with asyncio.timeout(SECONDS):
-            code = await self.process.wait()
-            rest, words = await self.process.stdout.read(), (await self.process.stderr.read()).decode()
-        self.process.stdin.close()
-        assert "Traceback" not in words, words
-        return code, rest, words
-
-
-@asynccontextmanager
-async def shim(folder: Path, *arguments: str, **variables: str) -> AsyncIterator[ShimProcess]:
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        *command("connect", "stdio", *arguments, "--data", str(folder)),
-        stdin=pipe,
-        stdout=pipe,
-        stderr=pipe,
-        env=environment(**variables),
-        limit=2**26,
-    )
-    try:
-        yield ShimProcess(process)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        # Reads what is left too, so that no pipe stays open.
-        await process.communicate()
 
 
 @asynccontextmanager
@@ -205,6 +152,21 @@ async def test_a_start_that_cannot_work_is_told_in_words(
         found, rest, said = await running.ended()
         assert (found, rest) == (code, b"")
         assert words in said
+
+
+async def test_a_proxy_that_the_user_switched_off_is_not_started(tmp_path: Path) -> None:
+    async with clients_of(tmp_path) as clients:
+        await clients.create("Desktop", servers=["own:1"])
+    storage = Storage.open(tmp_path)
+    await storage.settings.set(ENABLED_SETTING, value=False)
+    await storage.close()
+    async with shim(tmp_path, "desktop") as running:
+        error = (await running.ask(call(1, "initialize")))["error"]
+        assert error["data"]["type"] == "burrow/not_ready"
+        assert "Switch it on in Burrow" in error["message"]
+        # One that serves all the same is used.
+        async with ScriptedProxy(tmp_path):
+            assert (await running.ask(call(2)))["id"] == 2
 
 
 async def test_what_a_library_prints_is_no_message(tmp_path: Path) -> None:
