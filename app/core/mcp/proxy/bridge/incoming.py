@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # A session that does not read what its server sends must not hold up the other sessions of that server for longer.
 SLOW_READER_SECONDS = 10.0
+# A longer text is no number that anybody counted to.
+LONGEST_NUMBER = 20
 METHOD_NOT_FOUND = -32601
 SEVERAL = "Several clients use this server, and which of them is asked cannot be told."
 NOBODY = "No client has a request under way that this could belong to."
@@ -51,7 +53,7 @@ class Incoming:
         calls = self._traffic.calls
         key = message.key
         found = calls.get(key)
-        if found is None and isinstance(key, str) and key.isdecimal():
+        if found is None and isinstance(key, str) and key.isdecimal() and len(key) <= LONGEST_NUMBER:
             found = calls.get(int(key))
         if found is None and isinstance(key, int):
             found = calls.get(str(key))

@@ -6,8 +6,7 @@ import asyncio
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 
-from app.core.mcp.proxy.bridge.channel import ChannelClosed
-from app.core.mcp.proxy.bridge.envelope import Envelope, NotJsonRpc, is_batch, read_batch
+from app.core.mcp.proxy.bridge.channel import ChannelClosed, Unhandled, hand_on
 from app.core.mcp.proxy.bridge.replies import unavailable
 from app.core.mcp.proxy.bridge.sse_events import open_stream
 from app.core.mcp.proxy.healing import Outgoing
@@ -18,6 +17,7 @@ from app.core.mcp.proxy.streams import data_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from app.core.mcp.proxy.bridge.envelope import Envelope
     from app.core.mcp.proxy.bridge.sse_events import SseStream
     from app.core.mcp.proxy.healing import Healing
     from app.core.mcp.proxy.parts import Headers
@@ -106,11 +106,13 @@ class SseChannel:
             async with aclosing(stream.events()) as events:
                 async for event in events:
                     if named.done():
-                        await _hand_on(data_of(event), received)
+                        await hand_on(data_of(event), received)
                     elif (url := stream.endpoint(event)) is not None:
                         named.set_result(url)
         except SendFailure as failure:
             reason = f"Its stream broke: {failure.reason}."
+        except Unhandled:
+            reason = "Burrow could not handle a message of it. Its log says why."
         except RequestRefused as refused:
             if not named.done():
                 named.set_exception(refused)
@@ -118,14 +120,3 @@ class SseChannel:
         if not named.done():
             named.set_exception(ChannelClosed(self._reason, sent=False))
         closed(self._reason)
-
-
-async def _hand_on(data: bytes, received: Callable[[Envelope], Awaitable[None]]) -> None:
-    if not data.strip():
-        return
-    try:
-        messages = read_batch(data) if is_batch(data) else (Envelope(data),)
-    except NotJsonRpc:
-        return
-    for message in messages:
-        await received(message)
