@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from app.core.services import Services
 
 NO_RULE = "default"
-PORT_SETTING, USUAL_PORT = "proxy_port", 41717
 
 
 def add_arguments(group: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -256,6 +255,8 @@ def _via(program: Program, named: str | None) -> Via:
 
 
 def _address(services: Services) -> str:
+    from app.core.mcp.proxy.service import PORT_SETTING, USUAL_PORT
+
     return f"http://127.0.0.1:{services.storage.settings.get(PORT_SETTING, USUAL_PORT)}"
 
 

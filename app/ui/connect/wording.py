@@ -67,7 +67,7 @@ CLIENT_STATES: Mapping[ClientState, State] = {
     ClientState.WAITS: State("key", marked("State", "Waits for sign-in"), "attention"),
     ClientState.NO_SERVER: State("warning", marked("State", "No server to use"), "attention"),
     ClientState.PROXY_OFF: State("ring", marked("State", "Proxy is off"), "muted"),
-    ClientState.OTHER_PORT: State("warning", marked("State", "Port taken"), "attention"),
+    ClientState.OTHER_PORT: State("offline", marked("State", "Port taken"), "attention"),
     ClientState.REVOKED: State("block", marked("State", "Revoked"), "muted"),
 }
 SERVER_STATES: Mapping[ServerState, State] = {

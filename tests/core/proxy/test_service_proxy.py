@@ -19,8 +19,8 @@ from app.core.services import Services
 from tests.conftest import RunningWorkspace
 from tests.core._mcp_server import Reply, Scripted
 from tests.core.proxy._service import Served, free_port, message_of, serving, state_is
-from tests.core.test_own_servers import AN_HOUR, LEDGER, lab_of, sign_in
-from tests.core.test_services import signed_in
+from tests.core.test_own_servers import LEDGER, lab_of, sign_in
+from tests.core.test_services import services_in, signed_in
 from tests.until import until
 
 
@@ -170,6 +170,16 @@ async def test_a_sign_in_that_ended_is_told_once_and_works_after_the_next_one(
         assert "result" in await served.call(server_id, "list_invoices")
 
 
+async def test_a_sign_in_in_another_process_is_used(tmp_path: Path, workspace: RunningWorkspace) -> None:
+    async with serving(tmp_path) as served, services_in(tmp_path) as other:
+        server_id = await own_server(served, workspace.url + LEDGER, "Ledger")
+        assert (await served.call(server_id, "list_invoices"))["error"]["code"] == -32010
+        await other.own_servers.definitions()
+        await sign_in(other, server_id)
+        await served.call(server_id, "list_invoices")
+        assert "result" in await served.call(server_id, "list_invoices")
+
+
 async def test_a_client_that_is_revoked_is_cut_off(tmp_path: Path) -> None:
     async with Scripted() as server, serving(tmp_path) as served:
         held = asyncio.Event()
@@ -229,4 +239,26 @@ async def test_the_clock_of_a_server_is_learnt_without_a_hop_for_each_call(
         for _ in range(20):
             await served.call("workspace", "list_projects")
         assert len(told) <= 5
-        assert AN_HOUR
+
+
+async def test_a_failure_after_the_port_was_opened_leaves_it_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_arguments: object) -> None:
+        raise ValueError("a defect")
+
+    number = free_port()
+    services = Services(tmp_path)
+    await services.storage.settings.set(PORT_SETTING, number)
+    monkeypatch.setattr("app.core.mcp.proxy.http.server.LoopbackServer.listen", broken)
+    try:
+        await services.proxy.start()
+        await state_is(services.proxy, ProxyState.FAILED)
+        assert "ValueError" in services.proxy.status.trouble
+        with closing(socket.create_server(("127.0.0.1", number))):
+            """Nothing holds it any more."""
+        monkeypatch.undo()
+        await services.proxy.retry()
+        await state_is(services.proxy, ProxyState.SERVING)
+    finally:
+        await services.close()

@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from app.core.auth.http.openings import JSON, PEEK_BYTES
-from app.core.mcp.proxy.headers import outward
+from app.core.mcp.proxy.headers import SESSION, STREAMED, outward
 from app.core.mcp.proxy.masking import TokenMask
 from app.core.mcp.proxy.messages import MessageKind
 from app.core.mcp.proxy.parts import SendFailure
@@ -59,6 +59,8 @@ class Delivery:
         self._session = session
         self._revise = revise
         self._mask = TokenMask()
+        # The tokens that were masked last.
+        self._known: TokenSet | None = None
 
     def use_session(self, identity: str) -> None:
         """The answer opens this session."""
@@ -68,6 +70,11 @@ class Delivery:
         """The server begins a stream: so does the answer, before its first message."""
         if not self._responder.started:
             self._responder.start(200, self._headers(answer, stream=True))
+
+    def begin_own_stream(self) -> None:
+        """Begin a stream before any server has."""
+        session = ((SESSION, self._session.encode("latin-1")),) if self._session else ()
+        self._responder.start(200, (STREAM_TYPE, *STREAMED, *session))
 
     async def release(self, data: bytes) -> None:
         """Pass on a part of a stream."""
@@ -121,17 +128,22 @@ class Delivery:
     def _headers(self, answer: ServerAnswer, *, stream: bool = False) -> Headers:
         self.know(answer)
         headers = outward(answer.headers, session=self._session, stream=stream)
-        return tuple((name, self._mask.whole(value)) for name, value in headers)
+        mask = self._mask
+        if mask.is_in(b"\n".join([value for _name, value in headers])):
+            headers = [(name, mask.whole(value)) for name, value in headers]
+        return tuple(headers)
 
     def know(self, answer: ServerAnswer) -> None:
         """The token of this answer's request must not get into it."""
-        if answer.tokens is not None:
+        if answer.tokens is not None and answer.tokens is not self._known:
+            self._known = answer.tokens
             self._mask.add(answer.tokens.access_token)
 
     def _masked(self, data: bytes) -> bytes:
         # A stream may outlive the token of its request.
         current = None if self._source is None else _current(self._source)
-        if current is not None:
+        if current is not None and current is not self._known:
+            self._known = current
             self._mask.add(current.access_token)
         return self._mask.feed(data)
 

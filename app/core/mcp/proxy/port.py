@@ -174,11 +174,20 @@ class ProxyPort:
                     await asyncio.sleep(SLOW_LOOK_SECONDS)
         except (OSError, NotLoopback) as failure:
             log.warning("the port of the proxy: %s", failure)
-            self._leave()
-            self._tell(PortStatus(PortState.FAILED, trouble=f"The proxy cannot listen on this machine: {failure}."))
-        except PortTaken as failure:
-            self._leave()
-            self._tell(PortStatus(PortState.FAILED, taken=failure.number, trouble="No port of this machine is free."))
+            await self._fail(f"The proxy cannot listen on this machine: {failure}.")
+        except PortTaken:
+            await self._fail("No port of this machine is free for the proxy.")
+        except Exception as failure:
+            log.exception("the port of the proxy is not served any more")
+            await self._fail(f"The proxy ended because of a defect ({type(failure).__name__}).")
+
+    async def _fail(self, words: str) -> None:
+        """Serve nothing any more: another process may."""
+        await self._acceptor.release(0.0)
+        self._leave()
+        held, self._held = self._held, ()
+        close_all(held)
+        self._tell(PortStatus(PortState.FAILED, trouble=words))
 
     def _locked(self) -> bool:
         """Try to become the owner."""
