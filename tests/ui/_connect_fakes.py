@@ -56,7 +56,7 @@ def proxied(server_id: str, title: str, state: ServerState = ServerState.READY) 
 
 
 def used(server: str = "posthog", calls: int = 14, agent: str = "cursor 1.7.2") -> ServerUse:
-    return ServerUse(server, calls, NOW, agent)
+    return ServerUse(server, calls, datetime.now(UTC), agent)
 
 
 class FakeDoor:

@@ -20,6 +20,7 @@ from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.exact_text import ExactText
 from app.ui.widgets.feedback import InlineCard
 from app.ui.widgets.flow import FlowLayout
+from app.ui.widgets.focus_chain import anchor_of, order_after
 from app.ui.widgets.text import StatusWord, Text
 
 if TYPE_CHECKING:
@@ -199,7 +200,10 @@ class SetupPane(QStackedWidget):
         self.ways.set_value(self.snippet.id if self.snippet is not None else None)
         self.ways.chosen.connect(self._choose)
         self.ways.setVisible(False)
+        before = anchor_of(self.text)
         self._ways_room.addWidget(self.ways)
+        if before is not None:
+            order_after(before, [self.ways])
         self.ways.setVisible(len(options) > 1)
         former.hide()
         former.deleteLater()
