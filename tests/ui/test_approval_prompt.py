@@ -124,6 +124,30 @@ async def test_the_arguments_are_shown_exactly_and_whole(qapp: QApplication, mon
         assert shown.selected_source() == shown.source
 
 
+async def test_arguments_that_take_long_to_write_are_written_beside_the_window_and_asked_about_then(
+    qapp: QApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with asking(qapp, monkeypatch) as on:
+        asked = on.approvals.ask(question(arguments={"all": [{"k": n} for n in range(20_000)]}))
+        desk = on.window.approvals
+        assert desk is not None
+        await until(lambda: desk.prompt is not None and desk.prompt.question is asked)
+        assert '"k": 19999' in on.prompt.arguments.source
+        on.prompt.once.click()
+        await settle()
+        assert on.decisions == [Decision.ONCE]
+        on.approvals.ask(question(arguments={"deep": _nested(500)}))
+        await settle()
+        assert "deep" in on.prompt.arguments.source
+
+
+def _nested(depth: int) -> list[Any]:
+    found: list[Any] = []
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
 @pytest.mark.parametrize(("button", "decision"), ANSWERS)
 async def test_each_answer_is_passed_on_and_ends_the_question(
     qapp: QApplication, monkeypatch: pytest.MonkeyPatch, button: str, decision: Decision
