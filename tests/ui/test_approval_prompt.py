@@ -207,6 +207,40 @@ async def test_a_double_click_answers_one_question_only(qapp: QApplication, monk
         assert on.prompt.question is second
 
 
+class Elapsed:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def start(self) -> None:
+        self.now = 0
+
+    def elapsed(self) -> int:
+        return self.now
+
+
+async def test_the_next_question_is_not_allowed_by_what_was_meant_for_the_one_before(
+    qapp: QApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with asking(qapp, monkeypatch, armed=False) as on:
+        first = on.approvals.ask(question())
+        second = on.approvals.ask(question(tool="other"))
+        await settle()
+        clock = on.prompt._since = Elapsed()  # type: ignore[assignment]
+        clock.now = 10_000
+        on.approvals.withdraw(first)
+        await settle()
+        assert on.prompt.question is second
+        on.prompt.always.click()
+        await settle()
+        assert on.decisions == []
+        clock.now = 10_000
+        on.prompt.always.click()
+        await settle()
+        assert on.approvals.answers == [(second, Decision.ALWAYS)]
+
+
 async def test_several_questions_queue_with_a_count_and_the_oldest_is_first(
     qapp: QApplication, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,6 +72,18 @@ async def test_the_key_is_hidden_when_another_place_is_shown_and_not_when_the_wi
         assert on.place.controller.key_of("c1") is None
 
 
+async def test_the_key_is_hidden_when_another_client_is_chosen(qapp: QApplication) -> None:
+    async with connect_place(qapp) as on:
+        on.door.put("old", "Old")
+        await on.changed()
+        on.place.pages.add_client()
+        on.place.pages.new.submit()
+        await until(lambda: on.place.controller.key_of("c2") is not None)
+        on.place.pane.list.select_key("old")
+        assert on.place.controller.key_of("c2") is None
+        assert "bw_" not in on.place.pages.client.setup.text.source
+
+
 async def test_a_way_without_a_key_can_be_copied_while_the_key_is_hidden(qapp: QApplication) -> None:
     async with connect_place(qapp) as on:
         on.door.put("c1", "Cursor")
