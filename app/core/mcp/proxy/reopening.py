@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import replace
 from functools import partial
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 # A token may die again while the session for it is opened.
 MOST_OPENINGS = 3
+OPEN_SECONDS = 45.0
 OPENING_HEADERS: Headers = (
     (b"accept", b"application/json, text/event-stream"),
     (b"content-type", b"application/json"),
@@ -72,6 +74,14 @@ class Reopening:
 
         None when there is none that can take the place of the former: the client has to open one by itself.
         """
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                return await self._opened(route, session, agent)
+        except TimeoutError:
+            log.info("%s opened no session in %.0f s", route.upstream.title, OPEN_SECONDS)
+            return None
+
+    async def _opened(self, route: ServerRoute, session: ProxySession, agent: Headers) -> tuple[str, str] | None:
         out = Outgoing(route, "POST", OPENING_HEADERS + agent, session.opening)
         answer = await self._healing.ask(out)
         try:
@@ -90,6 +100,8 @@ class Reopening:
         if told.status >= 400:
             log.info("%s did not take the new session: status %s", route.upstream.title, told.status)
             return None
+        for body in tuple(session.set_up.values()):
+            (await self._healing.ask(replace(out, body=body, more=more))).close()
         return upstream_id, "" if answer.tokens is None else answer.tokens.access_token
 
 
