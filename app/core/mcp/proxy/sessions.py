@@ -224,11 +224,20 @@ def is_over(answer: ServerAnswer) -> bool:
 def agent_of(opening: bytes) -> str:
     """Name and version that a client gave itself in its `initialize`; empty when it gave none."""
     match _json(opening):
-        case {"params": {"clientInfo": {"name": str(name), **rest}}}:
-            version = rest.get("version")
-            words = f"{name} {version}" if isinstance(version, str) else name
-            # Half of a surrogate pair cannot be stored.
-            return words[:200].strip().encode("utf-8", "replace").decode()
+        case {"params": {"clientInfo": info}}:
+            return _words_of(info)
+        case _:
+            return ""
+
+
+def agent_in(post: Post | None) -> str:
+    """The same from a request of a client without a session: `initialize` itself, or one of MCP 2026-07-28."""
+    request = None if post is None else post.request
+    match {} if request is None else request.params:
+        case {"clientInfo": info}:
+            return _words_of(info)
+        case {"_meta": {"io.modelcontextprotocol/clientInfo": info}}:
+            return _words_of(info)
         case _:
             return ""
 
@@ -240,6 +249,17 @@ def protocol_of(message: bytes) -> str | None:
             return version
         case _:
             return None
+
+
+def _words_of(info: object) -> str:
+    match info:
+        case {"name": str(name), **rest}:
+            version = rest.get("version")
+            words = f"{name} {version}" if isinstance(version, str) else name
+            # Half of a surrogate pair cannot be stored.
+            return words[:200].strip().encode("utf-8", "replace").decode()
+        case _:
+            return ""
 
 
 def _error_code(message: bytes) -> object:
