@@ -236,6 +236,24 @@ async def test_sessions_that_are_not_in_memory_any_more_are_known_all_the_same(
             await call(running, session, number)
 
 
+async def test_a_call_waits_for_a_server_that_is_just_being_started_again(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (rig, view, running):
+        view.sessions = True
+        session = await running.initialize()
+        view.restart()
+        await rig.server.go_away()
+        calls = asyncio.gather(*(call(running, session, n) for n in range(5)))
+        await asyncio.sleep(0.05)
+        assert not calls.done()
+        await rig.server.come_back()
+        await calls
+        assert not view.duplicates
+        # Without a session nobody knows that it was ever there.
+        await rig.server.go_away()
+        assert (await running.post(INITIALIZE)).json()["error"]["code"] == -32013
+        await rig.server.come_back()
+
+
 async def test_a_server_that_is_busy_keeps_the_session_that_it_has_just_opened(tmp_path: Path) -> None:
     async with proxied(tmp_path) as (_, view, running):
         view.sessions = True

@@ -6,8 +6,10 @@ a token of ours, never wait for long, and learn what to do from a typed error.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from app.core.auth.http.classifier import Reply, Verdict
@@ -33,6 +35,9 @@ log = logging.getLogger(__name__)
 
 CHECK_FIRST = "Check whether it took effect before sending it again."
 TRY_AGAIN = "Try again in a moment."
+# In seconds. A connection that is refused at once may be accepted a little later.
+AWAY_PAUSES = (0.1, 0.2, 0.4, 0.8)
+AT_ONCE_SECONDS = 0.5
 
 
 @dataclass(eq=False)
@@ -69,10 +74,16 @@ class Healing:
         tokens = await self._token(out.route)
         repeated = again = False
         resent = not out.repeatable
+        # A server that had a session is started again within a moment. What never left may be sent as often as it takes.
+        pauses = iter(() if out.session is None else AWAY_PAUSES)
         while True:
+            began = monotonic()
             try:
                 answer = await self._send(out, tokens)
             except SendFailure as failure:
+                if not failure.sent and monotonic() - began < AT_ONCE_SECONDS and (pause := next(pauses, 0.0)):
+                    await asyncio.sleep(pause)
+                    continue
                 if resent or not failure.sent:
                     raise _unreachable(out, failure) from None
                 resent = True
@@ -109,7 +120,8 @@ class Healing:
         route, session = out.route, out.session
         besides = route.upstream.headers()
         if not route.confidential and (route.recovery is not None or besides):
-            raise SendFailure("its address is not https, and a secret would travel readable", sent=False)
+            words = "cannot be used: its address is not https, and a secret would travel readable"
+            raise RequestRefused(_unavailable(route, words, "Correct its address."))
         headers = inward(
             out.headers,
             besides,
