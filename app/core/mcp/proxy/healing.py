@@ -21,6 +21,7 @@ from app.core.mcp.proxy.headers import inward
 from app.core.mcp.proxy.parts import SendFailure
 from app.core.mcp.proxy.refusals import Refusal, RefusalKind, RequestRefused
 from app.core.mcp.proxy.routes import StillRefreshing
+from app.core.urls import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +48,7 @@ class Outgoing:
 
     `repeatable`: executing it twice does no harm. `follow_session`: an answer that may mean the end of `session` stands
     and is not healed, as a new session is the remedy. `begin` is called with an answer that is a stream when its head
-    is there, `release` with what comes before its first message.
+    is there, `release` with what comes before its first message. `waits`: for a moment, for a server that is away.
     """
 
     route: ServerRoute
@@ -61,6 +62,7 @@ class Outgoing:
     release: Release | None = None
     more: Headers = ()
     url: str = ""
+    waits: bool = True
 
 
 class Healing:
@@ -74,8 +76,8 @@ class Healing:
         tokens = await self._token(out.route)
         repeated = again = False
         resent = not out.repeatable
-        # A server that had a session is started again within a moment. What never left may be sent as often as it takes.
-        pauses = iter(() if out.session is None else AWAY_PAUSES)
+        # A server that had a session is started again within a moment. What never left may be sent again.
+        pauses = iter(AWAY_PAUSES if out.waits and out.session is not None else ())
         while True:
             began = monotonic()
             try:
@@ -119,6 +121,9 @@ class Healing:
         """Send it, and read what decides. Raises `SendFailure`."""
         route, session = out.route, out.session
         besides = route.upstream.headers()
+        if out.url and origin_of(out.url) != route.origin:
+            # The token was chosen for the origin of the route.
+            raise RequestRefused(_unavailable(route, "names an address at another origin", "Correct its address."))
         if not route.confidential and (route.recovery is not None or besides):
             words = "cannot be used: its address is not https, and a secret would travel readable"
             raise RequestRefused(_unavailable(route, words, "Correct its address."))

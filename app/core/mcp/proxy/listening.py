@@ -53,7 +53,7 @@ class ListenStream:
         self._session = session
         self._healing = healing
         self._reopening = reopening
-        self._out = Outgoing(route, "GET", call.request.headers, session=session)
+        self._out = Outgoing(route, "GET", call.request.headers, session=session, waits=False)
         self._delivery = Delivery(
             responder,
             server=route.upstream.id,

@@ -161,6 +161,7 @@ class Relay:
             return
         out = Outgoing(route, request.method, request.headers, request.body, session)
         if request.method == "DELETE":
+            out.waits = False
             await self._end(out, responder)
             return
         assert post is not None
