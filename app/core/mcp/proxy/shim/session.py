@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from app.core.mcp.proxy.parts import SendFailure
 from app.core.mcp.proxy.refusals import INVALID_REQUEST, PARSE_ERROR, Refusal, RefusalKind
 from app.core.mcp.proxy.shim.answers import header, is_stream, read_body, read_messages
-from app.core.mcp.proxy.shim.channel import FIRST_REOPENING, SessionGone, refused_words
+from app.core.mcp.proxy.shim.channel import FIRST_REOPENING, NotReopened, refused_words
 from app.core.mcp.proxy.shim.events import EventReader
 from app.core.mcp.proxy.shim.messages import (
     CANCELLED,
@@ -29,7 +29,7 @@ from app.core.mcp.proxy.shim.messages import (
     answer_lines,
     error_line,
     key_of,
-    read_client_message,
+    read_program_message,
     read_server_message,
 )
 from app.core.mcp.proxy.shim.mirror import TOOLS_LIST, HeaderMirror, version_of
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.core.mcp.proxy.parts import UpstreamResponse
-    from app.core.mcp.proxy.shim.channel import Channel
-    from app.core.mcp.proxy.shim.messages import ClientMessage, ServerMessage
+    from app.core.mcp.proxy.shim.channel import SessionChannel
+    from app.core.mcp.proxy.shim.messages import ProgramMessage, ServerMessage
     from app.core.mcp.proxy.shim.pipes import Lines, LineWriter
 
 # Requests that are sent at once; those that wait for that or for an answer, and their bytes. Beyond it nothing is read.
@@ -92,7 +92,7 @@ class _Exchange:
     `waits`: a sign-in that is needed is waited for.
     """
 
-    message: ClientMessage
+    message: ProgramMessage
     waiting: dict[str, Any]
     waits: bool = True
 
@@ -105,7 +105,7 @@ class ShimSession:
     """One program and one server. `run` carries the program's messages until it sends no more."""
 
     def __init__(
-        self, channel: Channel, output: LineWriter, say: Callable[[str], None], patience: Patience | None = None
+        self, channel: SessionChannel, output: LineWriter, say: Callable[[str], None], patience: Patience | None = None
     ) -> None:
         """`say` tells the user something, beside the messages."""
         self._channel = channel
@@ -132,7 +132,7 @@ class ShimSession:
                 if line is None:
                     return
                 if line.strip():
-                    await self._begin(read_client_message(line.strip(b"\r")))
+                    await self._begin(read_program_message(line.strip(b"\r")))
             except LineTooLong:
                 await self._output.write(error_line(None, PARSE_ERROR, "The message is too long."))
             except NoMessage as problem:
@@ -149,7 +149,7 @@ class ShimSession:
             async with asyncio.timeout(END_SECONDS):
                 await self._channel.close_session()
 
-    async def _begin(self, message: ClientMessage) -> None:
+    async def _begin(self, message: ProgramMessage) -> None:
         cancelled = key_of(message.params.get("requestId")) if message.method == CANCELLED else ""
         if cancelled in self._requests:
             self._cancelled.add(cancelled)
@@ -174,14 +174,14 @@ class ShimSession:
             self._fewer.clear()
             await self._fewer.wait()
 
-    def _over(self, message: ClientMessage) -> None:
+    def _over(self, message: ProgramMessage) -> None:
         for key in message.ids:
             self._requests.pop(key, None)
             self._cancelled.discard(key)
         self._bytes -= len(message.body)
         self._fewer.set()
 
-    async def _carry(self, message: ClientMessage) -> None:
+    async def _carry(self, message: ProgramMessage) -> None:
         exchange = _Exchange(message, dict(message.ids))
         try:
             if message.ids:
@@ -214,9 +214,9 @@ class ShimSession:
             elif following is _Next.REOPEN:
                 try:
                     if reopened:
-                        raise SessionGone({})
+                        raise NotReopened({})
                     await self._channel.open_again(session)
-                except SessionGone as gone:
+                except NotReopened as gone:
                     await self._fail_with(exchange, gone.error or _error(self._unavailable(reason)))
                     return
                 reopened = True
