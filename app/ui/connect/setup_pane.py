@@ -46,6 +46,7 @@ class SetupPane(QStackedWidget):
         self._chosen = ""
         self._asked: tuple[object, ...] = ()
         self._said: tuple[str, ...] = ()
+        self._focus_wanted = False
         self.area = self._build()
         self.file = FilePage()
         self.file.left.connect(self._leave_file)
@@ -72,6 +73,10 @@ class SetupPane(QStackedWidget):
             self.text.set_source("", 0)
         self._show_trouble(state)
         self._load()
+
+    def focus_copy(self) -> None:
+        """Put the focus on the button that copies, once there is something to copy."""
+        self._focus_wanted = True
 
     def copy(self) -> None:
         """Copy the snippet."""
@@ -227,6 +232,9 @@ class SetupPane(QStackedWidget):
         usable = known or not snippet.keyed
         self.copy_button.set_main(usable)
         self.copy_button.setEnabled(usable)
+        if self._focus_wanted:
+            self._focus_wanted = False
+            self.copy_button.setFocus(Qt.FocusReason.OtherFocusReason)
         self.file_button.setEnabled(usable)
         self.key_button.setVisible(snippet.keyed)
         self.key_state.setVisible(snippet.keyed)
