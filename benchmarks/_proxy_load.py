@@ -4,6 +4,7 @@
 JSON. A job names `url`, `headers` and `what`:
 
 - `calls`: `requests` calls of the tool `echo` over `connections`: their times in microseconds and the calls a second.
+- `piped`: the same over the pipes of a process that `command` starts, with `connections` calls in flight.
 - `first`: the microseconds from when the server wrote the first event of a stream to when it was read here, of `count`
   streams, one after the other.
 - `gaps`: the same of each event of one stream of `count` events that are `gap` seconds apart.
@@ -17,6 +18,7 @@ from __future__ import annotations
 import json
 import selectors
 import socket
+import subprocess
 import sys
 from statistics import median, quantiles
 from time import monotonic_ns, perf_counter
@@ -24,6 +26,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 READ = 256 * 1024
+OPENING = {
+    "protocolVersion": "2025-06-18",
+    "capabilities": {},
+    "clientInfo": {"name": "benchmark", "version": "1"},
+}
 
 
 class Raw:
@@ -98,12 +105,7 @@ class Raw:
         return head
 
     def open(self) -> None:
-        params = {
-            "protocolVersion": "2025-06-18",
-            "capabilities": {},
-            "clientInfo": {"name": "benchmark", "version": "1"},
-        }
-        head = self.ask({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params})
+        head = self.ask({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": OPENING})
         for line in head.split(b"\r\n"):
             name, _, value = line.partition(b":")
             if name == b"mcp-session-id":
@@ -124,7 +126,6 @@ def calls(job: dict[str, Any]) -> dict[str, Any]:
     left = job["requests"]
     times: list[float] = []
     sent: dict[int, float] = {}
-    request = connections[0].request(call(1, "echo", {"text": "hello", "number": 7}))
     requests = {each.socket.fileno(): each.request(call(1, "echo", {"text": "hello"})) for each in connections}
     for each in connections[:left]:
         selector.register(each.socket, selectors.EVENT_READ, each)
@@ -133,7 +134,6 @@ def calls(job: dict[str, Any]) -> dict[str, Any]:
         left -= 1
         sent[each.socket.fileno()] = perf_counter()
         each.socket.sendall(requests[each.socket.fileno()])
-    del request
     waiting = len(sent)
     single = connections[0] if len(connections) == 1 else None
     while waiting:
@@ -155,8 +155,46 @@ def calls(job: dict[str, Any]) -> dict[str, Any]:
     selector.close()
     for each in connections:
         each.socket.close()
-    cuts = quantiles(times, n=100) if len(times) > 1 else times * 99
-    return {"p50": median(times), "p99": cuts[98], "rate": len(times) / seconds}
+    return outcome(times, seconds)
+
+
+def outcome(times: list[float], seconds: float) -> dict[str, Any]:
+    return {"p50": median(times), "p99": quantiles(times, n=100)[98], "rate": len(times) / seconds}
+
+
+def piped(job: dict[str, Any]) -> dict[str, Any]:
+    with subprocess.Popen(
+        job["command"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        to, lines = process.stdin, process.stdout
+
+        def send(message: dict[str, Any]) -> None:
+            to.write(json.dumps(message).encode() + b"\n")
+            to.flush()
+
+        send({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": OPENING})
+        lines.readline()
+        send({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        sent: dict[int, float] = {}
+        times: list[float] = []
+        asked = 0
+        began = perf_counter()
+        while len(times) < job["requests"]:
+            while len(sent) < job["connections"] and asked < job["requests"]:
+                asked += 1
+                sent[asked] = perf_counter()
+                send(call(asked, "echo", {"text": "hello"}))
+            answer = json.loads(lines.readline())
+            if answer.get("id") in sent:
+                if "error" in answer:
+                    raise ConnectionError(f"refused: {answer}")
+                times.append((perf_counter() - sent.pop(answer["id"])) * 1e6)
+        seconds = perf_counter() - began
+        to.close()
+        process.terminate()
+    return outcome(times, seconds)
 
 
 def events(raw: Raw, count: int, gap: float) -> list[float]:
@@ -212,7 +250,7 @@ def flood(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    kinds = {"calls": calls, "first": first, "gaps": gaps, "flood": flood}
+    kinds = {"calls": calls, "first": first, "gaps": gaps, "flood": flood, "piped": piped}
     for line in sys.stdin:
         job = json.loads(line)
         print(json.dumps(kinds[job["what"]](job)), flush=True)

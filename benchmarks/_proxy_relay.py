@@ -1,6 +1,6 @@
 """A pure relay in its own process: it passes on and does nothing else. What an HTTP library costs in such a place.
 
-`python benchmarks/_proxy_relay.py KIND URL` prints its port and serves until its standard input ends. KIND is `httptools`
+`python benchmarks/_proxy_relay.py KIND URL` prints its port and serves until its input ends. KIND is `httptools`
 (Burrow's own HTTP) or `aiohttp`.
 """
 
@@ -21,7 +21,7 @@ NOT_PASSED = frozenset(
 
 
 def bound() -> socket.socket:
-    found = socket.socket()
+    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     found.bind(("127.0.0.1", 0))
     return found

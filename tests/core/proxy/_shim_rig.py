@@ -145,7 +145,8 @@ class Program:
         self._writer = LineWriter(writing, self.gone.set)
         channel = Channel(self.reach, self.sender, "own:1", KEY)
         self.session = ShimSession(channel, self._writer, self.words.append, self._patience)
-        self.running = asyncio.create_task(self.session.run(Lines(reading)))
+        self.lines = Lines(reading)
+        self.running = asyncio.create_task(self.session.run(self.lines))
         return self
 
     async def __aexit__(self, *exception: object) -> None:

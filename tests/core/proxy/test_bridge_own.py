@@ -304,6 +304,25 @@ async def test_line_breaks_between_the_parts_of_a_message_end_no_message(tmp_pat
         assert len(rig.noted("ran")) == 1
 
 
+@pytest.mark.parametrize(
+    "result",
+    ['"\\ud800 alone"', "[" * 2000 + "]" * 2000, '{"\\udc00": NaN}', '"\xff"'],
+    ids=["half", "deep", "NaN", "bytes"],
+)
+async def test_what_only_the_client_can_judge_is_passed_on(result: str, tmp_path: Path) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        message = client.tool("say", line=f'{{"jsonrpc":"2.0","id":"%ID%","result":{result}}}')
+        expected = f'{{"jsonrpc":"2.0","id":{message["id"]},"result":{result}}}'
+        assert (await client.post(message)).content == expected.encode("latin-1")
+
+
+@pytest.mark.parametrize("broken", ['"result":{', '"result":}', '"method":7'])
+async def test_an_answer_that_is_no_message_ends_its_request_in_words(broken: str, tmp_path: Path) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        error = await client.run("say", line=f'{{"jsonrpc":"2.0","id":"%ID%",{broken}}}')
+        assert "not JSON" in error["message"]
+
+
 async def test_noise_on_standard_output_is_passed_over(tmp_path: Path) -> None:
     async with bridged(tmp_path) as rig, client_of(rig) as client:
         assert await client.run("be noisy")

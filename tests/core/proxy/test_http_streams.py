@@ -16,6 +16,7 @@ from app.core.mcp.proxy.http.limits import Limits
 from app.core.mcp.proxy.http.sender import DirectSender
 from app.core.mcp.proxy.http.upstream import MOST_WAITING, UpstreamAnswer
 from app.core.mcp.proxy.parts import Request, Responder, SendFailure
+from tests.core._raw_server import listening
 from tests.core.proxy._http import Client, Handler, Serving, connected, serving
 from tests.core.proxy.test_http_sender import no_tls, sending
 from tests.until import until
@@ -261,3 +262,40 @@ async def test_a_sender_that_closes_ends_what_is_read() -> None:
         with pytest.raises(SendFailure) as failure:
             await sender.send("GET", at.url, (), b"")
         assert not failure.value.sent
+
+
+async def test_a_server_that_answers_before_it_has_read_the_request_is_heard() -> None:
+    async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno")
+        await asyncio.Event().wait()
+
+    async with listening(early) as port, sending() as sender:
+        for _ in range(2):
+            # What is left of the request makes the connection useless for another one.
+            answer = await sender.send("POST", f"http://127.0.0.1:{port}/", (), b"x" * 32_000_000)
+            assert (answer.status, await answer.read(), await answer.read()) == (413, b"no", b"")
+
+
+async def test_a_turn_is_given_back_whenever_a_client_goes_away() -> None:
+    async def handle(request: Request, responder: Responder) -> None:
+        await asyncio.sleep(0.001)
+        responder.start(204, [])
+        responder.end()
+
+    async with serving(handle, Limits(requests=2)) as at:
+
+        async def one(number: int) -> None:
+            async with connected(at.port) as client:
+                client.send(GET * 2)
+                for _ in range(number % 7):
+                    await asyncio.sleep(0)
+                if number % 3:
+                    goes_away_with_a_reset(client)
+
+        await asyncio.gather(*(one(number) for number in range(120)))
+        await until(lambda: at.server.connections == 0)
+        assert (at.server.running, at.server.waiting) == (0, 0)
+        async with connected(at.port) as client:
+            client.send(GET)
+            assert (await client.answer())[0] == 204

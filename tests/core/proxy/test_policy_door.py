@@ -331,6 +331,21 @@ async def test_a_tool_that_is_blocked_while_the_call_waits_is_refused(tmp_path: 
         assert at.host.allowed == []
 
 
+async def test_a_tool_that_is_blocked_as_the_user_says_yes_is_not_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with door(tmp_path) as at:
+
+        async def ask(*_question: Any) -> Decision:
+            await at.on.clients.set_rule(at.on.one.id, at.on.server, "echo", ToolRule.BLOCK)
+            return Decision.ONCE
+
+        monkeypatch.setattr(at.host, "ask", ask)
+        kind, _words = await at.refusal(at.call(calling()))
+        assert kind is RefusalKind.TOOL_BLOCKED
+        assert at.host.allowed == []
+
+
 async def test_a_tool_that_cannot_be_allowed_for_one_call_is_not_called(tmp_path: Path) -> None:
     async with door(tmp_path) as at:
         at.host.fails = Rejected("The team does not allow it.")

@@ -228,6 +228,27 @@ async def test_known_policies_count_when_a_later_reading_fails(monkeypatch: pyte
         await rules.close()
 
 
+async def test_policies_that_change_while_they_are_read_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world() as on:
+        servers = on.servers()
+        await servers.list()
+        answers = [ALLOW, BLOCK]
+
+        async def tools(_installation: str) -> tuple[StoreTool, ...]:
+            state: Any = answers.pop(0)
+            if state == ALLOW:
+                # The user blocks it when this answer is on its way.
+                servers.policies_changed.emit("i1")
+            return (StoreTool("echo", approval_state=state),)
+
+        monkeypatch.setattr(on.store, "tools", tools)
+        rules = ToolRules(servers, NoRules())
+        await rules.learn("i1")
+        assert rules.rule(AGENT, "i1", "echo") is ToolRule.BLOCK
+        assert not answers
+        await rules.close()
+
+
 async def test_the_store_is_asked_once_for_many_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     async with world() as on:
         asked: list[str] = []

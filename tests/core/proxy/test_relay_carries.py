@@ -213,6 +213,13 @@ async def test_a_server_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
         assert (await proxy.call()).json()["result"]
 
 
+async def test_a_status_that_is_none_is_no_answer(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (_, view, proxy):
+        view.answers = [Reply(999, "what?")]
+        got = await proxy.call()
+        assert (got.status_code, got.json()["error"]["code"]) == (200, -32013)
+
+
 async def test_a_call_that_broke_is_only_repeated_where_a_trusted_server_says_that_it_may_be(tmp_path: Path) -> None:
     async with proxied(tmp_path, trusted=True) as (_, view, proxy):
         view.tools = [{"name": "count"}, {"name": "read", "annotations": {"readOnlyHint": True}}]
@@ -327,6 +334,25 @@ async def test_who_listens_hears_that_the_tools_changed_by_policy(tmp_path: Path
         proxy.relay.tools_changed("s", None)
         assert b"notifications/tools/list_changed" in await anext(reading)
         view.restart()
+
+
+async def test_a_stream_that_has_just_ended_is_told_nothing_more(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (_, view, proxy):
+        view.answers = [Reply(200, {"jsonrpc": "2.0", "id": 7, "result": {}}), None]
+        async with proxy.stream("GET") as answer:
+            assert [chunk async for chunk in answer.aiter_raw()]
+        done = asyncio.Event()
+        params = {"notifications": {"toolsListChanged": True}}
+        listen = {"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": params}
+        view.answers = [events({"jsonrpc": "2.0", "method": "notifications/message", "params": {}}, done)]
+        async with proxy.stream("POST", content=listen) as answer:
+            reading = answer.aiter_raw()
+            await anext(reading)
+            (one,) = proxy.relay._streams._open
+            proxy.relay._streams._open.discard(one)
+            await proxy.relay._streams._tell(one)
+            done.set()
+            assert [chunk async for chunk in reading] == []
 
 
 async def test_a_message_that_is_none_is_refused_before_anything_is_sent(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.core.auth.cause import ASKED
+from app.core.mcp.proxy import reopening
 from app.core.mcp.proxy.parts import ProxyClient
 from tests.core.conftest import Rig, signed_in
 from tests.core.proxy._relay import (
@@ -170,6 +171,46 @@ async def test_a_server_that_opens_no_session_any_more_says_so_itself(tmp_path: 
         got = await running.call(mcp_session_id=session)
         assert (got.status_code, got.text) == (503, "Too many active sessions")
         await call(running, session)
+
+
+async def test_a_server_that_opens_a_session_for_ever_holds_nobody_up_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reopening, "OPEN_SECONDS", 0.05)
+    async with proxied(tmp_path) as (_, view, running):
+        view.sessions = True
+        session = await running.initialize()
+        view.restart()
+        never = asyncio.Event()
+        view.answers = [None, events(b": wait\n\n", never)]
+        assert (await running.call(mcp_session_id=session)).status_code == 404
+        never.set()
+
+
+async def test_what_a_client_set_up_in_its_session_holds_in_the_new_one(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (_, view, running):
+        view.sessions = True
+        session = await running.initialize()
+
+        async def ask(method: str, **params: str) -> None:
+            message = {"jsonrpc": "2.0", "id": method, "method": method, "params": params}
+            assert (await running.post(message, mcp_session_id=session)).json()["result"] == {}
+
+        await ask("logging/setLevel", level="info")
+        await ask("logging/setLevel", level="debug")
+        for uri in ("a:1", "a:2"):
+            await ask("resources/subscribe", uri=uri)
+        await ask("resources/unsubscribe", uri="a:1")
+        view.restart()
+        view.seen.clear()
+        await call(running, session)
+        bodies = [json.loads(request.body) for request in view.seen]
+        assert [(each["method"], each.get("params", {})) for each in bodies[1:5]] == [
+            ("initialize", INITIALIZE["params"]),
+            ("notifications/initialized", {}),
+            ("logging/setLevel", {"level": "debug"}),
+            ("resources/subscribe", {"uri": "a:2"}),
+        ]
 
 
 async def test_a_server_that_is_busy_keeps_the_session_that_it_has_just_opened(tmp_path: Path) -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import sys
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +15,8 @@ import pytest
 from app.core.mcp.proxy.clients import ProxyClients
 from app.core.mcp.proxy.keys import hash_of
 from app.core.storage import Storage
-from tests._command import SECONDS, command, environment
+from tests._command import SECONDS
+from tests.core.proxy._shim_machine import shim
 from tests.core.proxy._shim_rig import ScriptedProxy, call, reply, result, serve_session
 from tests.until import until
 
@@ -25,59 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals and /proc of POSIX")
-
-
-@dataclass
-class ShimProcess:
-    """A running shim."""
-
-    process: asyncio.subprocess.Process
-
-    def send(self, message: Any) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(message).encode() + b"\n")
-
-    async def ask(self, message: Any) -> Any:
-        """Send a request and wait for the next message."""
-        self.send(message)
-        return await self.receive()
-
-    async def receive(self) -> Any:
-        assert self.process.stdout is not None
-        async with asyncio.timeout(SECONDS):
-            return json.loads(await self.process.stdout.readline())
-
-    async def ended(self) -> tuple[int, bytes, str]:
-        """Its exit code, what else it wrote, and its words."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        assert self.process.stderr is not None
-        async with asyncio.timeout(SECONDS):
-            code = await self.process.wait()
-            rest, words = await self.process.stdout.read(), (await self.process.stderr.read()).decode()
-        self.process.stdin.close()
-        assert "Traceback" not in words, words
-        return code, rest, words
-
-
-@asynccontextmanager
-async def shim(folder: Path, *arguments: str, **variables: str) -> AsyncIterator[ShimProcess]:
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        *command("connect", "stdio", *arguments, "--data", str(folder)),
-        stdin=pipe,
-        stdout=pipe,
-        stderr=pipe,
-        env=environment(**variables),
-        limit=2**26,
-    )
-    try:
-        yield ShimProcess(process)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        # Reads what is left too, so that no pipe stays open.
-        await process.communicate()
 
 
 @asynccontextmanager

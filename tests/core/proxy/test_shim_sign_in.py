@@ -3,126 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
 import signal
 import sys
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
-from app.core.mcp.proxy.clients import ProxyClients
-from app.core.mcp.proxy.handover import Unreachable, door_path, visit
-from app.core.mcp.proxy.listeners import bind, close_all, number_of
-from app.core.mcp.proxy.service import PORT_SETTING
-from app.core.mcp.proxy.shim.reach import PROXY_FOLDER
-from app.core.mcp.servers.definitions import HttpServer
-from app.core.services import HOST_SETTING, Services
 from tests.core._authorization_server import ScriptedIssuer, ScriptedResource
+from tests.core.proxy._shim_machine import NAMES, STARTS, Machine, ShimProcess, machine, prepared, shim
 from tests.core.proxy._shim_rig import call
-from tests.core.proxy.test_shim_process import ShimProcess, shim
 from tests.core.scripted import Reply, Request, ScriptedServer
-from tests.secret_service import SecretService
 from tests.until import until
 from tests.workspace.conftest import lab, shared_lab, shared_workspace  # noqa: F401 - fixtures
 from tests.workspace.lab import Lab
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
 pytestmark = [pytest.mark.serial, pytest.mark.skipif(sys.platform == "win32", reason="Unix sockets")]
 
-STARTS = 5
 SIGN_IN_REQUESTS = ("/oauth/register/", "/oauth/authorize/", "/oauth/token/")
-NAMES = [f"program {number}" for number in range(STARTS)]
-
-
-@dataclass
-class Machine:
-    """A user's machine: Burrow's folder, a keyring, and a browser that only writes down what it is to open."""
-
-    folder: Path
-    variables: dict[str, str]
-    tabs_file: Path
-
-    def tabs(self) -> list[str]:
-        """The addresses that the browser was to open."""
-        return self.tabs_file.read_text().splitlines() if self.tabs_file.exists() else []
-
-    def owner(self) -> int | None:
-        """The process that serves the proxy."""
-        try:
-            connection, holder, listeners = visit(door_path(self.folder / PROXY_FOLDER))
-        except (Unreachable, OSError):
-            return None
-        connection.close()
-        close_all(listeners)
-        return holder.pid
-
-    def proxies(self) -> list[int]:
-        """The processes that were started to serve the proxy of this folder."""
-        found = []
-        for place in Path("/proc").iterdir():
-            with contextlib.suppress(OSError):
-                words = (place / "cmdline").read_bytes().split(b"\0")
-                if b"--while-used" in words and os.fsencode(self.folder) in words:
-                    found.append(int(place.name))
-        return found
-
-    async def end(self, number: signal.Signals) -> None:
-        """End the process that serves the proxy."""
-        pid = self.owner()
-        assert pid is not None
-        os.kill(pid, number)
-        await until(lambda: has_ended(pid), 20)
-
-
-def has_ended(pid: int) -> bool:
-    """Whether a process has closed everything that it had, even if nobody has asked for its exit code yet."""
-    place = Path(f"/proc/{pid}")
-    try:
-        # Its threads share what is open, and the first one may end before the others.
-        return (place / "stat").read_text().rpartition(") ")[2][0] in "ZX" and len(os.listdir(place / "task")) == 1
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-
-
-@asynccontextmanager
-async def machine(tmp_path: Path) -> AsyncIterator[Machine]:
-    browser, tabs, folder = tmp_path / "browser", tmp_path / "tabs", tmp_path / "data"
-    browser.write_text(f'#!/bin/sh\necho "$1" >> {tabs}\n')
-    browser.chmod(0o755)
-    with SecretService() as service:
-        found = Machine(folder, {**service.variables, "BROWSER": f"{browser} %s"}, tabs)
-        try:
-            yield found
-        finally:
-            for pid in found.proxies():
-                os.kill(pid, signal.SIGTERM)
-            await until(lambda: not found.proxies(), 20)
-
-
-async def prepared(folder: Path, *urls: str, host: str = "") -> list[str]:
-    """A folder with clients and these servers, whose ids are returned; nobody is signed in."""
-    services = Services(folder, role="test", long_lived=False)
-    if host:
-        await services.storage.settings.set(HOST_SETTING, host)
-    listeners = bind(0)
-    await services.storage.settings.set(PORT_SETTING, number_of(listeners))
-    close_all(listeners)
-    ids = [(await services.own_servers.add(HttpServer("", "Ledger", url))).id for url in urls]
-    clients = ProxyClients(services.storage.proxy_clients)
-    await clients.start()
-    for name in NAMES:
-        await clients.create(name)
-    await clients.close()
-    await services.close()
-    return ids
 
 
 def tools_server(resource: ScriptedResource) -> list[str]:
@@ -216,9 +120,8 @@ async def test_five_programs_share_one_sign_in_and_outlive_the_proxy(tmp_path: P
         running = await started_and_signed_in(here, ledger, programs, lambda tab: tab)
         sessions = await ask_all(running, 1, "tools/call", name="add", arguments={})
         assert len({session["content"][0]["text"] for session in sessions}) == STARTS
-        for number, sent in ((2, signal.SIGTERM), (3, signal.SIGKILL)):
-            await here.end(sent)
-            assert await ask_all(running, number, "tools/call", name="add", arguments={}) == sessions
+        await here.end(signal.SIGKILL)
+        assert await ask_all(running, 2, "tools/call", name="add", arguments={}) == sessions
         assert len(here.tabs()) == len(issuer.registered) == len(issuer.asked) == 1
         assert len(issuer.forms("authorization_code")) == 1
         assert len(opened) == STARTS

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from app.core.auth.tokens import TokenSet
     from app.core.mcp.proxy.parts import Headers, UpstreamResponse
 
+# RFC 9110 section 15. Interim answers are not given to whoever asked.
+STATUSES = range(200, 600)
+
 Release: TypeAlias = "Callable[[bytes], Awaitable[None]]"
 
 
@@ -144,7 +147,10 @@ class ServerAnswer:
 
 
 def answer_of(response: UpstreamResponse) -> ServerAnswer:
-    """The answer to read. Raises `SendFailure` when it is in a coding that cannot be read."""
+    """The answer to read. Raises `SendFailure` when it is none, or in a coding that cannot be read."""
+    if response.status not in STATUSES:
+        response.close()
+        raise SendFailure(f"it answered with status {response.status}, which is none", sent=True)
     try:
         return ServerAnswer(response)
     except Undecodable as problem:

@@ -16,7 +16,7 @@ from app.core.mcp.proxy.headers import LAST_EVENT_ID
 from app.core.mcp.proxy.healing import Outgoing
 from app.core.mcp.proxy.parts import SendFailure
 from app.core.mcp.proxy.refusals import RequestRefused
-from app.core.mcp.proxy.streams import EventSplitter, EventTooLong, last_id
+from app.core.mcp.proxy.streams import EventSplitter, OversizedEvent, last_id
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -161,7 +161,7 @@ class ListenStream:
                     found = last_id(event)
                     self._last_id = self._last_id if found is None else found
                     await self._delivery.release(await revised(event, self._revise))
-        except (SendFailure, EventTooLong, RequestRefused) as problem:
+        except (SendFailure, OversizedEvent, RequestRefused) as problem:
             log.info("a stream of a server ended: %s", problem)
         finally:
             for task in (reading, restarted):

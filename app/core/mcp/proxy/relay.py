@@ -178,6 +178,8 @@ class Relay:
             return
         out.begin, out.release = delivery.begin_stream, delivery.release
         answer = await self._reopening.ask(out)
+        if session is not None and answer.status == 200:
+            session.remember(post)
         notice = subscribed(post) if answer.is_stream else None
         if notice is None:
             await delivery.answer(answer)

@@ -7,8 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from app.core.mcp.protocol.process import start_process
-from app.core.mcp.proxy.bridge.channel import MESSAGE_LIMIT, ChannelClosed
-from app.core.mcp.proxy.bridge.envelope import Envelope, NotJsonRpc, is_batch, read_batch
+from app.core.mcp.proxy.bridge.channel import MESSAGE_LIMIT, ChannelClosed, Unhandled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -65,7 +64,7 @@ class StdioChannel:
         """The id of the process, None before it was started."""
         return None if self._server is None else self._server.process.pid
 
-    async def open(self, received: Callable[[Envelope], Awaitable[None]], closed: Callable[[str], None]) -> None:
+    async def open(self, received: Callable[[bytes], Awaitable[None]], closed: Callable[[str], None]) -> None:
         """Start the process; see `Channel.open`. Raises `ServerTrouble` when it cannot be started."""
         if not await self._count.take():
             raise ChannelClosed(
@@ -138,8 +137,20 @@ class StdioChannel:
             self._reason = await self._server.how_it_ended()
         return self._reason or f"The process of {self._name} was ended."
 
-    async def _read(self, server: ServerProcess, received: Callable[[Envelope], Awaitable[None]]) -> None:
-        """Hand on the messages of standard output, one for each line."""
+    async def _read(self, server: ServerProcess, received: Callable[[bytes], Awaitable[None]]) -> None:
+        """Hand on the messages of standard output, one for each line, until it ends."""
+        try:
+            if await self._read_lines(server, received):
+                reason = await server.how_it_ended()
+            else:
+                # Whichever request the line answers cannot be told.
+                reason = f"{self._name} sent a message of more than {MESSAGE_LIMIT >> 20} MiB."
+        except Unhandled:
+            reason = "Burrow could not handle a message of it. Its log says why."
+        self._has_closed(reason)
+
+    async def _read_lines(self, server: ServerProcess, received: Callable[[bytes], Awaitable[None]]) -> bool:
+        """Returns False at a line that is too long. Raises `Unhandled`."""
         assert server.process.stdout is not None
         waiting = bytearray()
         while chunk := await server.process.stdout.read(READ_BYTES):
@@ -149,26 +160,12 @@ class StdioChannel:
                 line = bytes(waiting[:end])
                 del waiting[: end + 1]
                 searched = 0
-                await _hand_on(line, received)
-            # Whichever request this line answers cannot be told.
+                await received(line)
             if len(waiting) > MESSAGE_LIMIT:
-                self._has_closed(f"{self._name} sent a message of more than {MESSAGE_LIMIT >> 20} MiB.")
-                return
-        self._has_closed(await server.how_it_ended())
+                return False
+        return True
 
     def _has_closed(self, reason: str) -> None:
         self._reason = self._reason or reason
         if self._closed is not None:
             self._closed(self._reason)
-
-
-async def _hand_on(line: bytes, received: Callable[[Envelope], Awaitable[None]]) -> None:
-    if not line.strip():
-        return
-    # Some servers print other text to standard output by mistake. The messages are in the other lines.
-    try:
-        messages = read_batch(line) if is_batch(line) else (Envelope(line),)
-    except NotJsonRpc:
-        return
-    for message in messages:
-        await received(message)

@@ -69,6 +69,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         "_resting",
         "_task",
         "_transport",
+        "_turn",
         "deadline",
         "since",
     )
@@ -86,6 +87,8 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._resting = False
         self._in_body = False
         self._discarding = False
+        # Whether its request is one of those that may run at once.
+        self._turn = False
         self.deadline: float | None = None
         self.since = owner.loop.time()
 
@@ -173,6 +176,8 @@ class ClientConnection(asyncio.BufferedProtocol):
             self._drained.exception()
         if self._task is not None and self._answer is not None and not self._answer.complete:
             self._task.cancel()
+        # A task that is cancelled before its first step does nothing at all.
+        self._give_turn()
         self._owner.lost(self)
 
     def pause_writing(self) -> None:
@@ -217,6 +222,7 @@ class ClientConnection(asyncio.BufferedProtocol):
     def run(self) -> None:
         """Give the request to the handler."""
         self.deadline = None
+        self._turn = True
         self._answer = answer = ClientAnswer(self, cast(RequestHead, self._reader.head))
         self._task = self._owner.loop.create_task(self._handle(cast(Request, self._request), answer))
 
@@ -237,9 +243,13 @@ class ClientConnection(asyncio.BufferedProtocol):
             else:
                 self.refuse(500, "The proxy has a defect.")
         finally:
-            if not answer.started:
-                self._owner.give_turn()
+            self._give_turn()
             self._next(answer)
+
+    def _give_turn(self) -> None:
+        if self._turn:
+            self._turn = False
+            self._owner.give_turn()
 
     def _next(self, answer: ClientAnswer) -> None:
         transport = self._transport
@@ -269,7 +279,7 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def _finish(self) -> None:
         """Close when all is sent, which is when the client has read it."""
-        self.deadline = self._owner.loop.time() + self._owner.limits.linger_seconds
+        self.deadline = self._owner.loop.time() + self._owner.limits.stalled_seconds
         self._transport.close()
 
     def refuse(self, status: int, text: str) -> None:
@@ -319,7 +329,7 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def begin(self, answer: ClientAnswer) -> None:
         """The head of an answer is there."""
-        self._owner.give_turn()
+        self._give_turn()
         if answer.streams:
             self._owner.loop.call_soon(answer.flush)
 

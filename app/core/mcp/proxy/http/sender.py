@@ -97,8 +97,7 @@ class DirectSender:
         return None
 
     async def _connect(self, origin: ServerOrigin) -> UpstreamConnection:
-        if self._closed:
-            raise SendFailure("the proxy is closing", sent=False)
+        self._check_open()
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_seconds):
@@ -117,9 +116,18 @@ class DirectSender:
             raise SendFailure(f"{origin.host} cannot be trusted: {error}", sent=False) from error
         except (OSError, UnicodeError) as error:
             raise SendFailure(f"{origin.host} cannot be reached: {error}", sent=False) from error
+        try:
+            self._check_open()
+        except SendFailure:
+            connection.abort()
+            raise
         self._all.add(connection)
         self._origins[connection] = origin
         return connection
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SendFailure("the proxy is closing", sent=False)
 
     def _released(self, connection: UpstreamConnection) -> None:
         """A connection has no request any more, or is closed."""

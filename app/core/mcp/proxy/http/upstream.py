@@ -37,7 +37,6 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._framing: dict[bytes, bytes] = {}
         self._head_bytes = 0
         self._bodiless = False
-        self._drained: asyncio.Future[None] | None = None
         self._poll: select.poll | None = None
         self._transport: asyncio.Transport
         # `open`: another request can be sent, as far as is known.
@@ -82,17 +81,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
                 answer.finish()
             else:
                 answer.fail("the server closed the connection before its answer was complete")
-        if self._drained is not None and not self._drained.done():
-            self._drained.set_result(None)
         self._released(self)
-
-    def pause_writing(self) -> None:
-        self._drained = self._loop.create_future()
-
-    def resume_writing(self) -> None:
-        if self._drained is not None and not self._drained.done():
-            self._drained.set_result(None)
-        self._drained = None
 
     # What llhttp says.
 
@@ -155,10 +144,9 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._answer = answer = UpstreamAnswer(self)
         self._bodiless = bodiless
         self._head_bytes = 0
+        # All of it: the body is in memory anyway, and a server may answer before it has read it.
         self._transport.write(request)
         try:
-            if self._drained is not None:
-                await self._drained
             await answer.wait()
         except asyncio.CancelledError:
             self.abort()

@@ -26,6 +26,8 @@ START_LOCK = "start.lock"
 # How long a process that was started may take until it serves.
 START_SECONDS = 30.0
 LOOK_SECONDS = 0.05
+# How long a port is taken for Burrow's. Once its process has ended, another user's program may get it, and our key.
+VALID_SECONDS = 1.0
 # How long a port that is only kept is left to a window that is started again.
 KEPT_SECONDS = 1.0
 
@@ -50,6 +52,7 @@ class Reach:
         self._command = command
         self._start_seconds = start_seconds
         self._port: int | None = None
+        self._valid_until = 0.0
         self._looking: asyncio.Task[int] | None = None
         self._replacing: asyncio.Task[None] | None = None
         # Those that were started and have not ended yet.
@@ -59,19 +62,25 @@ class Reach:
 
     async def port(self) -> int:
         """The port, after starting a process if nobody serves. Raises `NoProxy`."""
-        if self._port is None:
+        if self._port is None or asyncio.get_running_loop().time() > self._valid_until:
             # Several requests look together.
             if self._looking is None or self._looking.done():
                 self._looking = asyncio.create_task(self._find_or_start())
-            self._port = await asyncio.shield(self._looking)
+            self._remember(await asyncio.shield(self._looking))
+        assert self._port is not None
         return self._port
 
     async def known_port(self) -> int | None:
         """The port if somebody serves, or is about to; nothing is started."""
         if self._port is None:
             found = await self._find()
-            self._port = None if found is None else found.port
+            if found is not None:
+                self._remember(found.port)
         return self._port
+
+    def _remember(self, port: int) -> None:
+        self._port = port
+        self._valid_until = asyncio.get_running_loop().time() + VALID_SECONDS
 
     def lost(self) -> None:
         """A connection failed: look again."""
@@ -132,7 +141,7 @@ class Reach:
                 if started is not None and started.poll() is not None:
                     raise NoProxy("Burrow's proxy ended when it was started. Start it to see why: burrow proxy")
                 if locked:
-                    started = _start(self._command, lock)
+                    started = _start(self._command, lock, self._folder)
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
             if started is not None:
@@ -170,7 +179,7 @@ def _locked(lock: int) -> bool:
     return True
 
 
-def _start(command: tuple[str, ...], lock: int) -> subprocess.Popen[bytes]:
+def _start(command: tuple[str, ...], lock: int, folder: Path) -> subprocess.Popen[bytes]:
     """Start a process that no signal for this one or for its terminal reaches. Raises `NoProxy`."""
     detached = {"start_new_session": True, "pass_fds": (lock,)}
     if sys.platform == "win32":
@@ -178,7 +187,8 @@ def _start(command: tuple[str, ...], lock: int) -> subprocess.Popen[bytes]:
         detached = {"creationflags": flags | subprocess.CREATE_BREAKAWAY_FROM_JOB}
     quiet = subprocess.DEVNULL
     try:
-        return subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet, **detached)  # type: ignore[call-overload,no-any-return]
+        # In a folder of our own: the program's may be one that it wants to remove.
+        return subprocess.Popen(command, cwd=folder, stdin=quiet, stdout=quiet, stderr=quiet, **detached)  # type: ignore[call-overload,no-any-return]
     except OSError as failure:
         raise NoProxy(f"Burrow's proxy cannot be started: {failure}.") from None
 

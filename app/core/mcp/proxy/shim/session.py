@@ -44,11 +44,13 @@ if TYPE_CHECKING:
     from app.core.mcp.proxy.shim.messages import ClientMessage, ServerMessage
     from app.core.mcp.proxy.shim.pipes import Lines, LineWriter
 
-# What waits for an answer at once. Beyond it, no further message is read.
-MOST_REQUESTS = 256
+# Requests that are sent at once; those that wait for that or for an answer, and their bytes. Beyond it nothing is read.
+MOST_AT_ONCE, MOST_REQUESTS, MOST_BYTES = 64, 1024, 32 * 1024 * 1024
 # A message without an answer goes before the next one, unless the server takes longer than this to accept it.
 ACCEPT_SECONDS = 2.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5
+# Each look asks the server, which may be anybody's.
+POLL_GROWTH, SLOWEST_POLL = 1.2, 3.0
 RESUMPTIONS = 5
 END_SECONDS = 1.0
 
@@ -57,8 +59,8 @@ END_SECONDS = 1.0
 class Patience:
     """How long a request waits, in seconds.
 
-    `owner`: for a process that serves. `sign_in`: the first request of a program, for the user, with `poll` between two
-    looks.
+    `owner`: for a process that serves. `sign_in`: the first request of a program, for the user, with `poll` between the
+    first two looks.
     """
 
     owner: float = 5.0
@@ -115,8 +117,11 @@ class ShimSession:
         # Each request that is not answered yet, by the JSON text of its id; those that the program cancelled.
         self._requests: dict[str, asyncio.Task[None]] = {}
         self._cancelled: set[str] = set()
+        # Of all that wait.
+        self._bytes = 0
         self._others: set[asyncio.Task[None]] = set()
         self._fewer = asyncio.Event()
+        self._turns = asyncio.Semaphore(MOST_AT_ONCE)
         self._told = ""
 
     async def run(self, lines: Lines) -> None:
@@ -156,6 +161,7 @@ class ShimSession:
         for key in message.ids:
             self._requests[key] = task
         if message.ids:
+            self._bytes += len(message.body)
             task.add_done_callback(lambda _: self._over(message))
         else:
             self._others.add(task)
@@ -164,7 +170,7 @@ class ShimSession:
             if cancelled in self._requests and version_of(message):
                 # Since revision 2026-07-28 a request is cancelled by leaving it.
                 self._requests[cancelled].cancel()
-        while len(self._requests) >= MOST_REQUESTS:
+        while len(self._requests) >= MOST_REQUESTS or self._bytes >= MOST_BYTES:
             self._fewer.clear()
             await self._fewer.wait()
 
@@ -172,12 +178,18 @@ class ShimSession:
         for key in message.ids:
             self._requests.pop(key, None)
             self._cancelled.discard(key)
+        self._bytes -= len(message.body)
         self._fewer.set()
 
     async def _carry(self, message: ClientMessage) -> None:
         exchange = _Exchange(message, dict(message.ids))
         try:
-            await self._exchange(exchange)
+            if message.ids:
+                async with self._turns:
+                    await self._exchange(exchange)
+            else:
+                # An answer that a request waits for must not wait for the requests.
+                await self._exchange(exchange)
         except Exception as bug:  # noqa: BLE001 - the program must not wait for ever
             await self._fail(exchange, self._unavailable(f"Burrow failed: {type(bug).__name__}: {bug}"))
 
@@ -188,7 +200,7 @@ class ShimSession:
             await self._channel.close_session()
             self._channel.opening(message)
         signed_in_by, deadline, starts = now() + self._patience.sign_in, 0.0, reach.starts
-        pause, reopened = FIRST_PAUSE, False
+        pause, poll, reopened = FIRST_PAUSE, self._patience.poll, False
         while not exchange.waiting.keys() & self._cancelled:
             session = self._channel.session
             exchange.waits = message.method in OPENINGS and now() < signed_in_by
@@ -197,7 +209,8 @@ class ShimSession:
                 return
             if following is _Next.SIGN_IN:
                 deadline = 0.0
-                await asyncio.sleep(self._patience.poll)
+                await asyncio.sleep(poll)
+                poll = min(poll * POLL_GROWTH, self._patience.poll * SLOWEST_POLL)
             elif following is _Next.REOPEN:
                 try:
                     if reopened:
