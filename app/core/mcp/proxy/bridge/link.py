@@ -15,6 +15,7 @@ from app.core.mcp.proxy.bridge.channel import ChannelClosed, Unhandled
 from app.core.mcp.proxy.bridge.envelope import Envelope, Kind, NotJsonRpc, is_batch, read_batch
 from app.core.mcp.proxy.bridge.incoming import Incoming
 from app.core.mcp.proxy.bridge.rewriting import for_server
+from app.core.mcp.proxy.refusals import RequestRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +31,8 @@ INITIALIZED = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
 OPENING_SECONDS = 120.0
 # A server that could not be reached is not tried again by every request that waits for it.
 FAILURE_SECONDS = 1.0
+# The pauses before a channel is opened again that a client listens to. One that keeps ending is left alone after them.
+REOPEN_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)
 
 
 class OpeningRefused(ChannelClosed):
@@ -225,6 +228,16 @@ class Link:
             self._end(reason)
             # Its children may still run.
             self._background.start(channel.close())
+            self._background.start(self._reopen())
+
+    async def _reopen(self) -> None:
+        """Open it again while a client listens. Without one, the next request does."""
+        for pause in REOPEN_SECONDS:
+            await asyncio.sleep(pause)
+            if self.is_open or self._opening is None or not any(each.listening for each in self.traffic.sessions):
+                return
+            with contextlib.suppress(ChannelClosed, BurrowError, RequestRefused):
+                await self._ready()
 
     def _end(self, reason: str) -> None:
         for handshake in self._handshakes.values():
