@@ -53,6 +53,32 @@ async def test_what_is_no_message_is_told_so_and_the_next_one_is_carried(tmp_pat
         assert proxy.methods() == ["tools/call"]
 
 
+@pytest.mark.parametrize(
+    ("info", "title"),
+    [
+        ({"name": "ledger", "title": "The Ledger"}, "The Ledger"),
+        ({"name": "ledger", "title": "a\x1b[31m"}, "ledger"),
+        ({"name": "x" * 61}, "own:1"),
+        ({"name": 7}, "own:1"),
+        ("ledger", "own:1"),
+    ],
+)
+async def test_a_failure_names_the_server_as_it_calls_itself(tmp_path: Path, info: Any, title: str) -> None:
+    async def fails(request: Request, responder: Responder, message: Any) -> None:
+        if message and message.get("method") == "initialize":
+            await reply(
+                responder, result(message["id"], {"protocolVersion": "2025-06-18", "serverInfo": info}), SESSION
+            )
+        else:
+            await reply(responder, b"", status=502)
+
+    async with ScriptedProxy(tmp_path, fails), Program(tmp_path) as program:
+        await program.ask(call("open", "initialize"))
+        error = (await program.ask(call(1)))["error"]
+        assert error["message"].startswith(f"{title} cannot be used")
+        assert error["data"]["server"] == "own:1"
+
+
 async def test_what_the_proxy_refuses_as_unreadable_is_the_answer_to_its_request(tmp_path: Path) -> None:
     async def refuse(request: Request, responder: Responder, message: Any) -> None:
         error = {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "twice"}}
@@ -320,6 +346,7 @@ async def test_a_call_whose_answer_is_lost_is_not_sent_again_and_what_only_reads
     async with ScriptedProxy(tmp_path, lose) as proxy, Program(tmp_path) as program:
         await program.send(call(1))
         error = (await program.receive_answer(1))["error"]
+        assert "own:1 may have run this" in error["message"]
         assert error["data"]["type"] == "burrow/server_unavailable"
         assert error["data"]["outcome_unknown"] is True
         await program.send(call(2, "tools/list"))

@@ -291,7 +291,7 @@ class ShimSession:
         """Tell the program that its requests failed, or the user that another message did."""
         if not exchange.message.ids:
             what = exchange.message.method or "An answer"
-            self._tell(f"{what} did not reach {self._channel.server}: {error.get('message', '')}")
+            self._tell(f"{what} did not reach {self._channel.server.title}: {error.get('message', '')}")
         left = {key: identity for key, identity in exchange.waiting.items() if key not in self._cancelled}
         exchange.waiting.clear()
         for line in answer_lines(left, error):
