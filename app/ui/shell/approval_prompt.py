@@ -81,6 +81,11 @@ class ArgumentsText(ExactText):
         theme().changed.connect(self._fit_lines)
         self._fit_lines()
 
+    @guarded()
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit_lines()
+
     def _fit_lines(self) -> None:
         # The document of a QPlainTextEdit measures its height in lines.
         lines = min(max(int(self.document().size().height()), LEAST_LINES), MOST_LINES)

@@ -309,6 +309,15 @@ async def test_an_owner_that_was_killed_alone_is_followed_by_a_new_one(start: St
     assert (await start("headless").until("owned"))["number"] == number
 
 
+async def test_an_owner_whose_door_was_removed_is_found_again(start: Start, tmp_path: Path) -> None:
+    first = start("headless")
+    await first.until("owned")
+    door = tmp_path / "proxy" / "port.sock"
+    door.unlink()
+    await until(door.exists)
+    await start("headless").until("elsewhere")
+
+
 async def test_an_owner_that_hangs_is_told_and_followed_once_it_ends(start: Start) -> None:
     first = start("headless")
     await first.until("owned")
