@@ -109,7 +109,7 @@ class Link:
                 self.traffic.forget(call)
                 if call.answered:
                     return
-                if closed.sent or closed.refusal or last_try:
+                if closed.sent or last_try:
                     raise
             except BaseException:
                 self.traffic.abandon(call)
