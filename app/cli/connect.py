@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from app.cli import shim
 from app.cli.common import connect, secret_of, services_of
 from app.cli.terminal import column, data, line, printable, say
 from app.core.errors import BurrowError, NotFound, Rejected
@@ -16,7 +17,6 @@ from app.core.mcp.programs.table import PROGRAMS
 from app.core.mcp.proxy.clients import ProxyClients
 from app.core.mcp.proxy.keys import is_key
 from app.core.mcp.proxy.parts import ToolRule
-from app.core.mcp.proxy.shim import main as shim
 from app.core.services import DATA_VARIABLE, data_folder
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 
 from app.core.errors import NotFound, ServerTrouble, SignInNeeded, VendorSignInNeeded
 from app.core.mcp.proxy.parts import Decision, NotReady, ToolRule
-from tests.core.proxy._relay import INITIALIZE, call_of, event, events, proxied, upstream_of
+from tests.core.proxy._relay import INITIALIZE, call_of, event, events, proxied, rpc_error, upstream_of
 from tests.core.scripted import Reply
 
 
@@ -317,6 +317,15 @@ async def test_a_call_that_asks_is_answered_in_the_stream_that_policy_began(tmp_
                 "id": 7,
                 "result": {"content": [{"type": "text", "text": "done"}]},
             }
+        view.answers = [rpc_error(404, -32601, "No such tool")]
+        answers.insert(0, Decision.ONCE)
+        got = await proxy.call()
+        # The error names the request, although the server's answer had no need to.
+        assert json.loads(got.text.split("data: ")[-1]) == {
+            "jsonrpc": "2.0",
+            "id": 7,
+            "error": {"code": -32601, "message": "No such tool"},
+        }
         view.answers = [Reply(500, "<html>oops")]
         got = await proxy.call()
         assert json.loads(got.text.split("data: ")[-1])["error"]["data"]["type"] == "burrow/server_unavailable"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app.core.mcp.proxy.shim.events import EventReader, EventTooLong, StreamEvent
-from app.core.mcp.proxy.shim.messages import NoMessage, read_client_message, read_server_message, words_of
+from app.core.mcp.proxy.shim.messages import NoMessage, read_program_message, read_server_message, words_of
 from app.core.mcp.proxy.shim.reach import PROXY_FOLDER, NoProxy, Reach
 from tests.core.proxy._shim_rig import ScriptedProxy
 from tests.until import until
@@ -66,7 +66,7 @@ def test_an_event_that_is_too_long_ends_the_stream(monkeypatch: pytest.MonkeyPat
 
 def test_ids_are_told_apart_by_their_type() -> None:
     batch = b'[{"id": 1, "method": "a"}, {"id": "1", "method": "b"}, {"method": "c"}, {"id": 2, "result": 1}]'
-    assert read_client_message(batch).ids == {"1": 1, '"1"': "1"}
+    assert read_program_message(batch).ids == {"1": 1, '"1"': "1"}
     found = read_server_message(b'[{"id": "1", "result": {}},\r\n{"id": 7, "method": "ping"}]')
     assert found is not None
     assert (found.line, found.answers) == (b'[{"id": "1", "result": {}},  {"id": 7, "method": "ping"}]', {'"1"'})
@@ -76,7 +76,7 @@ def test_ids_are_told_apart_by_their_type() -> None:
 def test_what_is_no_message_of_a_server_is_none(data: bytes) -> None:
     assert read_server_message(data) is None
     with pytest.raises(NoMessage):
-        read_client_message(data)
+        read_program_message(data)
 
 
 def test_words_of_a_refusal_are_one_line() -> None:
@@ -215,3 +215,15 @@ async def test_a_proxy_that_does_not_start_is_told_in_words(tmp_path: Path, comm
         await reach.port()
     assert await reach.known_port() is None
     await reach.close()
+
+
+def test_starting_imports_nothing_heavy() -> None:
+    program = """
+import sys
+import app.cli.shim
+heavy = "httpx httpx2 aiohttp keyring mcp mcp_types pydantic uvicorn msgspec PySide6 cryptography anyio".split()
+print(sorted({name.partition(".")[0] for name in sys.modules} & set(heavy)))
+print([name for name in ("app.core.auth.credential", "app.core.auth.vault", "app.ui") if name in sys.modules])
+"""
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert answer.stdout == "[]\n[]\n"

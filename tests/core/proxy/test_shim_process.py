@@ -14,6 +14,7 @@ import pytest
 
 from app.core.mcp.proxy.clients import ProxyClients
 from app.core.mcp.proxy.keys import hash_of
+from app.core.mcp.proxy.service import ENABLED_SETTING
 from app.core.storage import Storage
 from tests._command import SECONDS
 from tests.core.proxy._shim_machine import shim
@@ -151,6 +152,21 @@ async def test_a_start_that_cannot_work_is_told_in_words(
         found, rest, said = await running.ended()
         assert (found, rest) == (code, b"")
         assert words in said
+
+
+async def test_a_proxy_that_the_user_switched_off_is_not_started(tmp_path: Path) -> None:
+    async with clients_of(tmp_path) as clients:
+        await clients.create("Desktop", servers=["own:1"])
+    storage = Storage.open(tmp_path)
+    await storage.settings.set(ENABLED_SETTING, value=False)
+    await storage.close()
+    async with shim(tmp_path, "desktop") as running:
+        error = (await running.ask(call(1, "initialize")))["error"]
+        assert error["data"]["type"] == "burrow/not_ready"
+        assert "Switch it on in Burrow" in error["message"]
+        # One that serves all the same is used.
+        async with ScriptedProxy(tmp_path):
+            assert (await running.ask(call(2)))["id"] == 2
 
 
 async def test_what_a_library_prints_is_no_message(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ of that stream, also when the server gives another answer than it began with, or
 
 from __future__ import annotations
 
+import json
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.core.auth.http.openings import JSON, PEEK_BYTES
 from app.core.mcp.proxy.headers import SESSION, STREAMED, outward
@@ -15,7 +16,15 @@ from app.core.mcp.proxy.masking import TokenMask
 from app.core.mcp.proxy.messages import MessageKind
 from app.core.mcp.proxy.parts import SendFailure
 from app.core.mcp.proxy.refusals import INVALID_REQUEST, PARSE_ERROR, TABLE, Refusal, RefusalKind, RequestRefused
-from app.core.mcp.proxy.streams import LONGEST_EVENT, EventSplitter, data_of, message_event, on_one_line, with_data
+from app.core.mcp.proxy.streams import (
+    LONGEST_EVENT,
+    EventSplitter,
+    OversizedEvent,
+    data_of,
+    message_event,
+    on_one_line,
+    with_data,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -186,8 +195,8 @@ class Delivery:
             while data := await answer.next():
                 for event in splitter.feed(self._masked(data)):
                     await self._responder.write(await revised(event, revise))
-        except SendFailure as failure:
-            raise ConnectionResetError(failure.reason) from None
+        except (SendFailure, OversizedEvent) as failure:
+            raise ConnectionResetError(str(failure)) from None
         rest = splitter.rest + self._mask.end()
         if rest:
             # Without its blank line it is no event (WHATWG HTML section 9.2.6), and nobody reads it.
@@ -220,13 +229,17 @@ class Delivery:
             body = self._mask.whole(await answer.peek())
         except SendFailure:
             body = b""
-        if answer.media_type == JSON and b'"jsonrpc"' in body and len(body) < PEEK_BYTES:
-            await self._responder.write(message_event(body))
-            return
-        words = f"The server answered with status {answer.status}: {body[:500].decode('utf-8', 'replace').strip()}"
-        refusal = Refusal(RefusalKind.SERVER_UNAVAILABLE, words.rstrip(": "), "", self._server)
         request = None if self._post is None else self._post.request
-        await self._responder.write(message_event(refusal.to_json(None if request is None else request.id)))
+        identity = None if request is None else request.id
+        error = _error_in(body) if len(body) < PEEK_BYTES else None
+        if error is not None:
+            # An HTTP error may leave the id out. In a stream it is what tells the client which request failed.
+            message = json.dumps({"jsonrpc": "2.0", "id": identity, "error": error}).encode()
+        else:
+            words = f"The server answered with status {answer.status}: {body[:500].decode('utf-8', 'replace').strip()}"
+            refusal = Refusal(RefusalKind.SERVER_UNAVAILABLE, words.rstrip(": "), "", self._server)
+            message = refusal.to_json(identity)
+        await self._responder.write(message_event(message))
 
     async def _read_whole(self, answer: ServerAnswer) -> bytes:
         try:
@@ -266,6 +279,17 @@ class _Answered:
         if self._nothing_yet and (b'"result"' in data or b'"error"' in data or b"id:" in data):
             self._nothing_yet = False
         self._whole = data.endswith((b"\n\n", b"\r\n\r\n", b"\r\r"))
+
+
+def _error_in(body: bytes) -> Any:
+    """The JSON-RPC error of a body, None where it has none."""
+    try:
+        match json.loads(body):
+            case {"jsonrpc": "2.0", "error": {"code": int(), "message": str()} as error}:
+                return error
+    except (ValueError, RecursionError):
+        pass
+    return None
 
 
 def _current(source: TokenSource) -> TokenSet | None:

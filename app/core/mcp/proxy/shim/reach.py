@@ -19,6 +19,7 @@ from app.core.mcp.proxy.listeners import close_all, number_of
 from app.core.private import FILE_MODE, make_private_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
 PROXY_FOLDER = "proxy"
@@ -46,10 +47,18 @@ class _Owner(NamedTuple):
 class Reach:
     """The port of the proxy of one data folder."""
 
-    def __init__(self, folder: Path, command: tuple[str, ...], *, start_seconds: float = START_SECONDS) -> None:
-        """`command` starts a process that serves the proxy, and goes on without this one."""
+    def __init__(
+        self,
+        folder: Path,
+        command: tuple[str, ...],
+        *,
+        may_start: Callable[[], Awaitable[bool]] | None = None,
+        start_seconds: float = START_SECONDS,
+    ) -> None:
+        """`command` starts a process that serves the proxy, and goes on without this one, if `may_start` says so."""
         self._folder = folder / PROXY_FOLDER
         self._command = command
+        self._may_start = may_start
         self._start_seconds = start_seconds
         self._port: int | None = None
         self._valid_until = 0.0
@@ -141,6 +150,10 @@ class Reach:
                 if started is not None and started.poll() is not None:
                     raise NoProxy("Burrow's proxy ended when it was started. Start it to see why: burrow proxy")
                 if locked:
+                    if self._may_start is not None and not await self._may_start():
+                        raise NoProxy(
+                            "The local proxy is off. Switch it on in Burrow, under Connect, or run: burrow proxy"
+                        )
                     started = _start(self._command, lock, self._folder)
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
