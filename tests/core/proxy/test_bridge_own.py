@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from app.core.mcp.proxy.bridge import answering, bridges, seats, stdio_channel
+from app.core.mcp.proxy.bridge.outlets import OUTLET_BYTES
 from app.core.mcp.proxy.parts import Decision, StdioUpstream, ToolRule
 from tests.core.proxy._bridge import VERSION, bridged, client_of, scripted
 from tests.until import until
@@ -294,6 +295,20 @@ async def test_messages_of_megabytes_pass_both_ways(tmp_path: Path) -> None:
         assert len(await client.run("flood", size=size)) == size
         large = "y" * (4 * 1024 * 1024 - 1024)
         assert len(json.loads(await client.run(text=large))["text"]) == len(large)
+
+
+async def test_a_client_that_reads_slowly_slows_its_process_and_loses_nothing(tmp_path: Path) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        async with client.streaming(client.tool("progress", token="x" * 20_000, steps=600)) as stream:
+            await stream.next()
+            ((_known, front),) = rig.bridges._fronts.values()
+            (seat,) = front.seats._all
+            (call,) = seat.session.calls
+            await until(lambda: call.outlet._room.is_set() is False)
+            assert call.outlet._bytes <= OUTLET_BYTES
+            *steps, answer = await stream.rest()
+        assert [each["params"]["progress"] for each in steps] == list(range(1, 600))
+        assert answer["result"]
 
 
 async def test_line_breaks_between_the_parts_of_a_message_end_no_message(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ class BridgeFront:
             seat, answer = await self.seats.begin(call.client.id, opening)
         except ChannelClosed as closed:
             # An `initialize` changes nothing, so it may always be sent again.
-            data = closed.refusal or replies.lost(opening, closed.reason, sent=False)
+            data = replies.lost(opening, closed.reason, sent=False)
             await answering.answer_json(responder, data)
             return
         except BurrowError as failure:
@@ -146,7 +146,7 @@ class BridgeFront:
                 else:
                     await seat.link.request(request)
             except ChannelClosed as closed:
-                request.fail(closed.refusal or replies.lost(request.message, closed.reason, sent=closed.sent))
+                request.fail(replies.lost(request.message, closed.reason, sent=closed.sent))
             except RequestRefused as refused:
                 request.fail(replies.refused(request.message, refused.refusal))
             except BurrowError as failure:
