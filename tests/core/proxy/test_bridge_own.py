@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from app.core.mcp.proxy.bridge import answering, bridges, seats, stdio_channel
-from app.core.mcp.proxy.parts import StdioUpstream, ToolRule
+from app.core.mcp.proxy.parts import Decision, StdioUpstream, ToolRule
 from tests.core.proxy._bridge import VERSION, bridged, client_of, scripted
 from tests.until import until
 
@@ -359,6 +359,25 @@ async def test_a_blocked_tool_is_refused_and_its_process_hears_nothing(tmp_path:
         rig.host.rules["run"] = ToolRule.BLOCK
         assert (await client.run())["code"] == -32011
         assert not rig.noted("ran")
+
+
+@pytest.mark.parametrize("decision", [Decision.ONCE, Decision.REFUSE])
+async def test_a_call_that_waits_for_the_user_is_answered_in_the_stream_that_began_meanwhile(
+    decision: Decision, tmp_path: Path
+) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        rig.host.rules["run"] = ToolRule.ASK
+        async with client.streaming(client.tool("progress", token="mine", steps=2)) as stream:
+            assert (await stream.next())["method"] == "notifications/progress"
+            assert not rig.noted("ran")
+            rig.host.decision.set_result(decision)
+            *before, answer = await stream.rest()
+        if decision is Decision.REFUSE:
+            assert answer["error"]["code"] == -32012
+            assert not rig.noted("ran")
+        else:
+            assert answer["result"]
+            assert [each["params"]["progress"] for each in before[-2:]] == [0, 1]
 
 
 async def test_hidden_tools_are_not_in_the_list(tmp_path: Path) -> None:

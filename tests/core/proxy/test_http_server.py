@@ -284,3 +284,25 @@ async def test_a_request_whose_body_is_on_its_way_is_answered_before_the_end() -
         assert (status, headers["connection"]) == (200, "close")
         assert b"second" in answer
         await closing
+
+
+async def test_a_head_that_came_before_is_read_like_the_first_time_and_not_for_what_differs() -> None:
+    seen: list[Request] = []
+
+    async def remember(request: Request, responder: Responder) -> None:
+        seen.append(request)
+        await echo(request, responder)
+
+    async with serving(remember) as at, connected(at.port) as one, connected(at.port) as other:
+        for client in (one, other, one):
+            client.send(post(b"same"))
+            assert (await client.answer())[2] == b"POST /mcp/a? same"
+        # More of them than are remembered, and one that is long.
+        for number in range(300):
+            client.send(POST.replace(b"/mcp/a", b"/%d" % number) % (1, b"x"))
+            assert (await client.answer())[2] == b"POST /%d? x" % number
+        client.send(post(b"same").replace(b"Host: x", b"Host: x\r\nX-Long: " + b"y" * 4000))
+        assert (await client.answer())[0] == 200
+    assert seen[0] == seen[1] == seen[2]
+    assert [request.path for request in seen[3:-1]] == [f"/{number}" for number in range(300)]
+    assert seen[-1].header(b"x-long") == b"y" * 4000

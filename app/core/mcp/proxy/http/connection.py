@@ -16,6 +16,7 @@ from app.core.mcp.proxy.parts import Request
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from app.core.mcp.proxy.http.heads import HeadReader
     from app.core.mcp.proxy.http.limits import Limits
     from app.core.mcp.proxy.http.wire import DateLine
     from app.core.mcp.proxy.parts import Responder
@@ -33,6 +34,7 @@ class ConnectionOwner(Protocol):
     """What a connection asks of its server."""
 
     limits: Limits
+    heads: HeadReader
     clock: DateLine
     handler: Callable[[Request, Responder], Awaitable[None]]
     loop: asyncio.AbstractEventLoop
@@ -76,7 +78,7 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def __init__(self, owner: ConnectionOwner) -> None:
         self._owner = owner
-        self._reader = RequestReader(owner.limits)
+        self._reader = RequestReader(owner.heads)
         self._request: Request | None = None
         self._task: asyncio.Task[None] | None = None
         self._answer: ClientAnswer | None = None

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from app.core.mcp.proxy.http.connection import ClientConnection
+from app.core.mcp.proxy.http.heads import HeadReader
 from app.core.mcp.proxy.http.limits import Limits
 from app.core.mcp.proxy.http.wire import DateLine
 
@@ -28,6 +29,7 @@ class LoopbackServer:
     def __init__(self, handler: Callable[[Request, Responder], Awaitable[None]], limits: Limits | None = None) -> None:
         self.handler = handler
         self.limits = limits or Limits()
+        self.heads = HeadReader(self.limits)
         self.clock = DateLine()
         self.closing = False
         self.ended = False
