@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app.core.mcp.proxy.parts import Request, Responder
-from app.core.mcp.proxy.shim.session import Patience
+from app.core.mcp.proxy.shim.exchange import Patience
 from tests.core.proxy._shim_rig import (
     EVENTS,
     KEY,
@@ -401,6 +401,21 @@ async def test_the_first_request_waits_for_the_sign_in_and_the_others_are_told_a
         signed_in = True
         assert (await program.receive())["id"] == "open"
         assert program.words == ["Sign in to own:1"]
+
+
+async def test_the_first_request_waits_for_a_proxy_that_is_not_ready_yet(tmp_path: Path) -> None:
+    async def starts(request: Request, responder: Responder, message: Any) -> None:
+        if len(proxy.requests) > 3:
+            await serve_session(request, responder, message)
+            return
+        error = {"code": -32014, "message": "Burrow is starting", "data": {"type": "burrow/not_ready"}}
+        await reply(responder, {"jsonrpc": "2.0", "id": message["id"], "error": error})
+
+    async with ScriptedProxy(tmp_path, starts) as proxy, Program(tmp_path) as program:
+        # Any other request was held by the proxy for as long as one waits.
+        assert (await program.ask(call(1)))["error"]["code"] == -32014
+        await program.open()
+        assert proxy.methods()[:4] == ["tools/call", "initialize", "initialize", "initialize"]
 
 
 async def test_a_sign_in_that_never_comes_fails_the_first_request(tmp_path: Path) -> None:
