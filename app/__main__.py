@@ -31,7 +31,7 @@ def main() -> int:
         return 1 if folder is None else run_workspace([*arguments, *folder])
     if command == "connect" and arguments[:1] == ["stdio"]:
         # Programs start it many times, so it starts without the other commands.
-        from app.core.mcp.proxy.shim.main import main as run_shim
+        from app.cli.shim import main as run_shim
 
         return run_shim(arguments[1:])
     if command is not None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from app.ui.shell.window import MainWindow
 
 SETTLE_SECONDS = 1.0
+# How much later the local proxy starts where no client could use it.
+UNUSED_PROXY_SECONDS = 3.0
 # How long what the window still wants to send or store may take when it ends.
 FLUSH_SECONDS = 5.0
 NO_DISPLAY = (
@@ -102,9 +104,15 @@ def _open(options: argparse.Namespace, services: Services) -> int:
         await services.activity.load()
         collectors.append(freeze_collector())
         if not options.screenshot:
-            window.attend(services.proxy.approvals)
-            if services.proxy.enabled:
-                await services.proxy.start()
+            await serve_clients()
+
+    async def serve_clients() -> None:
+        """Start the local proxy. Before a client has a key, nobody waits for it."""
+        if not (await services.storage.proxy_clients.all()).keys:
+            await asyncio.sleep(UNUSED_PROXY_SECONDS)
+        window.attend(services.proxy.approvals)
+        if services.proxy.enabled:
+            await services.proxy.start()
 
     async def live(quitting: asyncio.Event) -> int:
         try:

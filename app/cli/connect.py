@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from app.cli import shim
 from app.cli.common import connect, secret_of, services_of
 from app.cli.terminal import column, data, line, printable, say
 from app.core.errors import BurrowError, NotFound, Rejected
@@ -16,7 +17,6 @@ from app.core.mcp.programs.table import PROGRAMS
 from app.core.mcp.proxy.clients import ProxyClients
 from app.core.mcp.proxy.keys import is_key
 from app.core.mcp.proxy.parts import ToolRule
-from app.core.mcp.proxy.shim import main as shim
 from app.core.services import DATA_VARIABLE, data_folder
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from app.core.services import Services
 
 NO_RULE = "default"
-PORT_SETTING, USUAL_PORT = "proxy_port", 41717
 
 
 def add_arguments(group: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -256,6 +255,8 @@ def _via(program: Program, named: str | None) -> Via:
 
 
 def _address(services: Services) -> str:
+    from app.core.mcp.proxy.service import PORT_SETTING, USUAL_PORT
+
     return f"http://127.0.0.1:{services.storage.settings.get(PORT_SETTING, USUAL_PORT)}"
 
 

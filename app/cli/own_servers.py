@@ -10,7 +10,7 @@ from app.cli.common import services_of
 from app.cli.terminal import data, line, printable, say
 from app.core.errors import Facts, NotFound, Rejected
 from app.core.mcp.servers.definitions import HttpServer, SseServer, StdioServer
-from app.core.mcp.servers.typed import typed_process
+from app.core.mcp.servers.typed import is_same_process, typed_process
 
 if TYPE_CHECKING:
     import argparse
@@ -103,14 +103,9 @@ def _with_value(given: str) -> str:
 
 
 def _is_same(kept: OwnServer, new: OwnServer) -> bool:
-    match kept, new:
-        case StdioServer(), StdioServer():
-            same = (kept.command, kept.folder, kept.environment) == (new.command, new.folder, new.environment)
-        case HttpServer(), HttpServer():
-            same = kept.kind == new.kind and kept.url == new.url.strip()
-        case _:
-            same = False
-    return same
+    if isinstance(new, StdioServer):
+        return is_same_process(new, kept)
+    return isinstance(kept, HttpServer) and kept.kind == new.kind and kept.url == new.url.strip()
 
 
 def _only_match(servers: Iterable[OwnServer], named: str) -> OwnServer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -36,6 +38,7 @@ class Peer(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.seen: list[tuple[str, str, str]] = []
+        self.asked = threading.Event()
         self.ended = threading.Event()
 
     @property
@@ -59,8 +62,11 @@ class Handler(BaseHTTPRequestHandler):
         elif "id" not in message:
             self._send(202, b"")
         elif kind == "hangs":
+            self.server.asked.set()
             self.server.ended.wait(20)
             self.close_connection = True
+        elif kind == "drips":
+            self._drip()
         else:
             self._answer(kind, method, message)
 
@@ -86,6 +92,16 @@ class Handler(BaseHTTPRequestHandler):
             text = f": hello\n\nid: 7\ndata: \n\ndata: {other}\n\nevent: message\ndata: {json.dumps(reply)}\n\n"
             return self._send(200, text.encode(), "text/event-stream")
         return self._send(200, json.dumps(reply).encode())
+
+    def _drip(self) -> None:
+        """Begin an answer that never ends and never pauses for long."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while not self.server.ended.wait(0.01):
+                self.wfile.write(b":")
+        self.close_connection = True
 
     def do_DELETE(self) -> None:
         self.server.seen.append(("DELETE", self.headers["Mcp-Session-Id"], ""))
@@ -153,10 +169,23 @@ async def test_what_fails_is_said_in_words(peer: Peer, kind: str, key: str, word
     assert steps["PostHog"] == TrialStep("PostHog", TrialOutcome.FAILED, words)
 
 
-async def test_a_server_that_hangs_is_given_up(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["hangs", "drips"])
+async def test_a_server_that_hangs_or_never_ends_is_given_up(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     monkeypatch.setattr(trial, "SERVER_SECONDS", 0.2)
-    steps = await last(GENERIC, OfferedServer("hangs", "PostHog"), peer.address)
+    steps = await last(GENERIC, OfferedServer(kind, "PostHog"), peer.address)
     assert steps["PostHog"].words == "There was no answer in time."
+
+
+async def test_a_trial_that_nobody_waits_for_ends_at_once(peer: Peer) -> None:
+    trying = asyncio.create_task(last(GENERIC, OfferedServer("hangs", "PostHog"), peer.address))
+    await asyncio.to_thread(peer.asked.wait, 20)
+    trying.cancel()
+    # Far within the deadline of 15 seconds and the 20 that the server waits.
+    async with asyncio.timeout(10):
+        with pytest.raises(asyncio.CancelledError):
+            await trying
 
 
 async def test_an_address_where_nothing_or_something_else_answers() -> None:

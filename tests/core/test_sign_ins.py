@@ -92,3 +92,37 @@ async def test_what_was_removed_is_told_no_longer(workspace: RunningWorkspace, t
         await until(lambda: services.sign_ins.all == ())
         async with httpx.AsyncClient(trust_env=False) as client:
             assert (await client.post(workspace.url + LEDGER)).status_code == 401
+
+
+async def test_what_a_client_met_is_told_once_until_somebody_signs_in(
+    workspace: RunningWorkspace, tmp_path: Path
+) -> None:
+    async with services_in(tmp_path) as services:
+        heard: list[None] = []
+        services.sign_ins.changed.subscribe(heard.append)
+        server = await services.own_servers.add(HttpServer("", "Ledger", workspace.url + LEDGER))
+        assert services.sign_ins.met(key=None, server_id="nothing") is None
+        heard.clear()
+        for _ in range(3):
+            met = services.sign_ins.met(key=None, server_id=server.id)
+        assert len(heard) == 1
+        assert met is not None
+        assert [each.key for each in services.sign_ins.in_need] == [met.key]
+        pending = await met.begin()
+        finishing = asyncio.create_task(pending.finish())
+        await agree(pending.url)
+        await finishing
+        assert services.sign_ins.in_need == ()
+        # It is not remembered beyond that: a sign-out is no need.
+        await services.own_servers.sign_out(server.id)
+        assert services.sign_ins.in_need == ()
+
+
+async def test_a_server_that_a_client_met_and_that_is_removed_is_needed_no_longer(
+    workspace: RunningWorkspace, tmp_path: Path
+) -> None:
+    async with services_in(tmp_path) as services:
+        server = await services.own_servers.add(HttpServer("", "Ledger", workspace.url + LEDGER))
+        assert services.sign_ins.met(key=None, server_id=server.id) is not None
+        await services.own_servers.remove(server.id)
+        assert services.sign_ins.in_need == ()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-OWED = {69: "proxy"}
+OWED: dict[int, str] = {}
 """Rows of a part that does not exist yet."""
 
 ROWS = {

@@ -22,6 +22,9 @@ def main() -> int:
     load = proofs.add_parser("clients", help="released clients while tokens die")
     load.add_argument("minutes", type=float, nargs="?", default=10.0)
     load.add_argument("--every", type=float, default=10.0, help="seconds between two deaths of the tokens")
+    load.add_argument(
+        "--handovers", type=float, default=0.0, help="seconds between two owners of the port (0: one owner)"
+    )
     proofs.add_parser("programs", help="Claude Code and Codex, connected with what Burrow gives them")
     asked = parser.parse_args()
     if asked.proof == "conformance":
@@ -34,7 +37,7 @@ def main() -> int:
         return asyncio.run(programs.prove())
     from tests.proof import clients
 
-    return asyncio.run(clients.prove(asked.minutes, asked.every))
+    return asyncio.run(clients.prove(asked.minutes, asked.every, asked.handovers))
 
 
 if __name__ == "__main__":

@@ -19,14 +19,17 @@ from tests.conftest import RunningWorkspace
 START_SECONDS = 60.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Proxy:
-    """A running proxy: scheme, host and port; the id of a client that may use every server, and a file with its key."""
+    """A running proxy: scheme, host and port; the id of a client that may use every server, and a file with its key.
+
+    `processes` are those that serve or stand by, in the order in which they get the port.
+    """
 
     address: str
     client: str
     key_file: Path
-    process: asyncio.subprocess.Process
+    processes: list[asyncio.subprocess.Process]
 
     def url(self, server: str) -> str:
         """The address of a server."""
@@ -36,6 +39,13 @@ class Proxy:
     def key(self) -> str:
         """The client's key."""
         return self.key_file.read_text()
+
+    async def hand_over(self) -> None:
+        """Let another process have the port, and end the one that has it."""
+        port = self.address.rpartition(":")[2]
+        successor, _address = await _serve(self.key_file.parent, port)
+        self.processes.append(successor)
+        await _end(self.processes.pop(0))
 
 
 @asynccontextmanager
@@ -58,35 +68,45 @@ def _started(words: list[str]) -> subprocess.Popen[str]:
 
 
 @asynccontextmanager
-async def proxy_of(data: Path, *arguments: str) -> AsyncIterator[Proxy]:
+async def proxy_of(data: Path) -> AsyncIterator[Proxy]:
     """`burrow proxy` on a data folder and a free port, with a client."""
     made = await asyncio.to_thread(DataFolder(data).run, "connect", "add", "Proof", "--json")
     if made.returncode != 0:
         raise SystemExit(f"burrow connect add failed:\n{made.stderr}")
+    client = json.loads(made.stdout)
     key_file = data / "proof.key"
     key_file.touch(mode=0o600)
-    client = json.loads(made.stdout)
     key_file.write_text(client["key"])
-    words = command("proxy", "--json", "--ask", "allow", "--data", str(data), *arguments)
-    process = await asyncio.create_subprocess_exec(
-        *words, stdout=asyncio.subprocess.PIPE, stderr=sys.stderr, env=environment()
-    )
+    process, address = await _serve(data, str(free_port()))
+    proxy = Proxy(address, client["id"], key_file, [process])
     try:
-        yield Proxy(await _address(process), client["id"], key_file, process)
+        yield proxy
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        await process.communicate()
+        for each in proxy.processes:
+            await _end(each)
 
 
-async def _address(process: asyncio.subprocess.Process) -> str:
+async def _serve(data: Path, port: str) -> tuple[asyncio.subprocess.Process, str]:
+    """A process that has the port or stands by for it, and its address."""
+    process = await asyncio.create_subprocess_exec(
+        *command("proxy", "--json", "--ask", "allow", "--data", str(data), "--port", port),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=sys.stderr,
+        env=environment(),
+    )
     assert process.stdout is not None
     async with asyncio.timeout(START_SECONDS):
         while line := await process.stdout.readline():
             status = json.loads(line)
             if status.get("address") and status.get("state") != "starting":
-                return str(status["address"]).rstrip("/")
+                return process, str(status["address"]).rstrip("/")
     raise SystemExit("burrow proxy ended before it served")
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    await process.communicate()
 
 
 def free_port() -> int:

@@ -1,7 +1,7 @@
 """Released clients through the proxy while their tokens die: nothing fails, nothing is done twice.
 
 Each client reads, lists and creates tasks with titles of its own. At the end the workspace's database says how often
-each was created, and its counters how often a token was renewed.
+each was created, and its counters how often a token was renewed. Meanwhile the port may change its owner.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.conftest import RunningWorkspace
 from tests.core.test_own_servers import sign_in as sign_in_to_server
 from tests.core.test_services import services_in, signed_in
 from tests.proof._peers import Peers, install
-from tests.proof._rig import Proxy, free_port, proxy_of, workspace_in
+from tests.proof._rig import START_SECONDS, Proxy, proxy_of, workspace_in
 from tests.proof.conformance import say
 
 CONNECTIONS = 3
@@ -49,7 +49,7 @@ class Report:
     created: list[str] = field(default_factory=list)
 
 
-async def prove(minutes: float, every: float) -> int:
+async def prove(minutes: float, every: float, handovers: float) -> int:
     """Run it, print the numbers, and return the exit code."""
     peers = await asyncio.to_thread(install)
     say(f"{INSPECTOR} {peers.version(INSPECTOR)}, {SDK} {peers.version(SDK)}, Python SDK {_python_sdk()}")
@@ -57,8 +57,8 @@ async def prove(minutes: float, every: float) -> int:
         folder = Path(name)
         async with workspace_in(folder / "workspace") as workspace:
             own = await set_up(folder / "burrow", workspace)
-            async with proxy_of(folder / "burrow", "--port", str(free_port())) as proxy:
-                return await _load(peers, workspace, proxy, own, minutes, every)
+            async with proxy_of(folder / "burrow") as proxy:
+                return await _load(peers, workspace, proxy, own, minutes * 60, every, handovers)
 
 
 def _python_sdk() -> str:
@@ -76,7 +76,15 @@ async def set_up(data: Path, workspace: RunningWorkspace) -> str:
         return own.id
 
 
-async def _load(peers: Peers, workspace: RunningWorkspace, proxy: Proxy, own: str, minutes: float, every: float) -> int:
+async def _load(
+    peers: Peers,
+    workspace: RunningWorkspace,
+    proxy: Proxy,
+    own: str,
+    seconds: float,
+    every: float,
+    handovers: float,
+) -> int:
     lab = Lab(workspace.url, workspace.secret)
     await lab.reset()
     invoice = {"customer": "TITLE", "lines": [{"description": "proof", "unit_cents": 1}]}
@@ -84,7 +92,6 @@ async def _load(peers: Peers, workspace: RunningWorkspace, proxy: Proxy, own: st
         {"url": proxy.url("workspace"), "create": ["create_task", {"title": "TITLE"}], "read": ["who_am_i", {}]},
         {"url": proxy.url(own), "create": ["create_draft", invoice], "read": ["list_invoices", {"limit": 1}]},
     ]
-    seconds = minutes * 60
     own_client = ("-m", "tests.proof._client")
     script = peers.placed(Path(__file__).with_name("_client.mjs"))
     loads = [
@@ -92,7 +99,9 @@ async def _load(peers: Peers, workspace: RunningWorkspace, proxy: Proxy, own: st
         asyncio.create_task(_client("typescript", [peers.node, script], peers, proxy, seconds, plans)),
         asyncio.create_task(_inspector(peers, proxy, seconds)),
     ]
+    handing_over = asyncio.create_task(_hand_over(proxy, seconds, handovers))
     deaths = await _kill(lab, seconds, every)
+    say(f"the port changed its owner {await handing_over} times")
     reports = await asyncio.gather(*loads)
     counters = (await lab.state())["counters"]
     return _judged(reports, workspace.data, counters, deaths)
@@ -107,6 +116,16 @@ async def _kill(lab: Lab, seconds: float, every: float) -> tuple[int, int]:
         ended = await lab.vendor(vendor="ledger", action="kill_access_token")
         vendors += int(ended["ended"])
     return own, vendors
+
+
+async def _hand_over(proxy: Proxy, seconds: float, every: float) -> int:
+    """Let the port change its owner again and again, if `every` says how often; returns how many times."""
+    until, count = monotonic() + seconds - START_SECONDS / 4, 0
+    while every and monotonic() + every < until:
+        await asyncio.sleep(every)
+        await proxy.hand_over()
+        count += 1
+    return count
 
 
 async def _client(

@@ -51,7 +51,7 @@ async def prove(suite: str) -> int:
             direct = await run(peers, url, folder / "direct", suite)
         async with everything(peers) as url:
             server = await offered(folder / "burrow", url)
-            async with proxy_of(folder / "burrow", "--port", str(free_port())) as proxy:
+            async with proxy_of(folder / "burrow") as proxy:
                 proxied = await run(peers, proxy.url(server), folder / "proxied", suite, proxy)
     return compared(direct, proxied)
 

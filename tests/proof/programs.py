@@ -19,7 +19,7 @@ from app.core.mcp.programs.snippets import remove_command, snippet
 from app.core.mcp.programs.table import CLAUDE_CODE, CODEX
 from app.core.mcp.programs.trial import TrialOutcome, try_client
 from tests.proof._peers import PROGRAMS, install
-from tests.proof._rig import Proxy, free_port, proxy_of
+from tests.proof._rig import Proxy, proxy_of
 from tests.proof.conformance import everything, offered, say
 
 SERVER_TITLE = "Everything"
@@ -41,7 +41,7 @@ async def prove() -> int:
         (folder / ".codex").mkdir()
         async with everything(peers) as url:
             server = OfferedServer(await offered(folder / "burrow", url), SERVER_TITLE)
-            async with proxy_of(folder / "burrow", "--port", str(free_port())) as proxy:
+            async with proxy_of(folder / "burrow") as proxy:
                 for program in (CLAUDE_CODE, CODEX):
                     for via in program.vias:
                         failed += await connect(found(program, machine), server, proxy, via)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
+
+from PySide6.QtWidgets import QApplication
 
 from app.core.errors import BurrowError
 from app.core.events import Event
@@ -16,6 +19,8 @@ from app.core.mcp.proxy.parts import Decision, ProxyClient, ToolRule
 from app.core.mcp.servers.definitions import HostEndpoint
 from app.core.mcp.servers.server import Server, ServerState
 from app.core.mcp.tools import ToolInfo
+from app.ui.bridge import Bridge
+from app.ui.connect.client_page import ClientPage
 from app.ui.connect.facts import (
     ClientFacts,
     FilePreview,
@@ -28,6 +33,10 @@ from app.ui.connect.facts import (
     StepFacts,
     StepOutcome,
 )
+from app.ui.connect.place import ConnectPlace
+from app.ui.context import Context
+from tests.ui._servers_fakes import FakeServices
+from tests.ui._tasks_fakes import FakeNavigator, settle
 
 ADDRESS = "http://127.0.0.1:41717"
 NOW = datetime.now(UTC)
@@ -47,7 +56,7 @@ def proxied(server_id: str, title: str, state: ServerState = ServerState.READY) 
 
 
 def used(server: str = "posthog", calls: int = 14, agent: str = "cursor 1.7.2") -> ServerUse:
-    return ServerUse(server, calls, NOW, agent)
+    return ServerUse(server, calls, datetime.now(UTC), agent)
 
 
 class FakeDoor:
@@ -55,6 +64,7 @@ class FakeDoor:
 
     def __init__(self) -> None:
         self.changed: Event[None] = Event()
+        self.tools_changed: Event[str] = Event()
         self.state = ProxyFacts(ProxyPhase.SERVING, 41717, ADDRESS)
         self.offered = [
             proxied("posthog", "PostHog"),
@@ -173,7 +183,7 @@ class FakeDoor:
             SnippetFacts(
                 "stdio",
                 "Command",
-                '{\n  "mcpServers": {\n    "posthog": {"command": "/usr/bin/burrow", "args": ["connect", "stdio"]}\n  }\n}\n',
+                '{\n  "mcpServers": {"posthog": {"command": "/usr/bin/burrow", "args": ["connect", "stdio"]}}\n}\n',
                 "This goes into ~/.cursor/mcp.json.",
                 files=("/home/ana/.cursor/mcp.json",),
                 keyed=False,
@@ -245,3 +255,55 @@ class FakeApprovals:
             raise failure
         self.answers.append((asked, decision))
         self.withdraw(asked)
+
+
+@dataclass
+class Shown:
+    """The place in a window of its own, on a door that a test changes."""
+
+    place: ConnectPlace
+    door: FakeDoor
+    navigator: FakeNavigator
+
+    @property
+    def rows(self) -> list[str]:
+        """What is read of each row of the list, without isolates."""
+        lines = self.place.pane.list.rows.lines()
+        return [plain(line.spoken()) for line in lines]
+
+    async def open(self, client_id: str) -> ClientPage:
+        self.place.open_item(client_id)
+        await settle()
+        return self.place.pages.client
+
+    async def changed(self) -> None:
+        """What the door announced has arrived."""
+        self.place.controller.read()
+        await settle()
+
+
+def plain(text: str) -> str:
+    return text.replace("\u2068", "").replace("\u2069", "")
+
+
+@asynccontextmanager
+async def connect_place(
+    qapp: QApplication, door: FakeDoor | None = None, size: tuple[int, int] = (1000, 700)
+) -> AsyncIterator[Shown]:
+    bridge, door, navigator = Bridge(), door or FakeDoor(), FakeNavigator()
+    crashes: list[BaseException] = []
+    bridge.crashed.connect(crashes.append)
+    place = ConnectPlace(Context(cast(Any, FakeServices()), bridge, navigator), door=door)
+    place.resize(*size)
+    place.show()
+    place.activateWindow()
+    place.activate()
+    await settle()
+    try:
+        yield Shown(place, door, navigator)
+    finally:
+        await bridge.close()
+        place.close()
+        place.deleteLater()
+        await settle()
+    assert crashes == []

@@ -249,7 +249,7 @@ def test_a_dialog_keeps_its_focus_too(qtbot) -> None:
     qtbot.waitUntil(near.hasFocus)
 
 
-@pytest.mark.parametrize("place", ["tasks", "servers", "lab"])
+@pytest.mark.parametrize("place", ["tasks", "servers", "connect", "lab"])
 async def test_in_every_place_a_control_that_goes_leaves_the_focus_in_its_pane(
     qapp: QApplication, tmp_path: Path, place: str
 ) -> None:

@@ -18,6 +18,7 @@ from tests.ui._every_screen import every_screen, shown_window
 pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
 
 PLACES = {"task": "tasks", "composer": "tasks", "tools": "servers", "about": "servers", "add": "servers", "lab": "lab"}
+PLACES |= {"proxy": "connect", "set up": "connect", "client tools": "connect"}
 
 
 def title_of(page: QWidget) -> QLabel:
@@ -42,6 +43,10 @@ async def test_titles_tabs_lists_and_main_buttons_of_all_places_stand_on_one_gri
                 page = alive.servers.pages
                 tabs = alive.servers.page.tabs
                 heads[name] = tabs.mapTo(page, tabs.tabRect(0).topLeft()).x()
+            if name in {"proxy", "set up", "client tools"}:
+                page = alive.connect.pages
+                shown = alive.connect.pages.client if alive.connect.pages.shows_client else alive.connect.pages.overview
+                heads[name] = shown.tabs.mapTo(page, shown.tabs.tabRect(0).topLeft()).x()
             if name in {"task", "composer"}:
                 page = alive.tasks.pages
             corner = title.mapTo(page, title.contentsRect().topLeft())
@@ -51,12 +56,12 @@ async def test_titles_tabs_lists_and_main_buttons_of_all_places_stand_on_one_gri
             if main is not None:
                 at = main.mapTo(place, QPoint(0, 0))
                 buttons[PLACES[name]] = (at.x(), at.y(), main.height())
-        widths = {alive.tasks.pane.width(), alive.servers.pane.width()}
+        widths = {alive.tasks.pane.width(), alive.servers.pane.width(), alive.connect.pane.width()}
     assert len(set(titles.values())) == 1, titles
     left = next(iter(titles.values()))[0]
     assert set(heads.values()) == {left}, heads
     assert left == tokens.SPACE_4
-    assert len(buttons) == 2
+    assert len(buttons) == 3
     assert len(set(buttons.values())) == 1, buttons
     assert widths == {tokens.LIST}
 

@@ -375,3 +375,33 @@ def test_a_server_keeps_its_row_when_its_new_sign_in_has_another_key(qapp: QAppl
 
 def accessible_name(widget: QPushButton) -> str:
     return QAccessible.queryAccessibleInterface(widget).text(QAccessible.Text.Name)
+
+
+def test_a_server_that_a_client_met_without_a_sign_in_is_told_until_somebody_signs_in(qapp: QApplication) -> None:
+    bar, signed_out = SignInBar(), CredentialStatus(CredentialState.SIGNED_OUT)
+    met = sign_in_of(signed_out, title="Ledger", server_id="own-1")
+    bar.show_sign_ins([met])
+    assert bar.text() == ""
+    # It was signed in to before, and never: the latter has nothing to show the details of.
+    for sign_in, buttons in ((met, ["Sign in", "Details"]), (met._replace(credential=None), ["Sign in"])):
+        wanted: list[str] = []
+        bar.show_sign_ins([sign_in._replace(asked=True)])
+        assert bar.text() == "A program on this computer uses Ledger. Sign in to let it go on."
+        (row,) = bar.rows
+        assert [each.text() for each in row.buttons()] == buttons
+        connection = bar.sign_in_wanted.connect(wanted.append)
+        row.buttons()[0].click()
+        bar.sign_in_wanted.disconnect(connection)
+        assert wanted == [sign_in.key]
+    bar.show_sign_ins([sign_in_of(WELL, title="Ledger", server_id="own-1")])
+    assert bar.text() == "Signed in to Ledger."
+
+
+async def test_a_need_that_a_client_met_is_shown_while_there_is_no_account() -> None:
+    services = FakeServices(None)
+    await services.storage.settings.set("host", "")
+    services.own_servers.add("Ledger", WELL)
+    async with opened(services) as window:
+        session_of(services, "Ledger").become(state=CredentialState.NEEDS_SIGN_IN)
+        await until(window.bar.isVisible)
+        assert rows(window) == ["Sign in to Ledger again to keep going."]

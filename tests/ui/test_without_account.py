@@ -104,13 +104,13 @@ async def test_the_first_page_leads_to_the_servers_and_the_next_start_opens_on_t
         assert on.first is not None
         assert on.first.servers_button.text() == ONLY_SERVERS
         await on.use_servers_only()
-        assert on.rail == ["Servers"]
+        assert on.rail == ["Servers", "Connect"]
         assert on.window.corner.account.isVisible()
         await until(lambda: on.servers.controller.loaded)
     async with opened(qapp, tmp_path) as on:
         await until(lambda: on.shows_servers)
         assert on.first is None
-        assert on.rail == ["Servers"]
+        assert on.rail == ["Servers", "Connect"]
 
 
 async def test_a_place_that_needs_an_account_is_reached_neither_by_key_nor_by_name(
@@ -146,7 +146,7 @@ async def test_an_account_that_is_left_for_the_servers_alone_stays_signed_in(
         await until(lambda: on.window.current == "tasks", 10)
         on.window.choose_host()
         await on.use_servers_only()
-        await until(lambda: on.rail == ["Servers"])
+        await until(lambda: on.rail == ["Servers", "Connect"])
         assert on.services.backend is None
         [known] = on.services.accounts.all()
         entries = on.menu()

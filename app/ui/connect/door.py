@@ -31,7 +31,7 @@ from app.ui.translation import marked
 from app.ui.widgets.times import moment_at
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Sequence
     from datetime import datetime
 
     from app.core.mcp.programs.edits import ConfigEdit
@@ -61,9 +61,10 @@ class ServicesDoor:
 
     def __init__(self, services: Services) -> None:
         self.changed: Event[None] = Event()
+        self.tools_changed: Event[str] = services.servers.tools_changed
         self._services = services
         # The plans of previews, so that exactly what was shown is written.
-        self._plans: dict[str, tuple[Callable[[], ConfigEdit], ConfigEdit]] = {}
+        self._plans: dict[str, ConfigEdit] = {}
         # For as long as the process: a place is built once.
         self._proxy.changed.subscribe(self._tell)
         self._clients.changed.subscribe(self._tell)
@@ -168,26 +169,25 @@ class ServicesDoor:
         client, found = self._known(client_id), await self._installation(client_id)
         servers, access = self._offered(client), self._access(client, key or "")
 
-        def plan() -> ConfigEdit:
-            return add(found.program, Path(file), servers, access, Via(snippet))
-
-        edit = await asyncio.to_thread(plan)
-        self._plans[file] = plan, edit
+        edit = await asyncio.to_thread(add, found.program, Path(file), servers, access, Via(snippet))
+        self._plans[file] = edit
         others = tr("Other users of this computer can read this file, and so the key in it.")
         note = others if edit.readable_by_others and Via(snippet) is Via.HTTP else ""
         return FilePreview(file, edit.diff if edit.changes else "", edit.before is None, note)
 
     async def write(self, shown: FilePreview) -> str:
         """Write what was shown, and nothing else."""
+        from app.core.mcp.programs.config_file import read_config
+        from app.core.mcp.programs.edits import SIZE_LIMIT
         from app.core.mcp.programs.refused import ConfigRefused
 
-        plan, edit = self._plans[shown.path]
+        edit = self._plans[shown.path]
 
         def write() -> str:
             try:
                 return str(edit.write() or "")
             except ConfigRefused:
-                if plan().before != edit.before:
+                if read_config(edit.path, SIZE_LIMIT) != edit.before:
                     raise PreviewOutdated(tr("Nothing was written.")) from None
                 raise
 

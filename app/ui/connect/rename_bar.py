@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 from shiboken6 import isValid
 
 from app.ui.theme import theme, tokens
-from app.ui.widgets.buttons import PrimaryButton, QuietButton
+from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.fields import FieldError
 from app.ui.widgets.focus_chain import holds_focus
 from app.ui.widgets.guard import guarded
@@ -43,7 +43,7 @@ class RenameBar(QFrame):
         line = QHBoxLayout()
         line.setSpacing(current.px(tokens.SPACE_2))
         line.addWidget(self.edit, 1)
-        line.addWidget(PrimaryButton(self.tr("Rename"), keys="Return", clicked=self.submit))
+        line.addWidget(QuietButton(self.tr("Rename"), keys="Return", clicked=self.submit))
         line.addWidget(QuietButton(self.tr("Cancel"), keys="Esc", clicked=self.leave))
         box = QVBoxLayout(self)
         wide, gap = current.px(tokens.SPACE_4), current.px(tokens.SPACE_2)

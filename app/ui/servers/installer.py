@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from functools import partial
 from time import monotonic
@@ -11,7 +12,8 @@ from PySide6.QtCore import QObject, Signal
 
 from app.core.auth.profile import ClientIdentity
 from app.core.errors import Facts, OutcomeUnknown, Rejected
-from app.core.mcp.servers.definitions import HttpServer
+from app.core.mcp.servers.definitions import HttpServer, SseServer
+from app.core.mcp.servers.typed import is_same_process, typed_process
 from app.ui.servers.connect_flow import ConnectStage
 from app.ui.servers.kinds import installation_of
 from app.ui.servers.wording import server_name, shown_name
@@ -21,12 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from app.core.errors import BurrowError
+    from app.core.mcp.servers.definitions import OwnServer
     from app.core.mcp.servers.own_source import OwnServers
     from app.core.mcp.servers.server import Server
     from app.ui.bridge import Bridge
     from app.ui.servers.connect_flow import ServerConnectFlow
     from app.ui.servers.controller import ServerController
     from app.ui.servers.pages import ServerPages
+    from app.ui.servers.process_fields import ProcessFields
 
 
 class ServerInstaller(QObject):
@@ -109,24 +113,48 @@ class ServerInstaller(QObject):
         oauth = form.auth.value() == "oauth"
         client = ClientIdentity(form.client_id.text, form.client_secret.text or None) if form.client_id.text else None
         key = form.key.text
-        server = HttpServer("", form.name.text, form.url.text, description=form.description.text)
+        title, description = form.name.text, form.description.text
 
-        async def add() -> HttpServer:
+        async def by_address(kind: type[HttpServer], url: str) -> OwnServer:
             # Reads the settings again: another process may have added this server.
             await own.definitions()
-            if own.find(server.url) is not None:
+            if own.find(url) is not None:
                 words = "You already added the server at this address."
                 raise Rejected(words, Facts(attr="url"), action="Choose it from the list.")
+            server = kind("", title, url, description=description)
             kept = await own.add(server)
             if not oauth:
                 await own.use_key(kept.id, key)
             return replace(server, id=kept.id)
 
-        def done(kept: HttpServer) -> None:
+        async def by_command(fields: ProcessFields) -> OwnServer:
+            command, folder, lines = fields.command.raw, fields.folder.text, fields.environment.raw.split("\n")
+            shared = fields.shared.isChecked()
+            server = await asyncio.to_thread(
+                typed_process,
+                title,
+                command,
+                folder=folder,
+                environment=lines,
+                shared=shared,
+                description=description,
+            )
+            await own.definitions()
+            if any(is_same_process(server, each) for each in own.servers):
+                words = "You already added the server with this command."
+                raise Rejected(words, Facts(attr="command"), action="Choose it from the list.")
+            return await own.add(server)
+
+        if form.is_command:
+            work = by_command(form.process)
+        else:
+            work = by_address(SseServer if form.reached.value() == SseServer.kind else HttpServer, form.url.text)
+
+        def done(kept: OwnServer) -> None:
             self._custom_page.add_button.setEnabled(True)
             self._custom_page.reset()
             self.added.emit(kept.id)
-            if oauth and client is not None:
+            if isinstance(kept, HttpServer) and oauth and client is not None:
                 self._flow.sign_in(kept.id, shown_name(kept.title), partial(own.begin_sign_in, kept.id, client=client))
 
         def failed(error: BurrowError) -> None:
@@ -134,7 +162,7 @@ class ServerInstaller(QObject):
             self._custom_page.show_failure(error)
 
         self._custom_page.add_button.setEnabled(False)
-        self._bridge.spawn(self, add(), done=done, failed=failed, key="add")
+        self._bridge.spawn(self, work, done=done, failed=failed, key="add")
 
     def _install_by_address(self) -> None:
         form, backend = self._custom_page, self._controller.backend

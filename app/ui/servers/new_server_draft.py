@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from app.core.services import Services
     from app.core.storage import Draft, Scope
     from app.ui.bridge import Bridge
-    from app.ui.servers.new_server import CustomServerPage, TemplatePage
+    from app.ui.servers.new_server import CustomServerPage
+    from app.ui.servers.template_page import TemplatePage
 
 KIND, ID = "server", "new"
 
 
 class NewServerDraft(QObject):
-    """The draft of the form of a server by its address. Without an account it belongs to this computer."""
+    """The draft of the form of a new server. Without an account it belongs to this computer."""
 
     def __init__(
         self, services: Services, bridge: Bridge, page: CustomServerPage, offered: TemplatePage, parent: QObject

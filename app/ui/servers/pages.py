@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
 
-from app.ui.servers.new_server import CustomServerPage, TemplatePage
+from app.ui.servers.new_server import CustomServerPage
 from app.ui.servers.server_page import ServerPage
+from app.ui.servers.template_page import TemplatePage
 from app.ui.theme import theme
 from app.ui.widgets.feedback import Banner, EmptyState
 
@@ -18,7 +19,7 @@ AT_LEAST = 280
 
 
 class ServerPages(QWidget):
-    """`server`: an installed one. `template`: an available one. `custom`: the form of one by its address. `nothing`."""
+    """`server`: an installed one. `template`: an available one. `custom`: the form of a new one. `nothing`."""
 
     def __init__(self, bridge: Bridge) -> None:
         super().__init__()

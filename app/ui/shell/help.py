@@ -47,6 +47,16 @@ TOPICS: tuple[tuple[str, str, str], ...] = (
         "Ctrl+Shift+N",
     ),
     (
+        marked("Help", "Connect agents"),
+        marked("Help", "{0} gives a program on this computer a key for your servers, and shows what to paste where."),
+        "Ctrl+Shift+L",
+    ),
+    (
+        marked("Help", "Answer agents"),
+        marked("Help", "{0} goes to the question of an agent that wants to call a tool. Enter never allows."),
+        "Ctrl+Shift+A",
+    ),
+    (
         marked("Help", "See what happened"),
         marked("Help", "{0} shows every request with its headers, bodies and times, without secrets."),
         "Ctrl+J",

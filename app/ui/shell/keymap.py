@@ -19,7 +19,7 @@ FIXED: tuple[tuple[str, str, str], ...] = (
     (LISTS, "Return", marked("Commands", "Open the selected row")),
     (LISTS, "Shift+Up, Shift+Down", marked("Commands", "Select several rows")),
     (LISTS, "Ctrl+A", marked("Commands", "Select all rows")),
-    (LISTS, "Del", marked("Commands", "Delete the selected tasks, or discard a draft")),
+    (LISTS, "Del", marked("Commands", "Delete the selected tasks, discard a draft, or revoke a client")),
     (LISTS, "Menu, Shift+F10", marked("Commands", "Open the menu of a row")),
     (LISTS, "A–Z, 0–9", marked("Commands", "Jump to a title that starts with what is typed")),
     (FIELDS, "Esc", marked("Commands", "Clear a filter; other text is never discarded")),

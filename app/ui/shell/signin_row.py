@@ -154,7 +154,7 @@ class SignInRow(Banner):
         else:
             again = self.sign_in.status.state is CredentialState.NEEDS_SIGN_IN
             words = signin_words.needed(title, self.waiting, drafts=drafts) if again else signin_words.asked_for(title)
-        if self._differs(words):
+        if self._differs(words, self.sign_in.credential is None):
             sign_in = (self.tr("Sign in"), lambda: self.sign_in_wanted.emit(self.sign_in.key))
             details = (self.tr("Details"), lambda: self.details_wanted.emit(self.sign_in.key))
             others = [details] if self.sign_in.credential is not None else []

@@ -76,7 +76,8 @@ async def state_is(proxy: ProxyService, *states: ProxyState) -> None:
         async with asyncio.timeout(SECONDS):
             while proxy.status.state not in states:
                 changed.clear()
-                assert proxy.status.state is not ProxyState.FAILED, proxy.status.trouble
+                if proxy.status.state is ProxyState.FAILED and ProxyState.STARTING not in states:
+                    raise AssertionError(proxy.status.trouble)
                 await changed.wait()
     finally:
         unsubscribe()

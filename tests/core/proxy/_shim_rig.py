@@ -17,7 +17,7 @@ from app.core.mcp.proxy.http.sender import DirectSender
 from app.core.mcp.proxy.http.server import LoopbackServer
 from app.core.mcp.proxy.parts import Request, Responder
 from app.core.mcp.proxy.port import Acceptor, PortState, ProxyPort
-from app.core.mcp.proxy.shim.channel import Channel
+from app.core.mcp.proxy.shim.channel import SessionChannel
 from app.core.mcp.proxy.shim.pipes import Lines, LineWriter
 from app.core.mcp.proxy.shim.reach import PROXY_FOLDER, Reach
 from app.core.mcp.proxy.shim.session import Patience, ShimSession
@@ -143,9 +143,10 @@ class Program:
         self._transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, file)
         self.gone = asyncio.Event()
         self._writer = LineWriter(writing, self.gone.set)
-        channel = Channel(self.reach, self.sender, "own:1", KEY)
+        channel = SessionChannel(self.reach, self.sender, "own:1", KEY)
         self.session = ShimSession(channel, self._writer, self.words.append, self._patience)
-        self.running = asyncio.create_task(self.session.run(Lines(reading)))
+        self.lines = Lines(reading)
+        self.running = asyncio.create_task(self.session.run(self.lines))
         return self
 
     async def __aexit__(self, *exception: object) -> None:

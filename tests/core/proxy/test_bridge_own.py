@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 from pathlib import Path
 
+import httpx
 import pytest
 
-from app.core.mcp.proxy.bridge import answering, seats
-from app.core.mcp.proxy.parts import StdioUpstream, ToolRule
+from app.core.mcp.proxy.bridge import answering, bridges, seats, stdio_channel
+from app.core.mcp.proxy.parts import Decision, StdioUpstream, ToolRule
 from tests.core.proxy._bridge import VERSION, bridged, client_of, scripted
 from tests.until import until
+
+OPENED = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"protocolVersion": VERSION, "capabilities": {}}})
 
 
 def alive(process_id: int) -> bool:
@@ -233,6 +237,34 @@ async def test_more_processes_than_may_run_are_refused_in_words(tmp_path: Path) 
         assert await ana.run()
 
 
+async def test_a_process_that_nobody_uses_makes_room_and_its_session_goes_on_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bridges, "LEAST_IDLE_SECONDS", 0.0)
+    async with bridged(tmp_path, processes=1) as rig, client_of(rig) as ana, client_of(rig, "ben") as ben:
+        first = await ben.run("tell the process")
+        second = await ana.run("tell the process")
+        assert first != second
+        assert not alive(int(first))
+        async with ben.listening():
+            assert await ben.run()
+            assert (await ana.run())["code"] == -32013
+
+
+async def test_a_client_that_opens_sessions_without_end_keeps_a_bounded_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seats, "SESSIONS_OF_A_CLIENT", 3)
+    async with bridged(tmp_path, shared=True) as rig, client_of(rig) as client:
+        first = client.session
+        for _ in range(5):
+            await client.initialise()
+        ((_known, front),) = rig.bridges._fronts.values()
+        assert front.seats.count == 3
+        client.session = first
+        assert await client.run()
+
+
 async def test_the_children_of_a_process_end_with_it(tmp_path: Path) -> None:
     async with bridged(tmp_path) as rig, client_of(rig) as client:
         await client.run("leave a child")
@@ -272,9 +304,80 @@ async def test_line_breaks_between_the_parts_of_a_message_end_no_message(tmp_pat
         assert len(rig.noted("ran")) == 1
 
 
+@pytest.mark.parametrize(
+    "result",
+    ['"\\ud800 alone"', "[" * 2000 + "]" * 2000, '{"\\udc00": NaN}', '"\xff"'],
+    ids=["half", "deep", "NaN", "bytes"],
+)
+async def test_what_only_the_client_can_judge_is_passed_on(result: str, tmp_path: Path) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        message = client.tool("say", line=f'{{"jsonrpc":"2.0","id":"%ID%","result":{result}}}')
+        expected = f'{{"jsonrpc":"2.0","id":{message["id"]},"result":{result}}}'
+        assert (await client.post(message)).content == expected.encode("latin-1")
+
+
+@pytest.mark.parametrize("broken", ['"result":{', '"result":}', '"method":7'])
+async def test_an_answer_that_is_no_message_ends_its_request_in_words(broken: str, tmp_path: Path) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        error = await client.run("say", line=f'{{"jsonrpc":"2.0","id":"%ID%",{broken}}}')
+        assert "not JSON" in error["message"]
+
+
 async def test_noise_on_standard_output_is_passed_over(tmp_path: Path) -> None:
     async with bridged(tmp_path) as rig, client_of(rig) as client:
         assert await client.run("be noisy")
+
+
+async def test_a_message_that_is_too_long_ends_the_process_and_not_the_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stdio_channel, "MESSAGE_LIMIT", 1024 * 1024)
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        error = await client.run("flood", size=2 * 1024 * 1024)
+        assert "more than 1 MiB" in error["message"]
+        assert await client.run()
+
+
+async def test_a_process_that_reads_nothing_holds_no_memory_for_what_is_sent_to_it(tmp_path: Path) -> None:
+    upstream = StdioUpstream("deaf", "Deaf", ("sh", "-c", f"cat >/dev/null & read line; echo '{OPENED}'; sleep 60"))
+    async with bridged(tmp_path, upstream) as rig, client_of(rig, initialise=False) as client:
+        response = await client.post(client.message("initialize", {"protocolVersion": VERSION}))
+        client.session = response.headers["mcp-session-id"]
+        ((_known, front),) = rig.bridges._fronts.values()
+        (seat,) = front.seats._all
+        stdin = seat.link._usable._server.process.stdin  # type: ignore[union-attr, attr-defined]
+        large = client.tool(text="x" * 1_000_000)
+        for _ in range(5):
+            with contextlib.suppress(httpx.ReadTimeout):
+                await client.http.post(rig.url, json=large, headers=client.headers, timeout=0.2)
+        assert stdin is not None
+        assert stdin.transport.get_write_buffer_size() <= 1_100_000
+
+
+async def test_a_blocked_tool_is_refused_and_its_process_hears_nothing(tmp_path: Path) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        rig.host.rules["run"] = ToolRule.BLOCK
+        assert (await client.run())["code"] == -32011
+        assert not rig.noted("ran")
+
+
+@pytest.mark.parametrize("decision", [Decision.ONCE, Decision.REFUSE])
+async def test_a_call_that_waits_for_the_user_is_answered_in_the_stream_that_began_meanwhile(
+    decision: Decision, tmp_path: Path
+) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        rig.host.rules["run"] = ToolRule.ASK
+        async with client.streaming(client.tool("progress", token="mine", steps=2)) as stream:
+            assert (await stream.next())["method"] == "notifications/progress"
+            assert not rig.noted("ran")
+            rig.host.decision.set_result(decision)
+            *before, answer = await stream.rest()
+        if decision is Decision.REFUSE:
+            assert answer["error"]["code"] == -32012
+            assert not rig.noted("ran")
+        else:
+            assert answer["result"]
+            assert [each["params"]["progress"] for each in before[-2:]] == [0, 1]
 
 
 async def test_hidden_tools_are_not_in_the_list(tmp_path: Path) -> None:
@@ -287,7 +390,7 @@ async def test_hidden_tools_are_not_in_the_list(tmp_path: Path) -> None:
 
 async def test_a_batch_is_answered_in_one_stream_and_only_where_the_version_has_them(tmp_path: Path) -> None:
     async with bridged(tmp_path) as rig, client_of(rig) as client:
-        batch = [client.tool(), client.message("tools/list"), {"jsonrpc": "2.0", "method": "notifications/x"}]
+        batch = [client.tool(), client.message("resources/list"), {"jsonrpc": "2.0", "method": "notifications/x"}]
         assert (await client.post(batch)).status_code == 400
         upstream_says = rig.sessions.rows[client.session]
         rig.sessions.rows[client.session] = upstream_says._replace(protocol="2025-03-26")

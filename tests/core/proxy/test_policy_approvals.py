@@ -174,6 +174,7 @@ async def test_block_blocks_the_tool_and_ends_what_was_allowed_for_sessions(tmp_
         await on.approvals.answer(question, Decision.BLOCK)
         assert [await task for task in tasks] == [Decision.BLOCK] * 2
         assert on.services.local_policies.state_of(on.server, "echo") == BLOCK
+        await on.rules.learn(on.server)
         await on.services.servers.set_policy(on.server, "echo", ASK)
         again = on.ask(on.two, session="t")
         await on.questions()

@@ -10,10 +10,21 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from app.core.errors import NotFound, Offline, Rejected
+from app.core.auth.http.target import CredentialAtStake, Target
+from app.core.errors import NotFound, Offline, Rejected, SignInNeeded
 from app.core.mcp.proxy.approvals import Question
 from app.core.mcp.proxy.messages import read_post
-from app.core.mcp.proxy.parts import LONGEST_LIST, Call, Decision, ProxyClient, Request, StdioUpstream, ToolRule, Way
+from app.core.mcp.proxy.parts import (
+    LONGEST_LIST,
+    Call,
+    Decision,
+    HttpUpstream,
+    ProxyClient,
+    Request,
+    StdioUpstream,
+    ToolRule,
+    Way,
+)
 from app.core.mcp.proxy.policy import WAITING, DoorPolicy
 from app.core.mcp.proxy.refusals import TABLE, RefusalKind, RequestRefused
 from app.core.mcp.servers.local_policies import ASK, BLOCK
@@ -54,6 +65,9 @@ class Host:
         self, client: ProxyClient, server_id: str, tool: str, arguments: Mapping[str, Any], session: str
     ) -> Decision:
         return await self._on.approvals.ask(client, server_id, tool, arguments, session)
+
+    async def sign_in_needed(self, upstream: HttpUpstream) -> str:
+        return f"Sign in to {upstream.title} there."
 
     @asynccontextmanager
     async def allowed_once(self, server_id: str, tool: str) -> AsyncIterator[None]:
@@ -277,12 +291,57 @@ async def test_an_agent_that_cancels_its_call_withdraws_the_question_and_no_othe
         assert not at.policy.cancelled(at.call(cancelling(1)))
 
 
+async def test_a_request_id_that_two_connections_use_at_once_cancels_neither(tmp_path: Path) -> None:
+    async with door(tmp_path) as at:
+        first = asyncio.create_task(at.through(at.call(calling(), session="")))
+        second = asyncio.create_task(at.through(at.call(calling(), session="")))
+        await at.on.questions(2)
+        note = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}
+        assert not at.policy.cancelled(at.call(note, session=""))
+        for question in at.on.approvals.open:
+            await at.on.approvals.answer(question, Decision.ONCE)
+        await asyncio.gather(first, second)
+
+
+async def test_with_http_and_sse_the_address_names_the_session_and_nothing_is_written_to_the_post(
+    tmp_path: Path,
+) -> None:
+    async with door(tmp_path) as at:
+        answer, at.policy._beat_seconds = Answer(), 0.0
+        body = json.dumps(calling()).encode()
+        request = Request("POST", "/sse/x/messages", "session=a", (BOTH,), body)
+        call = Call(request, at.on.one, at.upstream, Way.SSE_MESSAGES, read_post(body))
+        passing = asyncio.create_task(at.through(call, answer))
+        question = (await at.on.questions())[0]
+        for _beat in range(20):
+            await asyncio.sleep(0)
+        assert not answer.started
+        assert question.session == "session=a"
+        await at.on.approvals.answer(question, Decision.ONCE)
+        await passing
+
+
 async def test_a_tool_that_is_blocked_while_the_call_waits_is_refused(tmp_path: Path) -> None:
     async with door(tmp_path) as at:
         refused = asyncio.create_task(at.refusal(at.call(calling())))
         await at.on.questions()
         await at.on.services.servers.set_policy(at.on.server, "echo", BLOCK)
         kind, _words = await refused
+        assert kind is RefusalKind.TOOL_BLOCKED
+        assert at.host.allowed == []
+
+
+async def test_a_tool_that_is_blocked_as_the_user_says_yes_is_not_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with door(tmp_path) as at:
+
+        async def ask(*_question: Any) -> Decision:
+            await at.on.clients.set_rule(at.on.one.id, at.on.server, "echo", ToolRule.BLOCK)
+            return Decision.ONCE
+
+        monkeypatch.setattr(at.host, "ask", ask)
+        kind, _words = await at.refusal(at.call(calling()))
         assert kind is RefusalKind.TOOL_BLOCKED
         assert at.host.allowed == []
 
@@ -319,6 +378,28 @@ async def test_nothing_is_called_while_the_policies_are_not_known(tmp_path: Path
         assert "The store cannot be reached." in words
         with pytest.raises(RequestRefused):
             await at.policy.hides(at.on.one, at.upstream)
+
+
+async def test_a_sign_in_that_is_over_is_told_as_that_and_to_the_user(tmp_path: Path) -> None:
+    async with door(tmp_path) as at:
+        at.host.unknown = SignInNeeded("Nobody is signed in.")
+        kind, _words = await at.refusal(at.call(calling("count")))
+        assert kind is RefusalKind.SIGN_IN_NEEDED
+        call = at.call(calling("count"))
+        target = Target(frozenset(), CredentialAtStake.CARRIED, name="Echo server")
+        upstream = HttpUpstream(at.on.server, "Echo server", "http://127.0.0.1:9/mcp", target)
+        kind, words = await at.refusal(Call(call.request, call.client, upstream, call.way, call.post))
+        assert kind is RefusalKind.SIGN_IN_NEEDED
+        assert words == "Echo server needs a sign-in in Burrow. Sign in to Echo server there."
+
+
+async def test_a_long_list_is_looked_into_without_holding_up_others(tmp_path: Path) -> None:
+    async with door(tmp_path) as at:
+        await at.on.services.servers.set_policy(at.on.server, "echo", BLOCK)
+        others = ",".join(f'{{"name":"t{number}"}}' for number in range(30_000))
+        message = f'{{"result":{{"tools":[{{"name":"echo"}},{others}]}}}}'.encode()
+        found = await at.policy.filtered(at.on.one, at.upstream, message)
+        assert found == message.replace(b'{"name":"echo"},', b"")
 
 
 async def test_a_batch_with_a_call_that_is_not_simply_allowed_is_refused_as_a_whole(tmp_path: Path) -> None:
@@ -407,11 +488,14 @@ async def test_lists_lose_what_is_blocked_for_this_client_and_only_that(tmp_path
 async def test_a_list_that_cannot_be_looked_into_is_not_passed_on(tmp_path: Path) -> None:
     async with door(tmp_path) as at:
         await at.on.services.servers.set_policy(at.on.server, "echo", BLOCK)
-        for message in (b" " * (LONGEST_LIST + 1), b'{"result":{"tools":[{"name":"echo"},]}}'):
+        for message in (b"tools" + b" " * LONGEST_LIST, b'{"result":{"tools":[{"name":"echo"},]}}'):
             with pytest.raises(RequestRefused) as refused:
                 await at.policy.filtered(at.on.one, at.upstream, message)
             assert refused.value.refusal.kind is RefusalKind.SERVER_UNAVAILABLE
             assert "blocked tools" in refused.value.refusal.message
+        # What certainly is no list is not held up, however long.
+        message = b'{"result":{"content":"' + b"x" * LONGEST_LIST + b'"}}'
+        assert await at.policy.filtered(at.on.one, at.upstream, message) is message
         await at.on.services.servers.set_policy(at.on.server, "echo", ASK)
-        message = b" " * (LONGEST_LIST + 1)
+        message = b"tools" * LONGEST_LIST
         assert await at.policy.filtered(at.on.one, at.upstream, message) is message

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app.core.errors import Offline, StorageTrouble
+from app.core.mcp.proxy import tool_rules as rules_module
 from app.core.mcp.proxy.clients import ProxyClients
 from app.core.mcp.proxy.parts import ProxyClient, ToolRule
 from app.core.mcp.proxy.tool_rules import RuleChange, RuleTable, ToolRules, alike, strictest
@@ -112,6 +113,19 @@ async def test_a_policy_that_is_set_counts_for_the_next_call_here_and_in_another
             await until(blocked)
 
 
+async def test_policies_of_this_machine_are_read_ahead_so_that_no_call_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules_module, "AHEAD_SECONDS", 0.0)
+    async with Scripted() as server, services_in(tmp_path) as window, services_in(tmp_path) as proxy:
+        own = (await window.own_servers.add(HttpServer("", "Echo", server.url))).id
+        async with ruled(proxy) as (rules, _clients, client):
+            await rules.learn(own)
+            await window.servers.set_policy(own, "echo", BLOCK)
+            # On the proxy's thread nothing but this is asked for.
+            await until(lambda: rules.fresh(own) and rules.rule(client, own, "echo") is ToolRule.BLOCK)
+
+
 async def test_changes_tell_server_client_and_whether_other_tools_are_hidden(tmp_path: Path) -> None:
     async with Scripted() as server, services_in(tmp_path) as services, ruled(services) as (rules, clients, client):
         own = (await services.own_servers.add(HttpServer("", "Echo", server.url))).id
@@ -211,6 +225,27 @@ async def test_known_policies_count_when_a_later_reading_fails(monkeypatch: pyte
         servers.policies_changed.emit("i1")
         await rules.learn("i1")
         assert rules.rule(AGENT, "i1", "echo") is ToolRule.ALLOW
+        await rules.close()
+
+
+async def test_policies_that_change_while_they_are_read_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world() as on:
+        servers = on.servers()
+        await servers.list()
+        answers = [ALLOW, BLOCK]
+
+        async def tools(_installation: str) -> tuple[StoreTool, ...]:
+            state: Any = answers.pop(0)
+            if state == ALLOW:
+                # The user blocks it when this answer is on its way.
+                servers.policies_changed.emit("i1")
+            return (StoreTool("echo", approval_state=state),)
+
+        monkeypatch.setattr(on.store, "tools", tools)
+        rules = ToolRules(servers, NoRules())
+        await rules.learn("i1")
+        assert rules.rule(AGENT, "i1", "echo") is ToolRule.BLOCK
+        assert not answers
         await rules.close()
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -15,7 +17,7 @@ from app.core.mcp.proxy.listeners import bind, close_all, number_of
 from app.core.mcp.proxy.parts import Decision, ToolRule
 from app.core.mcp.proxy.policy import WAITING, DoorPolicy
 from app.core.mcp.proxy.service import PORT_SETTING
-from app.core.mcp.servers.definitions import HttpServer
+from app.core.mcp.servers.definitions import HttpServer, StdioServer
 from app.core.mcp.servers.local_policies import ALLOW, ASK, BLOCK
 from tests.core._mcp_server import Reply, Scripted
 from tests.core.test_mcp_workspace import named, on_workspace
@@ -24,11 +26,11 @@ from tests.until import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from app.core.mcp.proxy.approvals import Question
     from app.core.services import Services
 
+PIPES = Path(__file__).parents[1] / "_stdio_server.py"
 BOTH = "application/json, text/event-stream"
 
 
@@ -72,9 +74,9 @@ class Agent:
         answer = await self.post(server, {"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
         return [tool["name"] for tool in answer.json()["result"]["tools"]]
 
-    async def waited(self, server: str, decision: Decision, **arguments: Any) -> list[Any]:
-        """Call `echo`, and answer its question once the agent has heard that it waits; the messages of the answer."""
-        body = json.dumps(calling("echo", arguments, {"progressToken": "p"}))
+    async def waited(self, server: str, decision: Decision, *, tool: str = "echo", **arguments: Any) -> list[Any]:
+        """Call a tool, and answer its question once the agent has heard that it waits; the messages of the answer."""
+        body = json.dumps(calling(tool, arguments, {"progressToken": "p"}))
         async with self.http.stream("POST", self.url(server), content=body) as stream:
             assert stream.headers["content-type"] == "text/event-stream"
             lines = stream.aiter_lines()
@@ -304,6 +306,78 @@ async def test_an_agent_that_listens_is_told_when_tools_are_hidden_or_shown(tmp_
             assert await next_data() == changed
             await agent.services.servers.set_policy(own, "echo", ALLOW)
             assert await next_data() == changed
+
+
+@pytest.mark.parametrize("legacy", [True, False], ids=["2025-11-25", "2026-07-28"])
+async def test_the_official_client_waits_hears_of_it_and_understands_a_refusal(tmp_path: Path, legacy: bool) -> None:
+    import httpx2
+    import mcp
+    from mcp.client.streamable_http import streamable_http_client
+
+    async with serving(tmp_path, Scripted(legacy=legacy, sessions=legacy)) as (agent, server, own):
+        server.always["tools/call"] = Reply(result={"content": [], "resultType": "complete"})
+        await agent.services.servers.set_policy(own, "echo", ASK)
+        key = {"authorization": agent.http.headers["authorization"]}
+        async with (
+            httpx2.AsyncClient(headers=key) as http,
+            mcp.Client(streamable_http_client(agent.url(own), http_client=http)) as client,
+        ):
+            heard: list[tuple[float, str | None]] = []
+
+            async def progress(step: float, _total: float | None, words: str | None) -> None:
+                heard.append((step, words))
+
+            calling = asyncio.create_task(client.call_tool("echo", {"text": "hello"}, progress_callback=progress))
+            await until(lambda: len(heard) >= 3)
+            await agent.answer(Decision.ONCE)
+            assert not (await calling).is_error
+            assert {words for _step, words in heard} == {WAITING}
+            calling = asyncio.create_task(client.call_tool("echo", {}))
+            await agent.answer(Decision.REFUSE)
+            with pytest.raises(mcp.MCPError, match="The user did not allow this call"):
+                await calling
+            await agent.services.servers.set_policy(own, "echo", BLOCK)
+            assert [tool.name for tool in (await client.list_tools()).tools] == ["count"]
+        assert server.count("tools/call") == 1
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_the_tools_of_a_server_that_is_a_process_are_hidden_asked_about_and_refused_too(
+    tmp_path: Path, shared: bool
+) -> None:
+    record = tmp_path / "record"
+    command = (sys.executable, str(PIPES), str(record))
+    async with services_in(tmp_path / "data") as services, agent_of(services) as agent:
+        own = (await services.own_servers.add(StdioServer("", "Pipes", command, shared=shared))).id
+        await agent.begin(own)
+        assert await agent.listed(own) == ["run"]
+        async with agent.http.stream("GET", agent.url(own)) as stream:
+            lines = stream.aiter_lines()
+            await services.servers.set_policy(own, "run", BLOCK)
+            async with asyncio.timeout(5):
+                told = [line async for line in _until_data(lines)]
+            assert "notifications/tools/list_changed" in told[-1]
+        assert await agent.listed(own) == []
+        [refused] = await agent.call(own, "run")
+        assert refused["error"]["data"]["type"] == "burrow/tool_blocked"
+        await services.servers.set_policy(own, "run", ASK)
+        assert await agent.listed(own) == ["run"]
+        *notes, answer = await agent.waited(own, Decision.ONCE, tool="run", text="hello")
+        assert {note["method"] for note in notes} == {"notifications/progress"}
+        assert "hello" in json.dumps(answer["result"])
+        waiting = asyncio.create_task(agent.call(own, "run"))
+        await agent.answer(Decision.REFUSE)
+        [*_notes, refused] = await waiting
+        assert refused["error"]["data"]["decision"] == "refuse"
+        assert record.read_text().count("ran ") == 1
+
+
+async def _until_data(lines: AsyncIterator[str]) -> AsyncIterator[str]:
+    """The lines up to the first one with data."""
+    async for line in lines:
+        yield line
+        if line.startswith("data: "):
+            return
 
 
 async def test_a_tool_of_an_installed_server_that_asks_is_allowed_in_the_store_for_one_call(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.mcp.proxy.tool_lists import ListUnreadable, without_tools
+from app.core.mcp.proxy.tool_lists import ListUnreadable, may_have_tools, without_tools
 
 
 def hidden(name: str) -> bool:
@@ -148,3 +148,10 @@ def test_any_list_reads_as_itself_without_the_hidden_tools(
     found = without_tools(body, hidden)
     assert json.loads(found) == expected
     assert (found is body) == (left == tools)
+
+
+@pytest.mark.parametrize("text", ['{"Tools":1}', '{"TOOL\\u017f":1}', '{"\\u0074ools":1}', '{"tool\u017f":1}', "tools"])
+def test_every_message_that_may_have_tools_is_looked_into(text: str) -> None:
+    for encoding in ("utf-8", "utf-16", "utf-16-be", "utf-32"):
+        assert may_have_tools(text.encode(encoding))
+    assert not may_have_tools(b'{"result":{"content":[]}}')

@@ -12,7 +12,7 @@ import pytest
 
 from app.core.errors import NotFound, ServerTrouble, SignInNeeded, VendorSignInNeeded
 from app.core.mcp.proxy.parts import Decision, NotReady, ToolRule
-from tests.core.proxy._relay import INITIALIZE, call_of, event, events, proxied, upstream_of
+from tests.core.proxy._relay import INITIALIZE, call_of, event, events, proxied, rpc_error, upstream_of
 from tests.core.scripted import Reply
 
 
@@ -213,6 +213,13 @@ async def test_a_server_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
         assert (await proxy.call()).json()["result"]
 
 
+async def test_a_status_that_is_none_is_no_answer(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (_, view, proxy):
+        view.answers = [Reply(999, "what?")]
+        got = await proxy.call()
+        assert (got.status_code, got.json()["error"]["code"]) == (200, -32013)
+
+
 async def test_a_call_that_broke_is_only_repeated_where_a_trusted_server_says_that_it_may_be(tmp_path: Path) -> None:
     async with proxied(tmp_path, trusted=True) as (_, view, proxy):
         view.tools = [{"name": "count"}, {"name": "read", "annotations": {"readOnlyHint": True}}]
@@ -310,6 +317,15 @@ async def test_a_call_that_asks_is_answered_in_the_stream_that_policy_began(tmp_
                 "id": 7,
                 "result": {"content": [{"type": "text", "text": "done"}]},
             }
+        view.answers = [rpc_error(404, -32601, "No such tool")]
+        answers.insert(0, Decision.ONCE)
+        got = await proxy.call()
+        # The error names the request, although the server's answer had no need to.
+        assert json.loads(got.text.split("data: ")[-1]) == {
+            "jsonrpc": "2.0",
+            "id": 7,
+            "error": {"code": -32601, "message": "No such tool"},
+        }
         view.answers = [Reply(500, "<html>oops")]
         got = await proxy.call()
         assert json.loads(got.text.split("data: ")[-1])["error"]["data"]["type"] == "burrow/server_unavailable"
@@ -327,6 +343,25 @@ async def test_who_listens_hears_that_the_tools_changed_by_policy(tmp_path: Path
         proxy.relay.tools_changed("s", None)
         assert b"notifications/tools/list_changed" in await anext(reading)
         view.restart()
+
+
+async def test_a_stream_that_has_just_ended_is_told_nothing_more(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (_, view, proxy):
+        view.answers = [Reply(200, {"jsonrpc": "2.0", "id": 7, "result": {}}), None]
+        async with proxy.stream("GET") as answer:
+            assert [chunk async for chunk in answer.aiter_raw()]
+        done = asyncio.Event()
+        params = {"notifications": {"toolsListChanged": True}}
+        listen = {"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": params}
+        view.answers = [events({"jsonrpc": "2.0", "method": "notifications/message", "params": {}}, done)]
+        async with proxy.stream("POST", content=listen) as answer:
+            reading = answer.aiter_raw()
+            await anext(reading)
+            (one,) = proxy.relay._streams._open
+            proxy.relay._streams._open.discard(one)
+            await proxy.relay._streams._tell(one)
+            done.set()
+            assert [chunk async for chunk in reading] == []
 
 
 async def test_a_message_that_is_none_is_refused_before_anything_is_sent(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ from app.core.auth.grant.grant import Grant
 from app.core.auth.http.target import CredentialAtStake
 from app.core.auth.tokens import TokenSet
 from app.core.mcp.proxy import routes
-from tests.core.proxy._relay import McpView, call_of, event, events, proxied, upstream_of
+from app.core.mcp.proxy.parts import Call
+from tests.core.proxy._relay import KEY, McpView, call_of, event, events, proxied, upstream_of
 from tests.core.scripted import DEAD, Reply
 from tests.until import until
 
@@ -222,3 +225,40 @@ async def test_a_key_that_is_refused_asks_for_a_sign_in(tmp_path: Path) -> None:
         got = await proxy.post(call_of("count"))
         assert got.json()["error"]["data"]["type"] == "burrow/sign_in_needed"
         assert proxy.host.sign_ins == ["s"]
+
+
+async def test_neither_key_nor_token_is_in_a_log_or_a_repr(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    seen: list[str] = []
+
+    class Bridge:
+        def takes(self, call: Call) -> bool:
+            seen.append(repr(call))
+            return False
+
+        async def refuse(self, *_: Any) -> bool:
+            return False
+
+    async with proxied(tmp_path) as (rig, view, proxy):
+        proxy.relay._bridges = (Bridge(),)  # type: ignore[assignment]
+        view.sessions = True
+        token = "pha_" + "canary" * 5
+        rig.issuer.pair = {**rig.issuer.pair, "access_token": token}
+        grant = rig.credential.grant
+        assert grant is not None
+        await rig.credential.sign_in(replace(grant, tokens=replace(grant.tokens, access_token=token)), "test")
+        session = await proxy.initialize()
+        assert view.seen[0].bearer == token
+        view.answers = [Reply(drop=True), DEAD, Reply(500, token), Reply(302, b"", {"Location": token}), Reply(999)]
+        for _ in range(8):
+            await proxy.call(mcp_session_id=session)
+        view.restart()
+        await proxy.call(mcp_session_id=session)
+        await rig.server.go_away()
+        await proxy.call(mcp_session_id=session)
+        await rig.server.come_back()
+        live = rig.issuer.access_token
+    written = caplog.text + "".join(seen) + "".join(repr(record.args) for record in caplog.records)
+    assert seen
+    for secret in (KEY, token, f"Bearer {live}"):
+        assert secret not in written

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.core.auth.cause import ASKED
+from app.core.mcp.proxy import reopening
 from app.core.mcp.proxy.parts import ProxyClient
 from tests.core.conftest import Rig, signed_in
 from tests.core.proxy._relay import (
@@ -24,7 +25,7 @@ from tests.core.proxy._relay import (
     rpc_error,
     upstream_of,
 )
-from tests.core.scripted import Reply
+from tests.core.scripted import Reply, Request
 from tests.until import until
 
 NOTE = {"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}
@@ -172,6 +173,46 @@ async def test_a_server_that_opens_no_session_any_more_says_so_itself(tmp_path: 
         await call(running, session)
 
 
+async def test_a_server_that_opens_a_session_for_ever_holds_nobody_up_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reopening, "OPEN_SECONDS", 0.05)
+    async with proxied(tmp_path) as (_, view, running):
+        view.sessions = True
+        session = await running.initialize()
+        view.restart()
+        never = asyncio.Event()
+        view.answers = [None, events(b": wait\n\n", never)]
+        assert (await running.call(mcp_session_id=session)).status_code == 404
+        never.set()
+
+
+async def test_what_a_client_set_up_in_its_session_holds_in_the_new_one(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (_, view, running):
+        view.sessions = True
+        session = await running.initialize()
+
+        async def ask(method: str, **params: str) -> None:
+            message = {"jsonrpc": "2.0", "id": method, "method": method, "params": params}
+            assert (await running.post(message, mcp_session_id=session)).json()["result"] == {}
+
+        await ask("logging/setLevel", level="info")
+        await ask("logging/setLevel", level="debug")
+        for uri in ("a:1", "a:2"):
+            await ask("resources/subscribe", uri=uri)
+        await ask("resources/unsubscribe", uri="a:1")
+        view.restart()
+        view.seen.clear()
+        await call(running, session)
+        bodies = [json.loads(request.body) for request in view.seen]
+        assert [(each["method"], each.get("params", {})) for each in bodies[1:5]] == [
+            ("initialize", INITIALIZE["params"]),
+            ("notifications/initialized", {}),
+            ("logging/setLevel", {"level": "debug"}),
+            ("resources/subscribe", {"uri": "a:2"}),
+        ]
+
+
 async def test_a_server_that_is_busy_keeps_the_session_that_it_has_just_opened(tmp_path: Path) -> None:
     async with proxied(tmp_path) as (_, view, running):
         view.sessions = True
@@ -218,7 +259,7 @@ async def test_a_stream_that_broke_is_resumed_where_it_was(tmp_path: Path) -> No
     async with proxied(tmp_path) as (_, view, running):
         view.sessions = True
         session = await running.initialize()
-        async with running.stream(mcp_session_id=session, last_event_id="4") as answer:
+        async with running.stream(mcp_session_id=session) as answer:
             reading = answer.aiter_raw()
             assert await anext(reading) == b": open\n\n"
             view.listeners[0].put_nowait(b"id: 5\n" + event(NOTE))
@@ -226,8 +267,61 @@ async def test_a_stream_that_broke_is_resumed_where_it_was(tmp_path: Path) -> No
             view.listeners.pop(0).put_nowait(None)
             assert await anext(reading) == b": open\n\n"
             view.restart()
+            # A new session knows nothing of that event.
+            assert await anext(reading) == b": open\n\n"
         ids = [request.headers.get("last-event-id") for request in view.seen if request.method == "GET"]
-        assert ids[:2] == ["4", "5"]
+        assert ids[:2] == [None, "5"]
+        assert ids[-1] is None
+
+
+async def test_a_stream_that_a_client_resumes_ends_when_the_server_ends_it(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (_, view, running):
+        view.sessions = True
+        session = await running.initialize()
+        async with running.stream(mcp_session_id=session, last_event_id="4") as answer:
+            reading = answer.aiter_raw()
+            assert await anext(reading) == b": open\n\n"
+            view.listeners.pop(0).put_nowait(None)
+            assert [chunk async for chunk in reading] == []
+        assert [request.headers["last-event-id"] for request in view.seen if request.method == "GET"] == ["4"]
+
+
+async def test_a_stream_waits_open_for_a_sign_in_and_for_a_server_that_is_away(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (rig, view, running):
+        view.sessions = True
+        session = await running.initialize()
+        await rig.server.go_away()
+        async with running.stream(mcp_session_id=session) as answer:
+            assert answer.status_code == 200
+            assert answer.headers["mcp-session-id"] == session
+            await rig.server.come_back()
+            assert await anext(answer.aiter_raw()) == b": open\n\n"
+            view.restart()
+
+
+async def test_a_server_without_such_streams_says_so_itself(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (_, view, running):
+        view.sessions = True
+        session = await running.initialize()
+        view.answers = [Reply(405)]
+        got = await running.http.get(running.url(), headers={"mcp-session-id": session})
+        assert got.status_code == 405
+
+
+async def test_a_token_that_dies_again_while_its_session_is_opened_fails_no_call(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (rig, view, running):
+        view.sessions = view.bound = True
+        session = await running.initialize()
+        await renew(rig)
+
+        def dies_now(request: Request) -> Reply:
+            rig.issuer.kill()
+            return view.refusal
+
+        # The call is refused, a session is opened, and then the token dies.
+        view.answers = [None, None, None, dies_now]
+        await call(running, session)
+        assert (rig.issuer.accepted, view.executed[7]) == (2, 1)
 
 
 async def test_ending_a_session_ends_both(tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ from app.core.services import Services
 from tests.conftest import RunningWorkspace
 from tests.core._mcp_server import Reply, Scripted
 from tests.core.proxy._service import Served, free_port, message_of, serving, state_is
-from tests.core.test_own_servers import AN_HOUR, LEDGER, lab_of, sign_in
-from tests.core.test_services import signed_in
+from tests.core.test_own_servers import LEDGER, lab_of, sign_in
+from tests.core.test_services import services_in, signed_in
+from tests.core.test_services import sign_in as sign_in_to_host
 from tests.until import until
 
 
@@ -136,6 +137,25 @@ async def test_a_token_that_died_is_renewed_for_a_client_and_the_window_alike(
         assert after.tokens.generation == before.tokens.generation + 1
 
 
+async def test_after_another_sign_in_no_token_is_sent_before_it_is_known_whose_it_is(
+    tmp_path: Path, workspace: RunningWorkspace
+) -> None:
+    async with serving(tmp_path) as served:
+        backend = await signed_in(served.services, workspace)
+        assert "result" in await served.call("workspace", "list_projects")
+        source = await served.proxy._run._host.upstream("workspace")  # type: ignore[union-attr]
+        assert source.source.fresh_token() is not None  # type: ignore[union-attr]
+        seen: list[object] = []
+        backend.credential._state.grant_changed.subscribe(
+            lambda _current: seen.append(source.source.fresh_token())  # type: ignore[union-attr]
+        )
+        await sign_in_to_host(backend, workspace)
+        # The new grant is in force, and the token of it is not read by what knew the former sign-in.
+        assert seen
+        assert not any(seen)
+        assert "result" in await served.call("workspace", "list_projects")
+
+
 async def test_a_server_that_was_never_signed_in_to_is_told_and_works_after_the_sign_in(
     tmp_path: Path, workspace: RunningWorkspace
 ) -> None:
@@ -167,6 +187,16 @@ async def test_a_sign_in_that_ended_is_told_once_and_works_after_the_next_one(
         assert needed.server_id == server_id
         assert len(told) == 1
         await sign_in(served.services, server_id)
+        assert "result" in await served.call(server_id, "list_invoices")
+
+
+async def test_a_sign_in_in_another_process_is_used(tmp_path: Path, workspace: RunningWorkspace) -> None:
+    async with serving(tmp_path) as served, services_in(tmp_path) as other:
+        server_id = await own_server(served, workspace.url + LEDGER, "Ledger")
+        assert (await served.call(server_id, "list_invoices"))["error"]["code"] == -32010
+        await other.own_servers.definitions()
+        await sign_in(other, server_id)
+        await served.call(server_id, "list_invoices")
         assert "result" in await served.call(server_id, "list_invoices")
 
 
@@ -229,4 +259,26 @@ async def test_the_clock_of_a_server_is_learnt_without_a_hop_for_each_call(
         for _ in range(20):
             await served.call("workspace", "list_projects")
         assert len(told) <= 5
-        assert AN_HOUR
+
+
+async def test_a_failure_after_the_port_was_opened_leaves_it_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_arguments: object) -> None:
+        raise ValueError("a defect")
+
+    number = free_port()
+    services = Services(tmp_path)
+    await services.storage.settings.set(PORT_SETTING, number)
+    monkeypatch.setattr("app.core.mcp.proxy.http.server.LoopbackServer.listen", broken)
+    try:
+        await services.proxy.start()
+        await state_is(services.proxy, ProxyState.FAILED)
+        assert "ValueError" in services.proxy.status.trouble
+        with closing(socket.create_server(("127.0.0.1", number))):
+            """Nothing holds it any more."""
+        monkeypatch.undo()
+        await services.proxy.retry()
+        await state_is(services.proxy, ProxyState.SERVING)
+    finally:
+        await services.close()

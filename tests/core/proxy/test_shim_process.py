@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import sys
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +14,10 @@ import pytest
 
 from app.core.mcp.proxy.clients import ProxyClients
 from app.core.mcp.proxy.keys import hash_of
+from app.core.mcp.proxy.service import ENABLED_SETTING
 from app.core.storage import Storage
-from tests._command import SECONDS, command, environment
+from tests._command import SECONDS
+from tests.core.proxy._shim_machine import shim
 from tests.core.proxy._shim_rig import ScriptedProxy, call, reply, result, serve_session
 from tests.until import until
 
@@ -25,55 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals and /proc of POSIX")
-
-
-@dataclass
-class ShimProcess:
-    """A running shim."""
-
-    process: asyncio.subprocess.Process
-
-    async def ask(self, message: Any) -> Any:
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(message).encode() + b"\n")
-        return await self.receive()
-
-    async def receive(self) -> Any:
-        assert self.process.stdout is not None
-        async with asyncio.timeout(SECONDS):
-            return json.loads(await self.process.stdout.readline())
-
-    async def ended(self) -> tuple[int, bytes, str]:
-        """Its exit code, what else it wrote, and its words."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        assert self.process.stderr is not None
-        async with asyncio.timeout(SECONDS):
-            code = await self.process.wait()
-            rest, words = await self.process.stdout.read(), (await self.process.stderr.read()).decode()
-        self.process.stdin.close()
-        assert "Traceback" not in words, words
-        return code, rest, words
-
-
-@asynccontextmanager
-async def shim(folder: Path, *arguments: str, **variables: str) -> AsyncIterator[ShimProcess]:
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        *command("connect", "stdio", *arguments, "--data", str(folder)),
-        stdin=pipe,
-        stdout=pipe,
-        stderr=pipe,
-        env=environment(**variables),
-        limit=2**26,
-    )
-    try:
-        yield ShimProcess(process)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        # Reads what is left too, so that no pipe stays open.
-        await process.communicate()
 
 
 @asynccontextmanager
@@ -137,8 +88,7 @@ async def test_a_signal_ends_it_at_once_and_its_session_with_it(tmp_path: Path, 
         await clients.create("Desktop", servers=["own:1"])
         async with ScriptedProxy(tmp_path, answer) as proxy, shim(tmp_path, "desktop") as running:
             await running.ask(call(1, "initialize"))
-            assert running.process.stdin is not None
-            running.process.stdin.write(json.dumps(call(2)).encode() + b"\n")
+            running.send(call(2))
             await started.wait()
             running.process.send_signal(number)
             code, rest, _ = await running.ended()
@@ -204,6 +154,21 @@ async def test_a_start_that_cannot_work_is_told_in_words(
         assert words in said
 
 
+async def test_a_proxy_that_the_user_switched_off_is_not_started(tmp_path: Path) -> None:
+    async with clients_of(tmp_path) as clients:
+        await clients.create("Desktop", servers=["own:1"])
+    storage = Storage.open(tmp_path)
+    await storage.settings.set(ENABLED_SETTING, value=False)
+    await storage.close()
+    async with shim(tmp_path, "desktop") as running:
+        error = (await running.ask(call(1, "initialize")))["error"]
+        assert error["data"]["type"] == "burrow/not_ready"
+        assert "Switch it on in Burrow" in error["message"]
+        # One that serves all the same is used.
+        async with ScriptedProxy(tmp_path):
+            assert (await running.ask(call(2)))["id"] == 2
+
+
 async def test_what_a_library_prints_is_no_message(tmp_path: Path) -> None:
     # Loaded before anything else, and prints when it is told to.
     (tmp_path / "sitecustomize.py").write_text(
@@ -234,8 +199,7 @@ async def test_a_program_that_reads_no_more_ends_it(tmp_path: Path) -> None:
         await running.ask(call(1, "initialize"))
         transport = running.process._transport.get_pipe_transport(1)  # type: ignore[attr-defined]
         transport.close()
-        assert running.process.stdin is not None
-        running.process.stdin.write(json.dumps(call(2)).encode() + b"\n")
+        running.send(call(2))
         async with asyncio.timeout(SECONDS):
             assert await running.process.wait() == 0
         await until(lambda: proxy.methods()[-1] == "DELETE")

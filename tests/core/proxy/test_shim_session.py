@@ -164,6 +164,53 @@ async def test_requests_do_not_wait_for_each_other(tmp_path: Path) -> None:
         assert (await program.receive())["id"] == "slow"
 
 
+async def test_many_requests_take_turns_and_an_answer_that_they_wait_for_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.core.mcp.proxy.shim.session.MOST_AT_ONCE", 4)
+    at_once: set[int] = set()
+    most = 0
+    release = asyncio.Event()
+
+    async def slow(request: Request, responder: Responder, message: Any) -> None:
+        nonlocal most
+        if "method" not in message:
+            release.set()
+        elif "id" in message:
+            at_once.add(message["id"])
+            most = max(most, len(at_once))
+            await release.wait()
+            at_once.discard(message["id"])
+        await serve_session(request, responder, message)
+
+    async with ScriptedProxy(tmp_path, slow), Program(tmp_path) as program:
+        await program.send(*(call(number) for number in range(40)))
+        await until(lambda: len(at_once) == 4)
+        await program.send(result("asked by the server"))
+        assert {(await program.receive())["id"] for _ in range(40)} == set(range(40))
+        assert most == 4
+
+
+async def test_a_program_that_sends_without_end_is_slowed_down(tmp_path: Path) -> None:
+    release = asyncio.Event()
+
+    async def slow(request: Request, responder: Responder, message: Any) -> None:
+        await release.wait()
+        await reply(responder, result(message["id"]))
+
+    async with ScriptedProxy(tmp_path, slow), Program(tmp_path) as program:
+        text = "x" * 1_000_000
+        sending = asyncio.create_task(program.send(*(call(number, text=text) for number in range(60))))
+        # What waits is bounded, and so is what is read and not handled: the program cannot write on.
+        await until(lambda: not program.lines._room.is_set(), 20)
+        assert not sending.done()
+        assert 30_000_000 < program.session._bytes < 35_000_000
+        assert program.lines._waiting < 10_000_000
+        release.set()
+        assert {(await program.receive())["id"] for _ in range(60)} == set(range(60))
+        await sending
+
+
 async def test_messages_of_the_server_pass_in_order_and_the_answers_to_them_go_back(tmp_path: Path) -> None:
     answered = asyncio.Event()
 

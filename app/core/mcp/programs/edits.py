@@ -141,7 +141,8 @@ def _edit(path: Path, before: bytes | None, bom: str, text: str, after: str, nam
 
 
 def _shown(text: str) -> list[str]:
-    return [redact_text(line) for line in text.splitlines()]
+    # The whole text first, for secrets of several lines.
+    return [redact_text(line) for line in redact_text(text).splitlines()]
 
 
 def _entries(program: Program, text: str, path: Path) -> dict[str, object]:

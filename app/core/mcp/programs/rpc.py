@@ -10,18 +10,20 @@ import contextlib
 import http.client
 import json
 import os
+import socket
 import subprocess
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 ANSWER_LIMIT = 32 * 1024 * 1024
 BOTH = "application/json, text/event-stream"
 NO_CONSOLE: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 WORDS_LIMIT = 300
+NOT_IN_TIME = "There was no answer in time."
 
 
 class NoAnswer(Exception):
@@ -55,25 +57,47 @@ class HttpChannel:
         self._key = key
         self._until = monotonic() + seconds
         self._session = ""
+        self._socket: socket.socket | None = None
 
     async def send(self, message: Mapping[str, Any], version: str) -> Mapping[str, Any]:
         """See `RpcChannel.send`."""
-        return await asyncio.to_thread(self._send, message, version)
+        return await self._in_thread(lambda: self._send(message, version))
 
     async def close(self) -> None:
         """See `RpcChannel.close`."""
         if self._session:
             with contextlib.suppress(NoAnswer):
-                await asyncio.to_thread(self._delete)
+                await self._in_thread(self._delete)
 
-    def _delete(self) -> None:
+    async def _in_thread(self, work: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Work that waits for the network, ended at the deadline and when nobody waits for it any more."""
+        working = asyncio.ensure_future(asyncio.to_thread(work))
+        try:
+            async with asyncio.timeout(max(0.0, self._until - monotonic())):
+                return await asyncio.shield(working)
+        except TimeoutError:
+            raise NoAnswer(NOT_IN_TIME) from None
+        finally:
+            if not working.done():
+                # What reads from the socket in the thread sees its end.
+                self._break()
+                await asyncio.gather(working, return_exceptions=True)
+
+    def _break(self) -> None:
+        # A socket that `http.client` has closed stays open while its response is read.
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _delete(self) -> Mapping[str, Any]:
         with contextlib.closing(self._connection()) as connection:
             self._exchange(connection, "DELETE", None, {})
+        return {}
 
     def _connection(self) -> http.client.HTTPConnection:
         left = self._until - monotonic()
         if left <= 0:
-            raise NoAnswer("There was no answer in time.")
+            raise NoAnswer(NOT_IN_TIME)
         return http.client.HTTPConnection(self._parts.hostname or "", self._parts.port, timeout=left)
 
     def _send(self, message: Mapping[str, Any], version: str) -> Mapping[str, Any]:
@@ -86,7 +110,7 @@ class HttpChannel:
             try:
                 return self._answer(response, message.get("id"))
             except TimeoutError:
-                raise NoAnswer("There was no answer in time.") from None
+                raise NoAnswer(NOT_IN_TIME) from None
             except (OSError, http.client.HTTPException):
                 raise NoAnswer("The answer broke off.") from None
 
@@ -96,6 +120,8 @@ class HttpChannel:
         session = {"Mcp-Session-Id": self._session} if self._session else {}
         try:
             path = self._parts.path or "/"
+            connection.connect()
+            self._socket = connection.sock
             connection.request(
                 method,
                 path,
@@ -104,7 +130,7 @@ class HttpChannel:
             )
             return connection.getresponse()
         except TimeoutError:
-            raise NoAnswer("There was no answer in time.") from None
+            raise NoAnswer(NOT_IN_TIME) from None
         except ConnectionRefusedError:
             raise NoAnswer(f"Nothing answers at {self._origin}. The proxy does not run.") from None
         except OSError as failure:
@@ -134,9 +160,6 @@ class HttpChannel:
             size += len(line)
             if size > ANSWER_LIMIT:
                 raise NoAnswer("The answer is too large.")
-            # Some servers send other messages before the answer, for longer than the deadline.
-            if monotonic() > self._until:
-                raise NoAnswer("There was no answer in time.")
             line = line.rstrip(b"\r\n")
             if line.startswith(b"data:"):
                 data.append(line[5:].removeprefix(b" "))
@@ -164,7 +187,7 @@ class ShimChannel:
             async with asyncio.timeout(self._seconds):
                 return await self._send(message)
         except TimeoutError:
-            raise NoAnswer("There was no answer in time.") from None
+            raise NoAnswer(NOT_IN_TIME) from None
         except OSError as failure:
             raise NoAnswer(f"“{self._command[0]}” cannot be started: {failure.strerror or failure}.") from None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 from app.core.auth.http.decoding import BodyDecoder, Undecodable, codings_of
@@ -16,6 +15,9 @@ if TYPE_CHECKING:
 
     from app.core.auth.tokens import TokenSet
     from app.core.mcp.proxy.parts import Headers, UpstreamResponse
+
+# RFC 9110 section 15. Interim answers are not given to whoever asked.
+STATUSES = range(200, 600)
 
 Release: TypeAlias = "Callable[[bytes], Awaitable[None]]"
 
@@ -31,6 +33,12 @@ class ServerAnswer:
     def __init__(self, response: UpstreamResponse) -> None:
         self.status = response.status
         self.headers: Headers = response.headers
+        # As the classifier reads them.
+        self.text_headers = as_text(response.headers)
+        given = self.text_headers.get("content-type", "")
+        self.media_type = given if given == JSON else media_type_of(given)
+        # Whether it is a success that comes as an event stream.
+        self.is_stream = response.status == 200 and self.media_type == EVENT_STREAM
         self.ended = False
         self.message = b""
         self.tokens: TokenSet | None = None
@@ -42,22 +50,6 @@ class ServerAnswer:
         # A server may encode although it was asked not to.
         self._decoder = BodyDecoder(coding) if coding and codings_of(coding) else None
         self._pieces: Iterator[bytes] = iter(())
-
-    @cached_property
-    def text_headers(self) -> dict[str, str]:
-        """The headers as the classifier reads them."""
-        return as_text(self.headers)
-
-    @cached_property
-    def media_type(self) -> str:
-        """In lower case, without parameters."""
-        given = self.text_headers.get("content-type", "")
-        return given if given == JSON else media_type_of(given)
-
-    @property
-    def is_stream(self) -> bool:
-        """Whether it is a success that comes as an event stream."""
-        return self.status == 200 and self.media_type == EVENT_STREAM
 
     @property
     def length(self) -> int | None:
@@ -155,7 +147,10 @@ class ServerAnswer:
 
 
 def answer_of(response: UpstreamResponse) -> ServerAnswer:
-    """The answer to read. Raises `SendFailure` when it is in a coding that cannot be read."""
+    """The answer to read. Raises `SendFailure` when it is none, or in a coding that cannot be read."""
+    if response.status not in STATUSES:
+        response.close()
+        raise SendFailure(f"it answered with status {response.status}, which is none", sent=True)
     try:
         return ServerAnswer(response)
     except Undecodable as problem:

@@ -190,7 +190,6 @@ class Approvals:
                 await self._allow(question)
             case Decision.BLOCK:
                 await self._servers.set_policy(question.server_id, question.tool, BLOCK)
-                self._forget(question.server_id, question.tool)
             case _:
                 pass
         for other in self.open:
@@ -257,9 +256,6 @@ class Approvals:
         self._sessions[question.client.id, question.session, question.server_id, question.tool] = None
         while len(self._sessions) > MOST_SESSIONS:
             del self._sessions[next(iter(self._sessions))]
-
-    def _forget(self, server_id: str, tool: str) -> None:
-        self._sessions = {key: None for key in self._sessions if key[2:] != (server_id, tool)}
 
     def _settle(self, question: Question, decision: Decision) -> None:
         answer = self._open.get(question)

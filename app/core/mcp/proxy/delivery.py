@@ -6,16 +6,25 @@ of that stream, also when the server gives another answer than it began with, or
 
 from __future__ import annotations
 
+import json
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.core.auth.http.openings import JSON, PEEK_BYTES
-from app.core.mcp.proxy.headers import outward
+from app.core.mcp.proxy.headers import SESSION, STREAMED, outward
 from app.core.mcp.proxy.masking import TokenMask
 from app.core.mcp.proxy.messages import MessageKind
 from app.core.mcp.proxy.parts import SendFailure
 from app.core.mcp.proxy.refusals import INVALID_REQUEST, PARSE_ERROR, TABLE, Refusal, RefusalKind, RequestRefused
-from app.core.mcp.proxy.streams import LONGEST_EVENT, EventSplitter, data_of, message_event, on_one_line, with_data
+from app.core.mcp.proxy.streams import (
+    LONGEST_EVENT,
+    EventSplitter,
+    OversizedEvent,
+    data_of,
+    message_event,
+    on_one_line,
+    with_data,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -59,6 +68,8 @@ class Delivery:
         self._session = session
         self._revise = revise
         self._mask = TokenMask()
+        # The tokens that were masked last.
+        self._known: TokenSet | None = None
 
     def use_session(self, identity: str) -> None:
         """The answer opens this session."""
@@ -68,6 +79,11 @@ class Delivery:
         """The server begins a stream: so does the answer, before its first message."""
         if not self._responder.started:
             self._responder.start(200, self._headers(answer, stream=True))
+
+    def begin_own_stream(self) -> None:
+        """Begin a stream before any server has."""
+        session = ((SESSION, self._session.encode("latin-1")),) if self._session else ()
+        self._responder.start(200, (STREAM_TYPE, *STREAMED, *session))
 
     async def release(self, data: bytes) -> None:
         """Pass on a part of a stream."""
@@ -121,17 +137,22 @@ class Delivery:
     def _headers(self, answer: ServerAnswer, *, stream: bool = False) -> Headers:
         self.know(answer)
         headers = outward(answer.headers, session=self._session, stream=stream)
-        return tuple((name, self._mask.whole(value)) for name, value in headers)
+        mask = self._mask
+        if mask.is_in(b"\n".join([value for _name, value in headers])):
+            headers = [(name, mask.whole(value)) for name, value in headers]
+        return tuple(headers)
 
     def know(self, answer: ServerAnswer) -> None:
         """The token of this answer's request must not get into it."""
-        if answer.tokens is not None:
+        if answer.tokens is not None and answer.tokens is not self._known:
+            self._known = answer.tokens
             self._mask.add(answer.tokens.access_token)
 
     def _masked(self, data: bytes) -> bytes:
         # A stream may outlive the token of its request.
         current = None if self._source is None else _current(self._source)
-        if current is not None:
+        if current is not None and current is not self._known:
+            self._known = current
             self._mask.add(current.access_token)
         return self._mask.feed(data)
 
@@ -174,8 +195,8 @@ class Delivery:
             while data := await answer.next():
                 for event in splitter.feed(self._masked(data)):
                     await self._responder.write(await revised(event, revise))
-        except SendFailure as failure:
-            raise ConnectionResetError(failure.reason) from None
+        except (SendFailure, OversizedEvent) as failure:
+            raise ConnectionResetError(str(failure)) from None
         rest = splitter.rest + self._mask.end()
         if rest:
             # Without its blank line it is no event (WHATWG HTML section 9.2.6), and nobody reads it.
@@ -208,13 +229,17 @@ class Delivery:
             body = self._mask.whole(await answer.peek())
         except SendFailure:
             body = b""
-        if answer.media_type == JSON and b'"jsonrpc"' in body and len(body) < PEEK_BYTES:
-            await self._responder.write(message_event(body))
-            return
-        words = f"The server answered with status {answer.status}: {body[:500].decode('utf-8', 'replace').strip()}"
-        refusal = Refusal(RefusalKind.SERVER_UNAVAILABLE, words.rstrip(": "), "", self._server)
         request = None if self._post is None else self._post.request
-        await self._responder.write(message_event(refusal.to_json(None if request is None else request.id)))
+        identity = None if request is None else request.id
+        error = _error_in(body) if len(body) < PEEK_BYTES else None
+        if error is not None:
+            # An HTTP error may leave the id out. In a stream it is what tells the client which request failed.
+            message = json.dumps({"jsonrpc": "2.0", "id": identity, "error": error}).encode()
+        else:
+            words = f"The server answered with status {answer.status}: {body[:500].decode('utf-8', 'replace').strip()}"
+            refusal = Refusal(RefusalKind.SERVER_UNAVAILABLE, words.rstrip(": "), "", self._server)
+            message = refusal.to_json(identity)
+        await self._responder.write(message_event(message))
 
     async def _read_whole(self, answer: ServerAnswer) -> bytes:
         try:
@@ -254,6 +279,17 @@ class _Answered:
         if self._nothing_yet and (b'"result"' in data or b'"error"' in data or b"id:" in data):
             self._nothing_yet = False
         self._whole = data.endswith((b"\n\n", b"\r\n\r\n", b"\r\r"))
+
+
+def _error_in(body: bytes) -> Any:
+    """The JSON-RPC error of a body, None where it has none."""
+    try:
+        match json.loads(body):
+            case {"jsonrpc": "2.0", "error": {"code": int(), "message": str()} as error}:
+                return error
+    except (ValueError, RecursionError):
+        pass
+    return None
 
 
 def _current(source: TokenSource) -> TokenSet | None:

@@ -12,6 +12,7 @@ import asyncio
 import json
 import re
 from collections import deque
+from functools import lru_cache
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
@@ -111,10 +112,10 @@ class Door:
     async def admit(self, request: Request) -> Admitted:
         """Whose request it is and where it goes. Raises `TurnedAway`."""
         self._check_sender(request)
-        client = await self._client(request)
+        client = self._known(request) or await self._unknown(request)
         if request.path == "/" and request.method == "GET":
             return Admitted(client, "", Way.MCP)
-        server, way, methods = _place(request.path)
+        server, way, methods = place_of(request.path)
         if client.servers is not None and server not in client.servers:
             raise nothing_here()
         if request.method not in methods:
@@ -124,33 +125,47 @@ class Door:
         return Admitted(client, server, way)
 
     def _check_sender(self, request: Request) -> None:
-        hosts = [value for name, value in request.headers if name == b"host"]
-        if len(hosts) != 1 or hosts[0] not in self._hosts:
+        hosts = 0
+        foreign = False
+        for name, value in request.headers:
+            if name == b"host":
+                hosts += 1 if value in self._hosts else 2
+            elif name == b"origin" and value not in self._origins:
+                foreign = True
+        if hosts != 1:
             raise TurnedAway(421, "This server answers to its own address only.")
-        if any(name == b"origin" and value not in self._origins for name, value in request.headers):
+        if foreign:
             raise TurnedAway(403, "Web pages may not use this address.")
         if request.method == "OPTIONS":
             raise TurnedAway(405, "Not with OPTIONS.", ((b"allow", b"POST, GET, DELETE"),))
 
-    async def _client(self, request: Request) -> ProxyClient:
-        given = [value for name, value in request.headers if name == b"authorization"]
-        if not given:
-            raise TurnedAway(401, NO_KEY)
-        found = KEY.fullmatch(given[0]) if len(given) == 1 else None
-        if found is not None:
-            key = found[1].decode()
-            # Before anything that waits: nobody who guesses holds up a client that is known.
-            client = self._host.client_of(key)
-            if client is not None:
-                return client
+    def _known(self, request: Request) -> ProxyClient | None:
+        """The client whose key it is, if this process knows it. Raises `TurnedAway` without a key."""
+        # Nothing here waits: nobody who guesses holds up a client that is known.
+        key = _key_of(request)
+        return None if key is None else self._host.client_of(key)
+
+    async def _unknown(self, request: Request) -> ProxyClient:
+        key = _key_of(request)
         await self._wrong_keys.wait()
-        if found is not None and (client := await self._host.find_client(key)) is not None:
+        if key is not None and (client := await self._host.find_client(key)) is not None:
             return client
         self._wrong_keys.add()
         raise TurnedAway(401, WRONG_KEY)
 
 
-def _place(path: str) -> tuple[str, Way, tuple[str, ...]]:
+def _key_of(request: Request) -> str | None:
+    """The key of a request; None for what cannot be one. Raises `TurnedAway` without any."""
+    given = [value for name, value in request.headers if name == b"authorization"]
+    if not given:
+        raise TurnedAway(401, NO_KEY)
+    found = KEY.fullmatch(given[0]) if len(given) == 1 else None
+    return None if found is None else found[1].decode()
+
+
+@lru_cache(maxsize=256)
+def place_of(path: str) -> tuple[str, Way, tuple[str, ...]]:
+    """The server that a path names, how it comes there, and with which methods. Raises `TurnedAway`."""
     for pattern, way, methods in PATHS:
         found = pattern.fullmatch(path)
         if found is not None:

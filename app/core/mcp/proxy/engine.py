@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from app.core.mcp.proxy.bridge.bridges import Bridges
 from app.core.mcp.proxy.http.routes import ChoosingSender
 from app.core.mcp.proxy.http.server import LoopbackServer
-from app.core.mcp.proxy.listeners import number_of
+from app.core.mcp.proxy.listeners import close_all, number_of
 from app.core.mcp.proxy.policy import DoorPolicy
 from app.core.mcp.proxy.port import Acceptor, ProxyPort
 from app.core.mcp.proxy.relay import Relay
@@ -107,14 +107,23 @@ class ProxyEngine:
         server = LoopbackServer(relay.handle)
         self._serving.append((server, relay))
         # The port keeps its own handles, for those who stand by and for the next time.
-        await server.listen([each.dup() for each in listeners])
+        handles = tuple(each.dup() for each in listeners)
+        try:
+            await server.listen(handles)
+        except BaseException:
+            close_all(handles)
+            raise
 
     async def _release(self, seconds: float) -> None:
         serving = tuple(self._serving)
         await asyncio.gather(*(self._finish(server, relay, seconds) for server, relay in serving))
+        if not self._serving:
+            # Their clients are answered by another process, which starts its own.
+            await self._bridges.close()
 
     async def _finish(self, server: LoopbackServer, relay: Relay, seconds: float) -> None:
-        await server.close(seconds, min(LINGER_SECONDS, seconds))
+        linger = min(LINGER_SECONDS, seconds)
+        await server.close(seconds - linger, linger)
         await relay.close()
         with contextlib.suppress(ValueError):
             self._serving.remove((server, relay))

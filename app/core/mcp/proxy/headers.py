@@ -6,6 +6,7 @@ MCP's own headers travel untouched in both directions, those that mirror the bod
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -68,13 +69,7 @@ def inward(
     own += more
     replaced = {name for name, _value in own}
     named = _named_by_connection(given)
-    headers = [
-        pair
-        for pair in given
-        if (pair[0] in _INWARD or (pair[0].startswith(_MCP) and pair[0] != SESSION))
-        and pair[0] not in replaced
-        and pair[0] not in named
-    ]
+    headers = [pair for pair in given if _goes_in(pair[0]) and pair[0] not in replaced and pair[0] not in named]
     headers += own
     headers.append(_PLAIN)
     if session:
@@ -89,20 +84,24 @@ def inward(
 def outward(given: Headers, *, session: str = "", stream: bool = False) -> list[tuple[bytes, bytes]]:
     """The headers of an answer to a client, without those of its framing."""
     named = _named_by_connection(given)
-    headers = [
-        pair
-        for pair in given
-        if pair[0] not in _HOP_BY_HOP
-        and pair[0] not in _NEVER_OUTWARD
-        and not pair[0].startswith(_NEVER_OUTWARD_BEGIN)
-        and pair[0] not in named
-        and not (stream and pair[0] == b"cache-control")
-    ]
+    headers = [pair for pair in given if _goes_out(pair[0]) and pair[0] not in named]
     if stream:
+        headers = [pair for pair in headers if pair[0] != b"cache-control"]
         headers += STREAMED
     if session:
         headers.append((SESSION, session.encode("latin-1")))
     return headers
+
+
+# Names repeat, so they are looked at once.
+@lru_cache(maxsize=1024)
+def _goes_in(name: bytes) -> bool:
+    return name in _INWARD or (name.startswith(_MCP) and name != SESSION)
+
+
+@lru_cache(maxsize=1024)
+def _goes_out(name: bytes) -> bool:
+    return name not in _HOP_BY_HOP and name not in _NEVER_OUTWARD and not name.startswith(_NEVER_OUTWARD_BEGIN)
 
 
 def as_text(headers: Headers) -> dict[str, str]:

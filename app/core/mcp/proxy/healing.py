@@ -7,7 +7,7 @@ a token of ours, never wait for long, and learn what to do from a typed error.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from app.core.auth.http.classifier import Reply, Verdict
@@ -47,8 +47,8 @@ class Outgoing:
 
     route: ServerRoute
     method: str
-    headers: Headers
-    body: bytes = b""
+    headers: Headers = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
     session: ProxySession | None = None
     repeatable: bool = True
     follow_session: bool = True

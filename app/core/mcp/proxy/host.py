@@ -152,12 +152,21 @@ class ProcessHost:
         """See `ProxyHost`."""
         credential = upstream.target.credential
         key = None if credential is None else credential.text
-        return await self._gate.run(lambda: self._notice.tell(key, upstream.id, upstream.title))
+        return await self._gate.run(lambda: self._tell(key, upstream))
 
     async def vendor_sign_in_needed(self, upstream: HttpUpstream) -> None:
         """See `ProxyHost`."""
         failure = VendorSignInNeeded(f"The sign-in of {upstream.title} at its vendor is over.")
         self._gate.post(self._around.servers.note_failure, upstream.id, failure)
+
+    async def _tell(self, key: str | None, upstream: HttpUpstream) -> str:
+        # Another process may have signed in to it.
+        with contextlib.suppress(BurrowError):
+            await self._around.servers.look()
+            credential = (await self._around.servers.route(upstream.id)).route.target.credential
+            if credential is not None and credential.text != key:
+                return f"Somebody has signed in to {upstream.title} meanwhile. Try again."
+        return await self._notice.tell(key, upstream.id, upstream.title)
 
     async def _list(self) -> None:
         with contextlib.suppress(BurrowError):

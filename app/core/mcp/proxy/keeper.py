@@ -10,7 +10,6 @@ import json
 import os
 import select
 import socket
-import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -45,6 +44,8 @@ def start_keeper(
     seconds: float = KEEP_SECONDS,
 ) -> None:
     """Start the keeper with duplicates of these sockets. Raises `OSError`."""
+    import subprocess
+
     handles = [each.fileno() for each in (door, *listeners)]
     program = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "app"]
     process = subprocess.Popen(

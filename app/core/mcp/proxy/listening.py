@@ -16,7 +16,7 @@ from app.core.mcp.proxy.headers import LAST_EVENT_ID
 from app.core.mcp.proxy.healing import Outgoing
 from app.core.mcp.proxy.parts import SendFailure
 from app.core.mcp.proxy.refusals import RequestRefused
-from app.core.mcp.proxy.streams import EventSplitter, EventTooLong, last_id
+from app.core.mcp.proxy.streams import EventSplitter, OversizedEvent, last_id
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -62,7 +62,7 @@ class ListenStream:
             revise=(lambda message: revise(call, route, message)),
         )
         self._revise = lambda message: revise(call, route, message)
-        self._last_id: bytes | None = None
+        self._last_id = call.request.header(LAST_EVENT_ID)
         self._restarted = asyncio.Event()
 
     async def write(self, event: bytes) -> None:
@@ -70,51 +70,59 @@ class ListenStream:
         await self._delivery.write_event(event)
 
     async def run(self) -> None:
-        """Answer it. Raises `RequestRefused` before the first stream."""
-        answer = await self._reopening.ask(self._out)
-        if not answer.is_stream:
-            await self._delivery.answer(answer)
-            return
-        self._delivery.begin_stream(answer)
+        """Answer it. Raises `RequestRefused` where there is nothing to wait for."""
         session = self._session
-        if session is None:
-            await self._pass_on(answer)
-            self._responder.end()
+        # A stream that is resumed belongs to one request. It ends when the server ends it.
+        if session is None or self._last_id is not None:
+            answer = await self._reopening.ask(self._out)
+            if answer.is_stream:
+                self._delivery.begin_stream(answer)
+                await self._pass_on(answer)
+                self._responder.end()
+            else:
+                await self._delivery.answer(answer)
             return
         session.restarts.add(self._restarted.set)
         try:
-            await self._keep_open(answer, session)
+            await self._keep_open(session)
         finally:
             session.restarts.discard(self._restarted.set)
-        self._responder.end()
 
-    async def _keep_open(self, answer: ServerAnswer | None, session: ProxySession) -> None:
+    async def _keep_open(self, session: ProxySession) -> None:
         """Pass on one stream after the other, until the server offers none any more."""
         loop = asyncio.get_running_loop()
         failures = 0
         while True:
             began = loop.time()
-            if answer is not None:
+            answer = await self._again()
+            if answer is None:
+                # It needs a sign-in, or cannot be reached now. The client has its session, and waits.
+                if not self._responder.started:
+                    self._delivery.begin_own_stream()
+            elif answer.is_stream:
+                self._delivery.begin_stream(answer)
                 if answer.generation == session.generation:
                     # A new session that is known already.
                     self._restarted.clear()
                 await self._pass_on(answer)
                 failures = 0 if loop.time() - began > HEALTHY_SECONDS else failures
+            elif not self._responder.started:
+                await self._delivery.answer(answer)
+                return
+            else:
+                answer.close()
+                if answer.status < 500 and answer.status != 429:
+                    break
             if self._restarted.is_set():
                 # Another request has found out already that there is a new session.
                 self._last_id, failures = None, 0
                 self._restarted.clear()
-            else:
-                if failures == len(PAUSES):
-                    return
-                await self._pause(PAUSES[failures])
-                failures += 1
-            answer = await self._again()
-            if answer is not None and not answer.is_stream:
-                answer.close()
-                if answer.status < 500 and answer.status != 429:
-                    return
-                answer = None
+                continue
+            if failures == len(PAUSES):
+                break
+            await self._pause(PAUSES[failures])
+            failures += 1
+        self._responder.end()
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -153,7 +161,7 @@ class ListenStream:
                     found = last_id(event)
                     self._last_id = self._last_id if found is None else found
                     await self._delivery.release(await revised(event, self._revise))
-        except (SendFailure, EventTooLong, RequestRefused) as problem:
+        except (SendFailure, OversizedEvent, RequestRefused) as problem:
             log.info("a stream of a server ended: %s", problem)
         finally:
             for task in (reading, restarted):

@@ -34,6 +34,10 @@ class TokenMask:
             self._tokens += (secret,)
             self._bytes |= frozenset(secret)
 
+    def is_in(self, data: bytes) -> bool:
+        """Whether there is anything to mask."""
+        return any(token in data for token in self._tokens)
+
     def whole(self, data: bytes) -> bytes:
         """Data that is complete, masked."""
         for token in self._tokens:

@@ -52,11 +52,16 @@ class Streams:
         """See `OpenStreams`."""
         for one in tuple(self._open):
             if one.server == server_id and client_id in {None, one.client}:
-                task = asyncio.ensure_future(one.write(one.notice))
+                task = asyncio.ensure_future(self._tell(one))
                 self._writing.add(task)
                 task.add_done_callback(self._writing.discard)
                 # A client that is gone by now.
                 task.add_done_callback(retrieve)
+
+    async def _tell(self, one: _Open) -> None:
+        # After its end, what is written would be taken for the next answer of its connection.
+        if one in self._open:
+            await one.write(one.notice)
 
     async def close(self) -> None:
         """Write nothing more."""

@@ -29,7 +29,7 @@ class Request:
     method: str
     path: str
     query: str
-    headers: Headers
+    headers: Headers = field(repr=False)
     body: bytes = field(default=b"", repr=False)
 
     def header(self, name: bytes) -> bytes | None:

@@ -12,15 +12,16 @@ import binascii
 import json
 import re
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from app.core.background import retrieve
 from app.core.errors import BurrowError
 from app.core.mcp.json_text import NotJson
-from app.core.mcp.proxy.parts import LONGEST_LIST, Decision, ToolRule
+from app.core.mcp.proxy.failures import refusal_of
+from app.core.mcp.proxy.parts import LONGEST_LIST, Decision, HttpUpstream, ToolRule, Way
 from app.core.mcp.proxy.refusals import Refusal, RefusalKind, RequestRefused
-from app.core.mcp.proxy.tool_lists import ListUnreadable, without_tools
+from app.core.mcp.proxy.tool_lists import ListUnreadable, may_have_tools, without_tools
 from app.core.mcp.proxy.tool_rules import strictest
 from app.marks import revealed_name
 
@@ -46,6 +47,8 @@ STEP = 1e-6
 NAME_HEADER = b"mcp-name"
 BASE64 = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL)
 SHOWN_NAME = 200
+# In bytes. A longer list is looked into in a thread: it takes 5 ms for each megabyte, and other clients are served.
+AT_ONCE = 256 * 1024
 
 # What the client is told when the call was not allowed, and what it can do about that. `{0}` is the tool of the server.
 NOT_ALLOWED: Mapping[Decision, tuple[str, str]] = {
@@ -100,16 +103,17 @@ class DoorPolicy:
     def cancelled(self, call: Call) -> bool:
         """See `CallPolicy`."""
         request = call.post.messages[0].params.get("requestId") if call.post is not None else None
+        whose = call.client.id, call.upstream.id, _session_of(call)
         found = [
             waiting
             for waiting in self._waiting
-            if (waiting.client, waiting.server, waiting.session) == (call.client.id, call.upstream.id, call.session)
-            and type(waiting.request) is type(request)
-            and waiting.request == request
+            if (waiting.client, waiting.server, waiting.session) == whose
+            and (type(waiting.request), waiting.request) == (type(request), request)
         ]
-        for waiting in found:
-            waiting.task.cancel()
-        return bool(found)
+        # Connections without a session may use an id at the same time: then nobody knows which call is meant.
+        if len(found) == 1:
+            found[0].task.cancel()
+        return len(found) == 1
 
     async def hides(self, client: ProxyClient, upstream: Upstream) -> bool:
         """See `CallPolicy`."""
@@ -118,7 +122,7 @@ class DoorPolicy:
 
     async def filtered(self, client: ProxyClient, upstream: Upstream, message: bytes) -> bytes:
         """See `CallPolicy`."""
-        if not await self.hides(client, upstream):
+        if not await self.hides(client, upstream) or not may_have_tools(message):
             return message
         if len(message) > LONGEST_LIST:
             raise _unseen(upstream, f"longer than {LONGEST_LIST // 1024**2} MB")
@@ -127,6 +131,8 @@ class DoorPolicy:
             return self._host.rule(client, upstream.id, name) is ToolRule.BLOCK
 
         try:
+            if len(message) > AT_ONCE:
+                return await asyncio.to_thread(without_tools, message, hidden)
             return without_tools(message, hidden)
         except ListUnreadable as problem:
             raise _unseen(upstream, f"not JSON as everybody reads it ({problem})") from None
@@ -135,10 +141,15 @@ class DoorPolicy:
         try:
             await self._host.rules_known(upstream.id)
         except BurrowError as failure:
-            words = f"The policies of {upstream.title} are not known, so none of its tools may be called: {failure}"
-            raise RequestRefused(
-                Refusal(RefusalKind.SERVER_UNAVAILABLE, words, failure.advice, upstream.id)
-            ) from failure
+            refusal = refusal_of(failure, upstream.id, upstream.title)
+            if refusal.kind is RefusalKind.SERVER_UNAVAILABLE:
+                why = f"The policies of {upstream.title} are not known, so none of its tools may be called"
+                refusal = replace(refusal, message=f"{why}: {refusal.message}")
+            elif refusal.kind is RefusalKind.SIGN_IN_NEEDED and isinstance(upstream, HttpUpstream):
+                sentence = await self._host.sign_in_needed(upstream)
+                words = f"{upstream.title} needs a sign-in in Burrow. {sentence}"
+                refusal = replace(refusal, message=words, action=sentence)
+            raise RequestRefused(refusal) from failure
 
     def _rule(self, call: Call, tool: str) -> ToolRule:
         found = self._host.rule(call.client, call.upstream.id, tool)
@@ -176,17 +187,17 @@ class DoorPolicy:
         """What the user says. Meanwhile the client hears that its call waits."""
         assert message.tool is not None
         asking = asyncio.ensure_future(
-            self._host.ask(call.client, call.upstream.id, message.tool, _arguments(call), call.session)
+            self._host.ask(call.client, call.upstream.id, message.tool, _arguments(call), _session_of(call))
         )
         asking.add_done_callback(retrieve)
-        waiting = _Waiting(call.client.id, call.upstream.id, call.session, message.id, asking)
+        waiting = _Waiting(call.client.id, call.upstream.id, _session_of(call), message.id, asking)
         self._waiting.add(waiting)
         beats = 0
         try:
             while not (await asyncio.wait({asking}, timeout=self._beat_seconds))[0]:
                 beats += 1
                 if not responder.started:
-                    if not _takes_a_stream(call.request.headers):
+                    if call.way is not Way.MCP or not _takes_a_stream(call.request.headers):
                         continue
                     responder.start(200, STREAM_HEADERS)
                 await responder.write(_beat(message, beats))
@@ -203,6 +214,11 @@ class DoorPolicy:
         finally:
             self._waiting.discard(waiting)
             asking.cancel()
+
+
+def _session_of(call: Call) -> str:
+    """What names the session of a call; empty for a client without one. With HTTP+SSE it stands in the address."""
+    return call.request.query if call.way is Way.SSE_MESSAGES else call.session
 
 
 def _arguments(call: Call) -> Mapping[str, Any]:

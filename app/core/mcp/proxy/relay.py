@@ -24,7 +24,7 @@ from app.core.mcp.proxy.parts import Call, HttpUpstream, Way
 from app.core.mcp.proxy.refusals import Refusal, RefusalKind, RequestRefused
 from app.core.mcp.proxy.reopening import Reopening
 from app.core.mcp.proxy.routes import Routes
-from app.core.mcp.proxy.sessions import SESSION_CODE, Sessions, is_over, protocol_of
+from app.core.mcp.proxy.sessions import SESSION_CODE, Sessions, agent_of, is_over, protocol_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -74,27 +74,26 @@ class Relay:
 
     async def handle(self, request: Request, responder: Responder) -> None:
         """Answer one request. Raises only when the client is gone, or when its answer has to be cut off."""
-        delivery, server = Delivery(responder), ""
+        post, server = None, ""
         try:
             admitted = await self._door.admit(request)
             if not admitted.server:
                 await _text(responder, ABOUT)
                 return
-            post = _read(request) if request.method == "POST" else None
             server = admitted.server
-            delivery = Delivery(responder, post, server=server)
+            post = _read(request) if request.method == "POST" else None
             await self._carry(request, responder, admitted, post)
         except TurnedAway as away:
-            await delivery.json(away.status, away.body, away.headers)
-            responder.end()
+            await _turn_away(responder, away)
         except RequestRefused as refused:
-            await delivery.refuse(refused.refusal)
-        except NotFound:
-            gone = nothing_here()
-            await delivery.json(gone.status, gone.body, gone.headers)
-            responder.end()
+            await Delivery(responder, post, server=server).refuse(refused.refusal)
+        except NotFound as error:
+            if responder.started:
+                await Delivery(responder, post, server=server).refuse(refusal_of(error, server))
+            else:
+                await _turn_away(responder, nothing_here())
         except BurrowError as error:
-            await delivery.refuse(refusal_of(error, server))
+            await Delivery(responder, post, server=server).refuse(refusal_of(error, server))
 
     def tools_changed(self, server_id: str, client_id: str | None) -> None:
         """See `OpenStreams`."""
@@ -120,7 +119,8 @@ class Relay:
             if session is None:
                 await _unknown_session(responder, post)
                 return
-        agent = "" if session is None else session.agent
+        opening = post.body if post is not None and post.method == INITIALIZE else b""
+        agent = agent_of(opening) if session is None else session.agent
         call = Call(request, client, upstream, way, post, identity, agent)
         self._count(call)
         if post is not None and post.calls:
@@ -179,6 +179,8 @@ class Relay:
             return
         out.begin, out.release = delivery.begin_stream, delivery.release
         answer = await self._reopening.ask(out)
+        if session is not None and answer.status == 200:
+            session.remember(post)
         notice = subscribed(post) if answer.is_stream else None
         if notice is None:
             await delivery.answer(answer)
@@ -247,6 +249,11 @@ def _read(request: Request) -> Post:
             Refusal(RefusalKind.INVALID, f"A batch has none of {', '.join(ALONE)}: send it by itself.")
         )
     return post
+
+
+async def _turn_away(responder: Responder, away: TurnedAway) -> None:
+    await Delivery(responder).json(away.status, away.body, away.headers)
+    responder.end()
 
 
 async def _text(responder: Responder, words: str) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import replace
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from app.core.auth.http.openings import EVENT_STREAM
-from app.core.mcp.proxy.headers import PROTOCOL_VERSION, SESSION
+from app.core.mcp.proxy.headers import LAST_EVENT_ID, PROTOCOL_VERSION, SESSION
 from app.core.mcp.proxy.healing import Outgoing
 from app.core.mcp.proxy.messages import INITIALIZED
 from app.core.mcp.proxy.parts import SendFailure
 from app.core.mcp.proxy.sessions import BUSY_SECONDS, is_over, protocol_of
-from app.core.mcp.proxy.streams import EventSplitter, EventTooLong, data_of
+from app.core.mcp.proxy.streams import EventSplitter, OversizedEvent, data_of
 
 if TYPE_CHECKING:
     from app.core.mcp.proxy.answers import ServerAnswer
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# A token may die again while the session for it is opened.
+MOST_OPENINGS = 3
+OPEN_SECONDS = 45.0
 OPENING_HEADERS: Headers = (
     (b"accept", b"application/json, text/event-stream"),
     (b"content-type", b"application/json"),
@@ -41,32 +46,42 @@ class Reopening:
     async def ask(self, out: Outgoing) -> ServerAnswer:
         """The answer that stands, of a session that was opened again if need be. Raises `RequestRefused`."""
         session = out.session
-        answer = await self._healing.ask(out)
-        if session is None or not needs_session(answer, session):
-            return answer
-        try:
-            # All of these answers say that the request was not executed, so it may be sent again.
-            reopened = await self._sessions.reopen(
-                session, answer.generation, lambda: self._open_again(out.route, session, out.headers)
-            )
-        except BaseException:
+        agent = tuple(pair for pair in out.headers if pair[0] == b"user-agent")
+        for _ in range(MOST_OPENINGS):
+            answer = await self._healing.ask(out)
+            if session is None or not needs_session(answer, session):
+                return answer
+            try:
+                # All of these answers say that the request was not executed, so it may be sent again.
+                opened = await self._sessions.reopen(
+                    session, answer.generation, partial(self._open_again, out.route, session, agent)
+                )
+            except BaseException:
+                answer.close()
+                raise
+            if not opened and answer.status not in {401, 403}:
+                return answer
             answer.close()
-            raise
-        if reopened:
-            answer.close()
-            return await self._healing.ask(replace(out, follow_session=False))
-        if answer.status in {401, 403}:
-            # It was not the session, so it is the token.
-            answer.close()
-            return await self._healing.ask(replace(out, follow_session=False))
-        return answer
+            if not opened:
+                # It was not the session, so it is the token.
+                break
+            # The new session knows no event of the former.
+            out = replace(out, headers=tuple(pair for pair in out.headers if pair[0] != LAST_EVENT_ID))
+        return await self._healing.ask(replace(out, follow_session=False))
 
-    async def _open_again(self, route: ServerRoute, session: ProxySession, given: Headers) -> tuple[str, str] | None:
+    async def _open_again(self, route: ServerRoute, session: ProxySession, agent: Headers) -> tuple[str, str] | None:
         """Open another session at the server; its id there and the token it was opened with. Raises `RequestRefused`.
 
         None when there is none that can take the place of the former: the client has to open one by itself.
         """
-        agent = tuple(pair for pair in given if pair[0] == b"user-agent")
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                return await self._opened(route, session, agent)
+        except TimeoutError:
+            log.info("%s opened no session in %.0f s", route.upstream.title, OPEN_SECONDS)
+            return None
+
+    async def _opened(self, route: ServerRoute, session: ProxySession, agent: Headers) -> tuple[str, str] | None:
         out = Outgoing(route, "POST", OPENING_HEADERS + agent, session.opening)
         answer = await self._healing.ask(out)
         try:
@@ -85,6 +100,8 @@ class Reopening:
         if told.status >= 400:
             log.info("%s did not take the new session: status %s", route.upstream.title, told.status)
             return None
+        for body in tuple(session.set_up.values()):
+            (await self._healing.ask(replace(out, body=body, more=more))).close()
         return upstream_id, "" if answer.tokens is None else answer.tokens.access_token
 
 
@@ -114,6 +131,6 @@ async def _result(answer: ServerAnswer) -> bytes:
                 message = data_of(event)
                 if protocol_of(message) is not None or b'"error"' in message:
                     return message
-    except (SendFailure, EventTooLong):
+    except (SendFailure, OversizedEvent):
         pass
     return b""

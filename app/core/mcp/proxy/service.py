@@ -18,6 +18,7 @@ from app.core.errors import BurrowError, StorageTrouble
 from app.core.events import Event
 from app.core.mcp.proxy.approvals import Approvals
 from app.core.mcp.proxy.clients import ProxyClients
+from app.core.mcp.proxy.handover import Role
 from app.core.mcp.proxy.host import ProcessHost
 from app.core.mcp.proxy.loop_hop import LoopGate, LoopThread
 from app.core.mcp.proxy.port import PortState
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from app.core.mcp.proxy.approvals import ApprovalSettings
     from app.core.mcp.proxy.engine import ProxyEngine
-    from app.core.mcp.proxy.handover import Role
     from app.core.mcp.proxy.host import SignInNotice
     from app.core.mcp.proxy.port import PortStatus
     from app.core.mcp.proxy.surroundings import ProxySurroundings
@@ -38,8 +38,8 @@ log = logging.getLogger(__name__)
 PORT_SETTING, USUAL_PORT = "proxy_port", 41717
 ENABLED_SETTING = "proxy_enabled"
 FOLDER = "proxy"
-# How long what is in flight may take when the process ends.
-DRAIN_SECONDS = 1.0
+# How long what is in flight may take when the process ends, which takes less than a second in all.
+DRAIN_SECONDS = 0.7
 # Longer than stopping may take: closing Burrow never waits for a proxy that hangs.
 STOP_SECONDS = 4.0
 LOOK_SECONDS = 1.0
@@ -97,7 +97,9 @@ class ProxyService:
         self._approval_settings = settings or around.storage.settings
         self._notice = notice
         self._port = port
-        self.status = ProxyStatus(port=self.port)
+        # That of a window that will start it soon.
+        begins = role is Role.WINDOW and self.enabled
+        self.status = ProxyStatus(ProxyState.STARTING if begins else ProxyState.OFF, self.port)
         self._lock = asyncio.Lock()
         self._closed = False
         self._run: _Run | None = None

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from app.core.mcp.proxy.answers import ServerAnswer
+    from app.core.mcp.proxy.messages import Post
     from app.core.mcp.proxy.parts import SessionStore
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 # In memory. More are read again from the store.
 MOST_SESSIONS = 1_000
 TOUCH_SECONDS = 30.0
+MOST_SET_UP = 200
 METHOD_NOT_FOUND, SESSION_CODE = -32601, -32001
 # What the official SDKs say of a session that they do not know (TypeScript: "No valid session ID provided", "Server not
 # initialized", "Mcp-Session-Id header is required"; Python: "Missing session ID", "Invalid or expired session ID").
@@ -69,6 +71,18 @@ class ProxySession:
         self.touched = 0.0
         # In `time.monotonic()`.
         self.opened_at = 0.0
+        # What the client set up in it, as it was sent: the level of the log, and what it is subscribed to.
+        self.set_up: dict[str, bytes] = {}
+
+    def remember(self, post: Post) -> None:
+        """The server took a request that holds for the rest of its session."""
+        match post.method, post.messages[0].params:
+            case "logging/setLevel", _:
+                self.set_up["level"] = post.body
+            case "resources/subscribe", {"uri": str(uri)} if len(self.set_up) < MOST_SET_UP:
+                self.set_up[f"uri {uri}"] = post.body
+            case "resources/unsubscribe", {"uri": str(uri)}:
+                self.set_up.pop(f"uri {uri}", None)
 
     @property
     def row(self) -> SessionRow:

@@ -14,7 +14,7 @@ _ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 LONGEST_EVENT = 32 * 1024 * 1024
 
 
-class EventTooLong(Exception):
+class OversizedEvent(Exception):
     """An event is longer than `LONGEST_EVENT`."""
 
 
@@ -32,7 +32,7 @@ class EventSplitter:
         return bytes(self._rest)
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The events that these bytes complete. Raises `EventTooLong`."""
+        """The events that these bytes complete. Raises `OversizedEvent`."""
         self._rest += data
         events: list[bytes] = []
         start = 0
@@ -43,7 +43,7 @@ class EventSplitter:
         # A line break at the end may be the first half of a blank line.
         self._searched = max(len(self._rest) - 3, 0)
         if len(self._rest) > LONGEST_EVENT:
-            raise EventTooLong
+            raise OversizedEvent
         return events
 
 

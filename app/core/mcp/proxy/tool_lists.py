@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 WHITE_SPACE = re.compile(r"[ \t\n\r]*")
 BOM = "\ufeff"
 RESULT, TOOLS, NAME = "result", "tools", "name"
+# Without any of these bytes no parser finds a member named `tools`: in any case, with escapes, or in UTF-16 or UTF-32.
+MAY_HAVE_TOOLS = re.compile(rb"tool|\\u|\0", re.IGNORECASE)
+
+
+def may_have_tools(message: bytes) -> bool:
+    """Whether a message may have a list of tools. Quick, and true for many that have none."""
+    return MAY_HAVE_TOOLS.search(message) is not None
 
 
 class ListUnreadable(ValueError):

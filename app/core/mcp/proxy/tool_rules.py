@@ -15,7 +15,6 @@ from functools import cached_property
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from app.core.background import BackgroundTasks
 from app.core.errors import BurrowError
 from app.core.events import Event
 from app.core.mcp.proxy.parts import ToolRule
@@ -38,7 +37,11 @@ RULE_OF: Mapping[str, ToolRule] = {
 STRICTNESS = {ToolRule.ALLOW: 0, ToolRule.ASK: 1, ToolRule.BLOCK: 2}
 # How old policies may be, in seconds. Those of this machine can be set by another process, which tells nobody. Those of
 # a store are looked at by the store too, which refuses what it does not allow.
-LOCAL_SECONDS, STORE_SECONDS = 1.0, 60.0
+LOCAL_SECONDS, STORE_SECONDS = 1.0, 120.0
+# How old those of this machine may be before they are read ahead, so that no call has to wait for that.
+AHEAD_SECONDS = 0.5
+# How long changes that follow each other are waited for, in seconds.
+SETTLE_SECONDS = 0.3
 # When policies were read that have changed since.
 CHANGED = float("-inf")
 # Characters that a reader does not see, by the categories of Unicode: control and format characters.
@@ -126,11 +129,16 @@ NO_RULES = RuleTable()
 class _Known:
     table: RuleTable
     read_at: float
-    seconds: float
+    local: bool
 
     @property
     def fresh(self) -> bool:
-        return monotonic() - self.read_at < self.seconds
+        return self.age < (LOCAL_SECONDS if self.local else STORE_SECONDS)
+
+    @property
+    def age(self) -> float:
+        """In seconds."""
+        return monotonic() - self.read_at
 
     @property
     def only_old(self) -> bool:
@@ -154,7 +162,7 @@ class ToolRules:
         self._reading: dict[str, asyncio.Task[None]] = {}
         # How often the policies of a server changed: what was read across a change is read again.
         self._changes: dict[str, int] = {}
-        self._background = BackgroundTasks()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._before = self._own_rules()
         self._subscriptions = (
             servers.policies_changed.subscribe(self._policies_changed),
@@ -178,18 +186,25 @@ class ToolRules:
     def fresh(self, server_id: str) -> bool:
         """Whether the policies of a server are known, and not too old."""
         known = self._known.get(server_id)
-        return known is not None and known.fresh
+        if known is None or not known.fresh:
+            return False
+        if known.local and known.age > AHEAD_SECONDS and server_id not in self._reading and self._loop is not None:
+            # A loop that has ended reads nothing more.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._read_ahead, server_id)
+        return True
 
     async def learn(self, server_id: str) -> None:
         """Read the policies of a server if they are not fresh; several callers share one reading.
 
         What was known counts while they cannot be read. Raises `BurrowError` when they were never known.
         """
+        self._loop = asyncio.get_running_loop()
         if self.fresh(server_id):
             return
         known = self._known.get(server_id)
         reading = self._read_soon(server_id)
-        if known is not None and known.only_old and known.seconds == STORE_SECONDS:
+        if known is not None and known.only_old and not known.local:
             # The store looks at them too, so nobody has to wait for it.
             return
         try:
@@ -203,11 +218,15 @@ class ToolRules:
         """Stop reading."""
         for unsubscribe in self._subscriptions:
             unsubscribe()
-        await self._background.close()
+        self._loop = None
         for task in tuple(self._reading.values()):
             task.cancel()
             with suppress(BaseException):
                 await task
+
+    def _read_ahead(self, server_id: str) -> None:
+        if self._loop is not None:
+            self._read_soon(server_id)
 
     def _read_soon(self, server_id: str) -> asyncio.Task[None]:
         reading = self._reading.get(server_id)
@@ -227,9 +246,11 @@ class ToolRules:
             kept = await self._servers.kept_policies(server_id)
             if changes == self._changes.get(server_id, 0):
                 break
+            if not kept.local:
+                # Several policies are being set, and the store counts requests.
+                await asyncio.sleep(SETTLE_SECONDS)
         former = self._known.get(server_id)
-        seconds = LOCAL_SECONDS if kept.local else STORE_SECONDS
-        self._known = {**self._known, server_id: _Known(_table(kept), began, seconds)}
+        self._known = {**self._known, server_id: _Known(_table(kept), began, kept.local)}
         before, now = (NOT_KNOWN if former is None else former.table), self._known[server_id].table
         if former is None or before.by_name != now.by_name or before.unset is not now.unset:
             hidden = former is not None and before.blocked != now.blocked
@@ -241,7 +262,7 @@ class ToolRules:
             self._changes[server_id] = self._changes.get(server_id, 0) + 1
             known = self._known.get(server_id)
             if known is not None:
-                self._known = {**self._known, server_id: _Known(known.table, CHANGED, known.seconds)}
+                self._known = {**self._known, server_id: _Known(known.table, CHANGED, known.local)}
             self._read_soon(server_id)
 
     def _own_rules(self) -> dict[str, Mapping[tuple[str, str], ToolRule]]:

@@ -197,6 +197,10 @@ class Servers:
         admit, whose, address = source.admission(), source.whose(), source.address(server.definition)
         return Reached(server, await source.route(server.definition), address, whose, admit)
 
+    async def look(self) -> None:
+        """List again what costs nothing, such as servers that another process has added or signed in to."""
+        await self._fetch_lists([source for source in self._sources.values() if source.quick])
+
     def note_failure(self, server_id: str, failure: BurrowError) -> None:
         """Let a server's state follow from a failure that somebody else met."""
         server, state = self._servers.get(server_id), _state_after(failure)

@@ -14,6 +14,8 @@ from app.core.mcp.servers.definitions import StdioServer
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from app.core.mcp.servers.definitions import OwnServer
+
 NAME = re.compile(r"[^\W\d]\w*", re.ASCII)
 
 
@@ -38,6 +40,15 @@ def typed_process(
     variables = typed_environment(environment)
     words = (_program(words[0], where, dict(variables)), *words[1:])
     return StdioServer("", title.strip() or os.path.basename(words[0]), words, where, variables, description, shared)
+
+
+def is_same_process(one: StdioServer, other: OwnServer) -> bool:
+    """Whether both start the same command in the same way."""
+    return isinstance(other, StdioServer) and (one.command, one.folder, one.environment) == (
+        other.command,
+        other.folder,
+        other.environment,
+    )
 
 
 def typed_command(text: str) -> tuple[str, ...]:

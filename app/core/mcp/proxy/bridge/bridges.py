@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from app.core.mcp.proxy.refusals import Refusal
 
 MOST_PROCESSES = 32
+# A process that was used more lately is not ended to make room for another one.
+LEAST_IDLE_SECONDS = 60.0
 
 
 class Bridges:
@@ -43,7 +45,7 @@ class Bridges:
         self._routes = Routes(host)
         self._healing = Healing(sender)
         self._old_sse = OldSse(policy, self._healing)
-        self._count = ProcessCount(processes)
+        self._count = ProcessCount(processes, self._make_room)
         self._idle_seconds = idle_seconds
         self._fronts: dict[str, tuple[Hashable, BridgeFront]] = {}
         self._background = BackgroundTasks()
@@ -93,6 +95,18 @@ class Bridges:
         await self._background.close()
         await asyncio.gather(*(front.close() for front in fronts))
         await self._routes.close()
+
+    async def _make_room(self) -> bool:
+        """End the process that was not used for the longest time; False when all are used."""
+        fronts = [front for _known, front in self._fronts.values()]
+        idle = [(seat.session.used_at, front, seat) for front in fronts if (seat := front.seats.longest_idle())]
+        before = asyncio.get_running_loop().time() - LEAST_IDLE_SECONDS
+        oldest = min(idle, key=lambda each: each[0], default=None)
+        if oldest is None or oldest[0] > before:
+            return False
+        _used_at, front, seat = oldest
+        await front.seats.rest(seat)
+        return True
 
     def _front(self, upstream: Upstream) -> BridgeFront:
         identity = _identity(upstream)

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from app.core.mcp.proxy.bridge.envelope import Envelope
-
 # The largest message that is taken from a server.
 MESSAGE_LIMIT = 32 * 1024 * 1024
 
@@ -33,8 +31,10 @@ class Channel(Protocol):
     def reason(self) -> str | None:
         """Why it is closed; None while it is open."""
 
-    async def open(self, received: Callable[[Envelope], Awaitable[None]], closed: Callable[[str], None]) -> None:
+    async def open(self, received: Callable[[bytes], Awaitable[None]], closed: Callable[[str], None]) -> None:
         """Connect. `received` gets each message of the server and may let it wait, `closed` the reason at its end.
+
+        `received` raises `Unhandled`: then it is closed.
 
         Raises `ChannelClosed`, and any `BurrowError` that keeps it from being opened.
         """
@@ -44,3 +44,7 @@ class Channel(Protocol):
 
     async def close(self) -> None:
         """End it, and the server where it is a process."""
+
+
+class Unhandled(Exception):
+    """A message of a server could not be handled, because of a fault of ours."""

@@ -15,12 +15,14 @@ from app.core.mcp.proxy.bridge.link import Link
 from app.core.storage.proxy_sessions import SessionRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from app.core.mcp.proxy.bridge.channel import Channel
     from app.core.mcp.proxy.parts import SessionStore
 
 IDLE_SECONDS = 3600.0
+# A client that opens a session for each call must not keep all of them.
+SESSIONS_OF_A_CLIENT = 250
 SWEEPS_IN_IDLE = 60
 
 
@@ -87,7 +89,7 @@ class Seats:
             raise
         chosen = members_of(answer.members.get("result")).get("protocolVersion")
         protocol = "" if chosen is None else bytes(chosen).decode("ascii", "replace").strip('"')
-        seat = self._take(Seat(session, link, protocol))
+        seat = await self._take(Seat(session, link, protocol))
         with suppress(StorageTrouble):
             await self._kept.put(SessionRow(session.id, client, self._server, opening.data, "", protocol))
         return seat, answer
@@ -114,7 +116,7 @@ class Seats:
         session = BridgeSession(identity, client, row.opening)
         link.traffic.sessions[session] = None
         self._kept.touch(identity)
-        return self._take(Seat(session, link, row.protocol))
+        return await self._take(Seat(session, link, row.protocol))
 
     def stateless(self, client: str) -> Seat:
         """The place of a client's requests that belong to no session."""
@@ -140,13 +142,13 @@ class Seats:
 
     async def end_client(self, client: str) -> None:
         """End all sessions of a client, whose key was revoked."""
-        for seat in (*self._seats.values(), *self._stateless.values()):
+        for seat in self._all:
             if seat.session.client == client:
                 await self.end(seat)
 
     def tools_changed(self, client: str | None) -> None:
         """Tell the sessions of a client, or of all, that their tools are others now."""
-        for seat in (*self._seats.values(), *self._stateless.values()):
+        for seat in self._all:
             if client in {None, seat.session.client}:
                 seat.link.traffic.tools_changed(seat.session)
 
@@ -156,14 +158,32 @@ class Seats:
         if sweep is not None:
             sweep.cancel()
             await asyncio.gather(sweep, return_exceptions=True)
-        seats = [*self._seats.values(), *self._stateless.values()]
+        seats = self._all
         self._seats.clear()
         self._stateless.clear()
         await asyncio.gather(*(self._leave(seat) for seat in seats))
 
-    def _take(self, seat: Seat) -> Seat:
+    def longest_idle(self) -> Seat | None:
+        """The one that was not used for the longest time and has a process of its own that could be ended."""
+        return _oldest(seat for seat in self._all if seat.session.idle and seat.link.is_open and not self._shared)
+
+    async def rest(self, seat: Seat) -> None:
+        """Let go of a session that is not used. It is begun again when its client comes back."""
+        self._seats.pop(seat.session.id, None)
+        if self._stateless.get(seat.session.client) is seat:
+            del self._stateless[seat.session.client]
+        await self._leave(seat)
+
+    @property
+    def _all(self) -> tuple[Seat, ...]:
+        return (*self._seats.values(), *self._stateless.values())
+
+    async def _take(self, seat: Seat) -> Seat:
         self._seats[seat.session.id] = seat
         self._watch()
+        same = [each for each in self._seats.values() if each.session.client == seat.session.client]
+        if len(same) > SESSIONS_OF_A_CLIENT and (oldest := _oldest(each for each in same if each.session.idle)):
+            await self.rest(oldest)
         return seat
 
     def _link(self, *, stateless: bool, opening: Envelope | None = None) -> Link:
@@ -192,8 +212,10 @@ class Seats:
         while self._seats or self._stateless:
             await asyncio.sleep(self._idle_seconds / SWEEPS_IN_IDLE)
             before = asyncio.get_running_loop().time() - self._idle_seconds
-            for places in (self._seats, self._stateless):
-                for name, seat in tuple(places.items()):
-                    if seat.session.idle and seat.session.used_at <= before:
-                        del places[name]
-                        await self._leave(seat)
+            for seat in self._all:
+                if seat.session.idle and seat.session.used_at <= before:
+                    await self.rest(seat)
+
+
+def _oldest(seats: Iterable[Seat]) -> Seat | None:
+    return min(seats, key=lambda seat: seat.session.used_at, default=None)

@@ -6,8 +6,7 @@ import asyncio
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 
-from app.core.mcp.proxy.bridge.channel import ChannelClosed
-from app.core.mcp.proxy.bridge.envelope import Envelope, NotJsonRpc, is_batch, read_batch
+from app.core.mcp.proxy.bridge.channel import ChannelClosed, Unhandled
 from app.core.mcp.proxy.bridge.replies import unavailable
 from app.core.mcp.proxy.bridge.sse_events import open_stream
 from app.core.mcp.proxy.healing import Outgoing
@@ -47,7 +46,7 @@ class SseChannel:
         """Why it is closed; None while it is open."""
         return self._reason
 
-    async def open(self, received: Callable[[Envelope], Awaitable[None]], closed: Callable[[str], None]) -> None:
+    async def open(self, received: Callable[[bytes], Awaitable[None]], closed: Callable[[str], None]) -> None:
         """Open the stream; see `Channel.open`. Raises `RequestRefused`."""
         self._stream = await open_stream(self._healing, self._route)
         named: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -98,7 +97,7 @@ class SseChannel:
         self,
         stream: SseStream,
         named: asyncio.Future[str],
-        received: Callable[[Envelope], Awaitable[None]],
+        received: Callable[[bytes], Awaitable[None]],
         closed: Callable[[str], None],
     ) -> None:
         reason = "Its stream has ended."
@@ -106,11 +105,13 @@ class SseChannel:
             async with aclosing(stream.events()) as events:
                 async for event in events:
                     if named.done():
-                        await _hand_on(data_of(event), received)
+                        await received(data_of(event))
                     elif (url := stream.endpoint(event)) is not None:
                         named.set_result(url)
         except SendFailure as failure:
             reason = f"Its stream broke: {failure.reason}."
+        except Unhandled:
+            reason = "Burrow could not handle a message of it. Its log says why."
         except RequestRefused as refused:
             if not named.done():
                 named.set_exception(refused)
@@ -118,14 +119,3 @@ class SseChannel:
         if not named.done():
             named.set_exception(ChannelClosed(self._reason, sent=False))
         closed(self._reason)
-
-
-async def _hand_on(data: bytes, received: Callable[[Envelope], Awaitable[None]]) -> None:
-    if not data.strip():
-        return
-    try:
-        messages = read_batch(data) if is_batch(data) else (Envelope(data),)
-    except NotJsonRpc:
-        return
-    for message in messages:
-        await received(message)

@@ -12,7 +12,7 @@ from app.core.mcp.proxy.healing import Outgoing
 from app.core.mcp.proxy.masking import TokenMask
 from app.core.mcp.proxy.parts import SendFailure
 from app.core.mcp.proxy.refusals import RequestRefused
-from app.core.mcp.proxy.streams import EventSplitter, EventTooLong, data_of
+from app.core.mcp.proxy.streams import EventSplitter, OversizedEvent, data_of
 from app.core.urls import is_confidential, origin_of
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class SseStream:
         while data := await self._answer.next():
             try:
                 events = splitter.feed(data)
-            except EventTooLong:
+            except OversizedEvent:
                 raise SendFailure("an event is too long", sent=True) from None
             for event in events:
                 yield self._mask.whole(event)

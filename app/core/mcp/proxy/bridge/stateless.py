@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from app.core.mcp.proxy.bridge.channel import ChannelClosed
-from app.core.mcp.proxy.bridge.envelope import PROTOCOL, encoded
+from app.core.mcp.proxy.bridge.envelope import PROTOCOL
+from app.core.mcp.proxy.bridge.members import encoded
 from app.core.mcp.proxy.refusals import TABLE, RefusalKind
 
 if TYPE_CHECKING:
@@ -122,8 +123,7 @@ class Discovery:
     def _judge(self, link: Link, answer: bytes) -> None:
         if _error_of(answer) not in {None, UNAVAILABLE, *MODERN_ERRORS}:
             self._older_until = asyncio.get_running_loop().time() + OLDER_SECONDS
-            if not link.traffic.calls:
-                link.rest_soon()
+            link.rest_soon()
 
 
 def _not_known(call: BridgeCall) -> bytes:

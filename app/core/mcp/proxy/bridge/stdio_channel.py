@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 from app.core.mcp.protocol.process import start_process
-from app.core.mcp.proxy.bridge.channel import MESSAGE_LIMIT, ChannelClosed
-from app.core.mcp.proxy.bridge.envelope import Envelope, NotJsonRpc, is_batch, read_batch
+from app.core.mcp.proxy.bridge.channel import MESSAGE_LIMIT, ChannelClosed, Unhandled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -19,14 +19,18 @@ READ_BYTES = 256 * 1024
 
 
 class ProcessCount:
-    """How many processes of servers run, and how many may."""
+    """How many processes of servers run, and how many may. `make_room` ends one that is not used, if there is one."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, make_room: Callable[[], Awaitable[bool]]) -> None:
         self.most = most
         self.running = 0
+        self._make_room = make_room
 
-    def take(self) -> bool:
-        """Count one more; False when there are as many as may be."""
+    async def take(self) -> bool:
+        """Count one more; False when there are as many as may be, and all are used."""
+        if self.running >= self.most and not await self._make_room():
+            return False
+        # Another one may have taken the room.
         if self.running >= self.most:
             return False
         self.running += 1
@@ -60,12 +64,12 @@ class StdioChannel:
         """The id of the process, None before it was started."""
         return None if self._server is None else self._server.process.pid
 
-    async def open(self, received: Callable[[Envelope], Awaitable[None]], closed: Callable[[str], None]) -> None:
+    async def open(self, received: Callable[[bytes], Awaitable[None]], closed: Callable[[str], None]) -> None:
         """Start the process; see `Channel.open`. Raises `ServerTrouble` when it cannot be started."""
-        if not self._count.take():
+        if not await self._count.take():
             raise ChannelClosed(
-                f"{self._count.most} processes of servers run already. End a session that is not needed any more, or "
-                "let clients share one process of a server.",
+                f"{self._count.most} processes of servers run already, and all are used. End a session of a client, or "
+                "let the clients share one process of a server.",
                 sent=False,
             )
         self._counted = True
@@ -82,11 +86,16 @@ class StdioChannel:
 
     async def send(self, message: bytes) -> None:
         """Write a line. Raises `ChannelClosed`."""
-        assert self._server is not None
-        stdin = self._server.process.stdin
+        server = self._server
+        if server is None:
+            raise ChannelClosed(await self._why(), sent=False)
+        stdin = server.process.stdin
         assert stdin is not None
         async with self._writing:
-            if self._reason is not None or self._server.process.returncode is not None or stdin.is_closing():
+            # Before it is written: what waits for a process that does not read is not kept, however often it is tried.
+            with contextlib.suppress(OSError, RuntimeError):
+                await stdin.drain()
+            if self._reason is not None or server.process.returncode is not None or stdin.is_closing():
                 raise ChannelClosed(await self._why(), sent=False)
             buffer_empty = stdin.transport.get_write_buffer_size() == 0
             stdin.write(message + b"\n")
@@ -94,10 +103,6 @@ class StdioChannel:
             # no byte left. In every other case the process may have read the whole line.
             if buffer_empty and stdin.is_closing():
                 raise ChannelClosed(await self._why(), sent=False)
-            try:
-                await stdin.drain()
-            except (OSError, RuntimeError):
-                raise ChannelClosed(await self._why(), sent=True) from None
 
     async def close(self) -> None:
         """End the process with its children."""
@@ -132,8 +137,20 @@ class StdioChannel:
             self._reason = await self._server.how_it_ended()
         return self._reason or f"The process of {self._name} was ended."
 
-    async def _read(self, server: ServerProcess, received: Callable[[Envelope], Awaitable[None]]) -> None:
-        """Hand on the messages of standard output, one for each line."""
+    async def _read(self, server: ServerProcess, received: Callable[[bytes], Awaitable[None]]) -> None:
+        """Hand on the messages of standard output, one for each line, until it ends."""
+        try:
+            if await self._read_lines(server, received):
+                reason = await server.how_it_ended()
+            else:
+                # Whichever request the line answers cannot be told.
+                reason = f"{self._name} sent a message of more than {MESSAGE_LIMIT >> 20} MiB."
+        except Unhandled:
+            reason = "Burrow could not handle a message of it. Its log says why."
+        self._has_closed(reason)
+
+    async def _read_lines(self, server: ServerProcess, received: Callable[[bytes], Awaitable[None]]) -> bool:
+        """Returns False at a line that is too long. Raises `Unhandled`."""
         assert server.process.stdout is not None
         waiting = bytearray()
         while chunk := await server.process.stdout.read(READ_BYTES):
@@ -143,26 +160,12 @@ class StdioChannel:
                 line = bytes(waiting[:end])
                 del waiting[: end + 1]
                 searched = 0
-                await _hand_on(line, received)
-            # Whichever request this line answers cannot be told.
+                await received(line)
             if len(waiting) > MESSAGE_LIMIT:
-                self._has_closed(f"{self._name} sent a message of more than {MESSAGE_LIMIT >> 20} MiB.")
-                return
-        self._has_closed(await server.how_it_ended())
+                return False
+        return True
 
     def _has_closed(self, reason: str) -> None:
         self._reason = self._reason or reason
         if self._closed is not None:
             self._closed(self._reason)
-
-
-async def _hand_on(line: bytes, received: Callable[[Envelope], Awaitable[None]]) -> None:
-    if not line.strip():
-        return
-    # Some servers print other text to standard output by mistake. The messages are in the other lines.
-    try:
-        messages = read_batch(line) if is_batch(line) else (Envelope(line),)
-    except NotJsonRpc:
-        return
-    for message in messages:
-        await received(message)

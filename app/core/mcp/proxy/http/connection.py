@@ -317,9 +317,18 @@ class ClientConnection(asyncio.BufferedProtocol):
         """Close at once, also what is not sent yet."""
         self._transport.abort()
 
+    @property
+    def between_requests(self) -> bool:
+        """Whether nothing of a request has been read that is not answered yet."""
+        return self._request is None and self._reader.head is None and not self._reader.ahead
+
+    def number(self) -> int:
+        """The number of its socket, -1 once that is closed."""
+        return int(self._transport.get_extra_info("socket").fileno())
+
     def close_when_done(self) -> None:
-        """Close now, or after the answer that is being given."""
-        if self._request is None:
+        """Close now, or after the answer to the request that is being read or answered."""
+        if self.between_requests:
             self._finish()
 
     def cancel(self) -> asyncio.Task[None] | None:

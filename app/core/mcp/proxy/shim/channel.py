@@ -1,4 +1,4 @@
-"""Channel: the way from the shim to its server through the proxy, with the session that the proxy keeps for it."""
+"""SessionChannel: the way from the shim to its server through the proxy, with the session that the proxy keeps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.core.mcp.proxy.shim.reach import NoProxy
 
 if TYPE_CHECKING:
     from app.core.mcp.proxy.parts import Headers, Sender, UpstreamResponse
-    from app.core.mcp.proxy.shim.messages import ClientMessage, ServerMessage
+    from app.core.mcp.proxy.shim.messages import ProgramMessage, ServerMessage
     from app.core.mcp.proxy.shim.pipes import LineWriter
     from app.core.mcp.proxy.shim.reach import Reach
 
@@ -24,7 +24,7 @@ FIRST_REOPENING, LONGEST_REOPENING = 0.1, 5.0
 PASSING = frozenset({429, 502, 503, 504})
 
 
-class SessionGone(Exception):
+class NotReopened(Exception):
     """The session is not known any more, and none could be opened. `error` is what to tell the program, or empty."""
 
     def __init__(self, error: dict[str, Any]) -> None:
@@ -32,7 +32,7 @@ class SessionGone(Exception):
         self.error = error
 
 
-class Channel:
+class SessionChannel:
     """`server` is the id of the server. Everything is sent with the key, and with the session once there is one."""
 
     def __init__(self, reach: Reach, sender: Sender, server: str, key: str) -> None:
@@ -43,8 +43,8 @@ class Channel:
         self._authorization = b"Bearer " + key.encode()
         # The proxy's id of the session, the revision that the server chose, and the messages that opened it.
         self.session = self._protocol = b""
-        self._opening: ClientMessage | None = None
-        self._opened: ClientMessage | None = None
+        self._opening: ProgramMessage | None = None
+        self._opened: ProgramMessage | None = None
         self._reopening = asyncio.Lock()
 
     async def send(self, method: str, more: Headers = (), body: bytes = b"") -> UpstreamResponse:
@@ -64,7 +64,7 @@ class Channel:
             self.reach.lost()
             raise
 
-    def opening(self, message: ClientMessage) -> None:
+    def opening(self, message: ProgramMessage) -> None:
         """The program opens a session with this message."""
         self._opening, self._opened = message, None
         self.session = self._protocol = b""
@@ -74,18 +74,18 @@ class Channel:
         self.session = header(answer, b"mcp-session-id")
         self._protocol = str(found.result.get("protocolVersion", ""))[:100].encode("ascii", "ignore")
 
-    def opened(self, message: ClientMessage) -> None:
+    def opened(self, message: ProgramMessage) -> None:
         """The program said with this message that its session is open."""
         self._opened = message
 
     async def open_again(self, lost: bytes) -> None:
-        """Open a session in the place of one that is not known any more. Raises `SessionGone`."""
+        """Open a session in the place of one that is not known any more. Raises `NotReopened`."""
         async with self._reopening:
             if self.session != lost:
                 return
             opening, opened = self._opening, self._opened
             if opening is None:
-                raise SessionGone({})
+                raise NotReopened({})
             self.session = self._protocol = b""
             try:
                 answer = await self.send("POST", (), opening.body)
@@ -94,12 +94,12 @@ class Channel:
                 finally:
                     answer.close()
                 if found is None or not found.result:
-                    raise SessionGone({} if found is None else found.error)
+                    raise NotReopened({} if found is None else found.error)
                 self.answered(answer, found)
                 if opened is not None:
                     (await self.send("POST", (), opened.body)).close()
             except (SendFailure, NoProxy) as failure:
-                raise SessionGone({}) from failure
+                raise NotReopened({}) from failure
             finally:
                 # Not lost for good: the next request tries again.
                 self.session = self.session or lost
@@ -132,7 +132,7 @@ class Channel:
                             await self.open_again(session)
                         elif answer.status not in PASSING:
                             return
-                    except SessionGone:
+                    except NotReopened:
                         return
                     except SendFailure:
                         self.reach.lost()

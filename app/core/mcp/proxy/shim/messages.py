@@ -37,7 +37,7 @@ class NoMessage(Exception):
 
 
 @dataclass(frozen=True)
-class ClientMessage:
+class ProgramMessage:
     """A message, or a batch of them, of the program.
 
     `body` is what was sent. `ids` has the id of each request in it by its JSON text. `method` and `params` are those of
@@ -69,7 +69,7 @@ class ServerMessage:
         return isinstance(data, dict) and data.get("type") == SIGN_IN_NEEDED
 
 
-def read_client_message(line: bytes) -> ClientMessage:
+def read_program_message(line: bytes) -> ProgramMessage:
     """A line of the program. Raises `NoMessage`."""
     value = _value(line)
     messages = value if isinstance(value, list) else [value]
@@ -84,9 +84,9 @@ def read_client_message(line: bytes) -> ClientMessage:
                 raise NoMessage(INVALID_REQUEST, "The id of a request is a text or a number.")
             ids[key_of(message["id"])] = message["id"]
     if isinstance(value, list):
-        return ClientMessage(line, ids)
+        return ProgramMessage(line, ids)
     method, params = value.get("method"), value.get("params")
-    return ClientMessage(
+    return ProgramMessage(
         line, ids, method if isinstance(method, str) else "", params if isinstance(params, dict) else {}
     )
 

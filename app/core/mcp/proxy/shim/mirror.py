@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from app.core.mcp.proxy.parts import Headers
-    from app.core.mcp.proxy.shim.messages import ClientMessage
+    from app.core.mcp.proxy.shim.messages import ProgramMessage
 
 VERSION_IN_META = "io.modelcontextprotocol/protocolVersion"
 TOOLS_LIST, TOOLS_CALL = "tools/list", "tools/call"
@@ -42,7 +42,7 @@ class HeaderMirror:
                 if found and len(self._tools) < MOST_TOOLS:
                     self._tools[name] = found
 
-    def headers(self, message: ClientMessage) -> Headers:
+    def headers(self, message: ProgramMessage) -> Headers:
         """The headers of a message; none for one of an earlier revision."""
         version = version_of(message)
         if not version:
@@ -59,7 +59,7 @@ class HeaderMirror:
         return tuple(found)
 
 
-def version_of(message: ClientMessage) -> str:
+def version_of(message: ProgramMessage) -> str:
     """The revision that a message says it is of; empty for one from before 2026-07-28."""
     meta = message.params.get("_meta")
     version = meta.get(VERSION_IN_META) if isinstance(meta, dict) else None

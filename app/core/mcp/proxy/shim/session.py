@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.core.mcp.proxy.parts import SendFailure
-from app.core.mcp.proxy.refusals import INVALID_REQUEST, PARSE_ERROR, Refusal, RefusalKind
-from app.core.mcp.proxy.shim.answers import is_stream, read_body, read_messages
-from app.core.mcp.proxy.shim.channel import FIRST_REOPENING, SessionGone, refused_words
+from app.core.mcp.proxy.refusals import INVALID_REQUEST, PARSE_ERROR
+from app.core.mcp.proxy.shim.answers import header, is_stream, read_body, read_messages
+from app.core.mcp.proxy.shim.channel import FIRST_REOPENING, NotReopened, refused_words
 from app.core.mcp.proxy.shim.events import EventReader
+from app.core.mcp.proxy.shim.failures import no_access, not_ready, outcome_unknown, unavailable
 from app.core.mcp.proxy.shim.messages import (
     CANCELLED,
     INITIALIZE,
@@ -29,7 +29,7 @@ from app.core.mcp.proxy.shim.messages import (
     answer_lines,
     error_line,
     key_of,
-    read_client_message,
+    read_program_message,
     read_server_message,
 )
 from app.core.mcp.proxy.shim.mirror import TOOLS_LIST, HeaderMirror, version_of
@@ -40,15 +40,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.core.mcp.proxy.parts import UpstreamResponse
-    from app.core.mcp.proxy.shim.channel import Channel
-    from app.core.mcp.proxy.shim.messages import ClientMessage, ServerMessage
+    from app.core.mcp.proxy.shim.channel import SessionChannel
+    from app.core.mcp.proxy.shim.messages import ProgramMessage, ServerMessage
     from app.core.mcp.proxy.shim.pipes import Lines, LineWriter
 
-# What waits for an answer at once. Beyond it, no further message is read.
-MOST_REQUESTS = 256
+# Requests that are sent at once; those that wait for that or for an answer, and their bytes. Beyond it nothing is read.
+MOST_AT_ONCE, MOST_REQUESTS, MOST_BYTES = 64, 1024, 32 * 1024 * 1024
 # A message without an answer goes before the next one, unless the server takes longer than this to accept it.
 ACCEPT_SECONDS = 2.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5
+# Each look asks the server, which may be anybody's.
+POLL_GROWTH, SLOWEST_POLL = 1.2, 3.0
 RESUMPTIONS = 5
 END_SECONDS = 1.0
 
@@ -57,8 +59,8 @@ END_SECONDS = 1.0
 class Patience:
     """How long a request waits, in seconds.
 
-    `owner`: for a process that serves. `sign_in`: the first request of a program, for the user, with `poll` between two
-    looks.
+    `owner`: for a process that serves. `sign_in`: the first request of a program, for the user, with `poll` between the
+    first two looks.
     """
 
     owner: float = 5.0
@@ -90,7 +92,7 @@ class _Exchange:
     `waits`: a sign-in that is needed is waited for.
     """
 
-    message: ClientMessage
+    message: ProgramMessage
     waiting: dict[str, Any]
     waits: bool = True
 
@@ -103,7 +105,7 @@ class ShimSession:
     """One program and one server. `run` carries the program's messages until it sends no more."""
 
     def __init__(
-        self, channel: Channel, output: LineWriter, say: Callable[[str], None], patience: Patience | None = None
+        self, channel: SessionChannel, output: LineWriter, say: Callable[[str], None], patience: Patience | None = None
     ) -> None:
         """`say` tells the user something, beside the messages."""
         self._channel = channel
@@ -115,8 +117,11 @@ class ShimSession:
         # Each request that is not answered yet, by the JSON text of its id; those that the program cancelled.
         self._requests: dict[str, asyncio.Task[None]] = {}
         self._cancelled: set[str] = set()
+        # Of all that wait.
+        self._bytes = 0
         self._others: set[asyncio.Task[None]] = set()
         self._fewer = asyncio.Event()
+        self._turns = asyncio.Semaphore(MOST_AT_ONCE)
         self._told = ""
 
     async def run(self, lines: Lines) -> None:
@@ -127,7 +132,7 @@ class ShimSession:
                 if line is None:
                     return
                 if line.strip():
-                    await self._begin(read_client_message(line.strip(b"\r")))
+                    await self._begin(read_program_message(line.strip(b"\r")))
             except LineTooLong:
                 await self._output.write(error_line(None, PARSE_ERROR, "The message is too long."))
             except NoMessage as problem:
@@ -144,7 +149,7 @@ class ShimSession:
             async with asyncio.timeout(END_SECONDS):
                 await self._channel.close_session()
 
-    async def _begin(self, message: ClientMessage) -> None:
+    async def _begin(self, message: ProgramMessage) -> None:
         cancelled = key_of(message.params.get("requestId")) if message.method == CANCELLED else ""
         if cancelled in self._requests:
             self._cancelled.add(cancelled)
@@ -156,6 +161,7 @@ class ShimSession:
         for key in message.ids:
             self._requests[key] = task
         if message.ids:
+            self._bytes += len(message.body)
             task.add_done_callback(lambda _: self._over(message))
         else:
             self._others.add(task)
@@ -164,22 +170,28 @@ class ShimSession:
             if cancelled in self._requests and version_of(message):
                 # Since revision 2026-07-28 a request is cancelled by leaving it.
                 self._requests[cancelled].cancel()
-        while len(self._requests) >= MOST_REQUESTS:
+        while len(self._requests) >= MOST_REQUESTS or self._bytes >= MOST_BYTES:
             self._fewer.clear()
             await self._fewer.wait()
 
-    def _over(self, message: ClientMessage) -> None:
+    def _over(self, message: ProgramMessage) -> None:
         for key in message.ids:
             self._requests.pop(key, None)
             self._cancelled.discard(key)
+        self._bytes -= len(message.body)
         self._fewer.set()
 
-    async def _carry(self, message: ClientMessage) -> None:
+    async def _carry(self, message: ProgramMessage) -> None:
         exchange = _Exchange(message, dict(message.ids))
         try:
-            await self._exchange(exchange)
+            if message.ids:
+                async with self._turns:
+                    await self._exchange(exchange)
+            else:
+                # An answer that a request waits for must not wait for the requests.
+                await self._exchange(exchange)
         except Exception as bug:  # noqa: BLE001 - the program must not wait for ever
-            await self._fail(exchange, self._unavailable(f"Burrow failed: {type(bug).__name__}: {bug}"))
+            await self._fail(exchange, unavailable(self._channel.server, f"Burrow failed: {type(bug).__name__}: {bug}"))
 
     async def _exchange(self, exchange: _Exchange) -> None:
         """Send a message until it is answered or failed."""
@@ -188,7 +200,7 @@ class ShimSession:
             await self._channel.close_session()
             self._channel.opening(message)
         signed_in_by, deadline, starts = now() + self._patience.sign_in, 0.0, reach.starts
-        pause, reopened = FIRST_PAUSE, False
+        pause, poll, reopened = FIRST_PAUSE, self._patience.poll, False
         while not exchange.waiting.keys() & self._cancelled:
             session = self._channel.session
             exchange.waits = message.method in OPENINGS and now() < signed_in_by
@@ -197,14 +209,15 @@ class ShimSession:
                 return
             if following is _Next.SIGN_IN:
                 deadline = 0.0
-                await asyncio.sleep(self._patience.poll)
+                await asyncio.sleep(poll)
+                poll = min(poll * POLL_GROWTH, self._patience.poll * SLOWEST_POLL)
             elif following is _Next.REOPEN:
                 try:
                     if reopened:
-                        raise SessionGone({})
+                        raise NotReopened({})
                     await self._channel.open_again(session)
-                except SessionGone as gone:
-                    await self._fail_with(exchange, gone.error or _error(self._unavailable(reason)))
+                except NotReopened as gone:
+                    await self._fail(exchange, gone.error or unavailable(self._channel.server, reason))
                     return
                 reopened = True
             else:
@@ -212,7 +225,7 @@ class ShimSession:
                     # A process that has to be started first takes its own time.
                     deadline, starts = now() + self._patience.owner, reach.starts
                 if now() >= deadline:
-                    await self._fail(exchange, self._not_ready(reason))
+                    await self._fail(exchange, not_ready(self._channel.server, reason))
                     return
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
@@ -223,7 +236,7 @@ class ShimSession:
         try:
             answer = await self._channel.send("POST", self._mirror.headers(message), message.body)
         except NoProxy as failure:
-            await self._fail(exchange, self._not_ready(str(failure)))
+            await self._fail(exchange, not_ready(self._channel.server, str(failure)))
             return _DONE
         except SendFailure as failure:
             return await self._broke(exchange, failure)
@@ -243,7 +256,7 @@ class ShimSession:
     async def _broke(self, exchange: _Exchange, failure: SendFailure) -> _Outcome:
         if not failure.sent or exchange.reads:
             return _Outcome(_Next.AGAIN, failure.reason)
-        await self._fail(exchange, self._outcome_unknown(failure.reason))
+        await self._fail(exchange, outcome_unknown(self._channel.server, failure.reason))
         return _DONE
 
     async def _read_body(self, exchange: _Exchange, answer: UpstreamResponse, body: bytes) -> _Outcome:
@@ -257,16 +270,16 @@ class ShimSession:
                 self._channel.opened(exchange.message)
                 self._listen()
             if exchange.waiting:
-                await self._fail(exchange, self._unavailable("It did not answer the request."))
+                await self._fail(exchange, unavailable(self._channel.server, "It did not answer the request."))
         elif answer.status == 503 and not (found is not None and found.error.get("data")):
             return _Outcome(_Next.AGAIN, words)
         elif found is not None and found.error:
             # The proxy, or the server, could not tell which request it was; here it is known.
-            await self._fail_with(exchange, found.error)
-        elif answer.status == 401:
-            await self._fail(exchange, self._refused())
+            await self._fail(exchange, found.error)
+        elif answer.status == 401 and not header(answer, b"www-authenticate"):
+            await self._fail(exchange, no_access(self._channel.server))
         else:
-            await self._fail(exchange, self._unavailable(words))
+            await self._fail(exchange, unavailable(self._channel.server, words))
         return _DONE
 
     async def _read_stream(self, exchange: _Exchange, answer: UpstreamResponse) -> _Outcome:
@@ -316,10 +329,7 @@ class ShimSession:
         if self._listening is None or self._listening.done():
             self._listening = asyncio.create_task(self._channel.listen(self._output))
 
-    async def _fail(self, exchange: _Exchange, refusal: Refusal) -> None:
-        await self._fail_with(exchange, _error(refusal))
-
-    async def _fail_with(self, exchange: _Exchange, error: dict[str, Any]) -> None:
+    async def _fail(self, exchange: _Exchange, error: dict[str, Any]) -> None:
         """Tell the program that its requests failed, or the user that another message did."""
         if not exchange.message.ids:
             what = exchange.message.method or "An answer"
@@ -333,27 +343,3 @@ class ShimSession:
         if words != self._told:
             self._told = words
             self._say(words)
-
-    def _unavailable(self, reason: str) -> Refusal:
-        words = f"{self._channel.server} cannot be used through Burrow. {reason}".strip()
-        return Refusal(RefusalKind.SERVER_UNAVAILABLE, words, "Look at the server in Burrow.", self._channel.server)
-
-    def _outcome_unknown(self, reason: str) -> Refusal:
-        server = self._channel.server
-        words = f"{server} may have run this, but its answer was lost: {reason}."
-        action = "Check what happened before you try again."
-        return Refusal(RefusalKind.SERVER_UNAVAILABLE, f"{words} {action}", action, server, {"outcome_unknown": True})
-
-    def _not_ready(self, reason: str) -> Refusal:
-        words = f"Burrow is not ready: {reason.rstrip('.') or 'it is starting'}."
-        return Refusal(RefusalKind.NOT_READY, words, "Start Burrow and try again.", self._channel.server)
-
-    def _refused(self) -> Refusal:
-        action = "Add it again (burrow connect add NAME), and start this program again."
-        words = f"Burrow gives this client no access any more. {action}"
-        return Refusal(RefusalKind.NOT_APPROVED, words, action, self._channel.server)
-
-
-def _error(refusal: Refusal) -> dict[str, Any]:
-    """A refusal as the error of an answer."""
-    return dict(json.loads(refusal.to_json(None))["error"])

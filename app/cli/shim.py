@@ -19,7 +19,7 @@ from app.core.errors import BurrowError, NotFound, Rejected, StorageTrouble
 from app.core.mcp.programs.shim_command import burrow_command
 from app.core.mcp.proxy.http.sender import DirectSender
 from app.core.mcp.proxy.keys import hash_of, new_key
-from app.core.mcp.proxy.shim.channel import Channel
+from app.core.mcp.proxy.shim.channel import SessionChannel
 from app.core.mcp.proxy.shim.pipes import Lines, LineWriter
 from app.core.mcp.proxy.shim.reach import Reach
 from app.core.mcp.proxy.shim.session import ShimSession
@@ -99,11 +99,12 @@ async def _serve(folder: Path, server: str, key: str) -> None:
     # Nothing but messages may get to the program, whatever a library prints.
     output = os.dup(1)
     os.dup2(2, 1)
-    reach = Reach(folder, (*burrow_command(), "proxy", "--while-used", "--data", str(folder)))
+    command = (*burrow_command(), "proxy", "--while-used", "--data", str(folder))
+    reach = Reach(folder, command, may_start=lambda: _may_start(folder))
     sender = DirectSender(_no_tls)
     gone = asyncio.Event()
     writer = LineWriter(output, gone.set)
-    session = ShimSession(Channel(reach, sender, server, key), writer, say)
+    session = ShimSession(SessionChannel(reach, sender, server, key), writer, say)
     carrying = asyncio.create_task(session.run(Lines(0)))
     leaving = asyncio.create_task(gone.wait())
     try:
@@ -140,6 +141,20 @@ async def _return(folder: Path, key: str) -> None:
         await storage.proxy_clients.return_key(hash_of(key))
     finally:
         await storage.close()
+
+
+async def _may_start(folder: Path) -> bool:
+    """Whether the user has not switched the proxy off."""
+    from app.core.mcp.proxy.service import ENABLED_SETTING
+
+    try:
+        storage = Storage.open(folder)
+    except StorageTrouble:
+        # Who is started says what is wrong.
+        return True
+    enabled = storage.settings.get(ENABLED_SETTING, True) is not False
+    await storage.close()
+    return enabled
 
 
 def _server(client: ClientRow, named: str | None) -> str:
