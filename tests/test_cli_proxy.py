@@ -17,22 +17,16 @@ from typing import Any
 import httpx
 import pytest
 
+from app.cli import proxy as proxy_command
 from app.core.lab import Lab as Switchboard
-from app.core.mcp.proxy.listeners import bind, close_all, number_of
 from tests._command import SECONDS, DataFolder, command, environment
+from tests.core.proxy._service import free_port, serving
 from tests.test_cli_servers import AN_HOUR, sign_in
 from tests.workspace.conftest import lab, shared_lab, shared_workspace  # noqa: F401 - fixtures
 from tests.workspace.lab import Lab
 from tests.workspace.store_client import connected, until
 
 PIPES = Path(__file__).parent / "core" / "_stdio_server.py"
-
-
-def free_port() -> int:
-    listeners = bind(0)
-    found = number_of(listeners)
-    close_all(listeners)
-    return found
 
 
 @dataclass(frozen=True)
@@ -110,9 +104,8 @@ def test_without_a_key_nothing_is_answered(running: Running) -> None:
     answer = httpx.get(running.address, trust_env=False)
     assert answer.status_code == 401
     assert "www-authenticate" not in answer.headers
-    assert httpx.get(
-        running.address, headers={"authorization": f"Bearer {running.key[:-1]}A"}, trust_env=False
-    ).status_code in {401}
+    wrong = {"authorization": f"Bearer bw_{'A' * 43}"}
+    assert httpx.get(running.address, headers=wrong, trust_env=False).status_code == 401
 
 
 @pytest.mark.parametrize("era", ["legacy", "2026-07-28"])
@@ -259,15 +252,18 @@ def lines_of(process: subprocess.Popen[str], state: str) -> dict[str, Any]:
     raise AssertionError(f"it ended before it was {state}")
 
 
+def opened_window(folder: DataFolder) -> subprocess.Popen[str]:
+    arguments = command("--offscreen", "--data", str(folder.data))
+    return subprocess.Popen(arguments, env=environment(), stderr=subprocess.PIPE, text=True)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="sockets cannot be passed on")
 async def test_a_window_serves_in_the_place_of_a_proxy_without_one_and_gives_the_port_back(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path / "data")
     with proxy(folder, "--port", str(free_port())) as running:
         number = int(running.address.rpartition(":")[2])
         await asyncio.to_thread(write_setting, folder, "proxy_port", number)
-        window = subprocess.Popen(
-            command("--offscreen", "--data", str(folder.data)), env=environment(), stderr=subprocess.PIPE, text=True
-        )
+        window = await asyncio.to_thread(opened_window, folder)
         lost: list[str] = []
         over = asyncio.Event()
 
@@ -296,3 +292,27 @@ async def test_a_window_serves_in_the_place_of_a_proxy_without_one_and_gives_the
         assert all(count > 10 for count in await asyncio.gather(*clients))
         assert lost == []
         assert "Traceback" not in words
+
+
+async def test_a_proxy_that_serves_while_it_is_used_ends_once_no_client_is_connected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proxy_command, "UNUSED_SECONDS", 0.2)
+    monkeypatch.setattr(proxy_command, "LOOK_SECONDS", 0.02)
+    async with serving(tmp_path) as served:
+        assert (await served.http.get(served.proxy.status.address, headers=served.headers)).status_code == 200
+        ending = asyncio.create_task(proxy_command.until_over(served.proxy, while_used=True))
+        # The client keeps its connection.
+        await asyncio.sleep(0.6)
+        assert not ending.done()
+        await served.http.aclose()
+        await ending
+
+
+async def test_a_proxy_that_cannot_serve_ends_with_the_reason(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "data")
+    folder.data.mkdir()
+    (folder.data / "proxy").write_text("in the way")
+    outcome = await asyncio.to_thread(folder.run, "proxy")
+    assert outcome.returncode == 6
+    assert "cannot listen on this machine" in outcome.stderr

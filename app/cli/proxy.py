@@ -67,7 +67,7 @@ async def serve(options: argparse.Namespace) -> int:
         account = asyncio.create_task(_connect(services, options))
         try:
             await proxy.start()
-            await _until_over(proxy, while_used=options.while_used)
+            await until_over(proxy, while_used=options.while_used)
         except asyncio.CancelledError:
             # A signal is the usual end of it, and no failure.
             if interruption.number is None:
@@ -80,7 +80,8 @@ async def serve(options: argparse.Namespace) -> int:
     return 0
 
 
-async def _until_over(proxy: ProxyService, *, while_used: bool) -> None:
+async def until_over(proxy: ProxyService, *, while_used: bool) -> None:
+    """Wait until nobody uses it, with `while_used`. Raises `ServerTrouble` when it serves no more."""
     changed = asyncio.Event()
     unsubscribe = proxy.changed.subscribe(lambda _status: changed.set())
     try:

@@ -96,7 +96,7 @@ def test_an_agent_is_connected_asked_about_and_revoked_by_keyboard_alone(
         window.find(re.compile("^Claude Code, Connected, now, 0 calls, .*agent 3"), "cell")
 
         # From the button that copies to the tabs, and to the rule of a tool.
-        window.key("shift+Tab", "shift+Tab", "shift+Tab", "Right", "Right")
+        window.key("shift+Tab", "shift+Tab", "Right", "Right")
         window.find(re.compile("List tasks.?, As set"), "cell")
         window.key("slash", "Down", "k")
         window.find(re.compile("List tasks.?, Ask"), "cell")

@@ -64,6 +64,7 @@ class FakeDoor:
 
     def __init__(self) -> None:
         self.changed: Event[None] = Event()
+        self.tools_changed: Event[str] = Event()
         self.state = ProxyFacts(ProxyPhase.SERVING, 41717, ADDRESS)
         self.offered = [
             proxied("posthog", "PostHog"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -186,6 +187,17 @@ async def _connect(alive: Living) -> AsyncIterator[str]:
     await until(lambda: connect.pages.new.program.count() > 0, 5)
     await _calm(alive)
     yield "add client"
+    # No test looks at the files of a person's programs.
+    home, os.environ["HOME"] = os.environ.get("HOME", ""), str(alive.services.folder)
+    try:
+        async for screen in _client(alive):
+            yield screen
+    finally:
+        os.environ["HOME"] = home
+
+
+async def _client(alive: Living) -> AsyncIterator[str]:
+    window, connect = alive.window, alive.connect
     page = connect.pages.client
     name = f"Client {len(connect.controller.clients) + 1}"
     made = connect.controller.create(name, "cursor", None)

@@ -124,6 +124,30 @@ async def test_the_arguments_are_shown_exactly_and_whole(qapp: QApplication, mon
         assert shown.selected_source() == shown.source
 
 
+async def test_arguments_that_take_long_to_write_are_written_beside_the_window_and_asked_about_then(
+    qapp: QApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with asking(qapp, monkeypatch) as on:
+        asked = on.approvals.ask(question(arguments={"all": [{"k": n} for n in range(20_000)]}))
+        desk = on.window.approvals
+        assert desk is not None
+        await until(lambda: desk.prompt is not None and desk.prompt.question is asked)
+        assert '"k": 19999' in on.prompt.arguments.source
+        on.prompt.once.click()
+        await settle()
+        assert on.decisions == [Decision.ONCE]
+        on.approvals.ask(question(arguments={"deep": _nested(500)}))
+        await settle()
+        assert "deep" in on.prompt.arguments.source
+
+
+def _nested(depth: int) -> list[Any]:
+    found: list[Any] = []
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
 @pytest.mark.parametrize(("button", "decision"), ANSWERS)
 async def test_each_answer_is_passed_on_and_ends_the_question(
     qapp: QApplication, monkeypatch: pytest.MonkeyPatch, button: str, decision: Decision
@@ -181,6 +205,40 @@ async def test_a_double_click_answers_one_question_only(qapp: QApplication, monk
         await settle()
         assert on.approvals.answers == [(first, Decision.ONCE)]
         assert on.prompt.question is second
+
+
+class Elapsed:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def start(self) -> None:
+        self.now = 0
+
+    def elapsed(self) -> int:
+        return self.now
+
+
+async def test_the_next_question_is_not_allowed_by_what_was_meant_for_the_one_before(
+    qapp: QApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with asking(qapp, monkeypatch, armed=False) as on:
+        first = on.approvals.ask(question())
+        second = on.approvals.ask(question(tool="other"))
+        await settle()
+        clock = on.prompt._since = Elapsed()  # type: ignore[assignment]
+        clock.now = 10_000
+        on.approvals.withdraw(first)
+        await settle()
+        assert on.prompt.question is second
+        on.prompt.always.click()
+        await settle()
+        assert on.decisions == []
+        clock.now = 10_000
+        on.prompt.always.click()
+        await settle()
+        assert on.approvals.answers == [(second, Decision.ALWAYS)]
 
 
 async def test_several_questions_queue_with_a_count_and_the_oldest_is_first(

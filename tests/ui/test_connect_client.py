@@ -44,6 +44,19 @@ async def test_the_key_is_in_the_snippet_until_the_page_is_left(qapp: QApplicati
         assert setup.key_state.state.word == "Key hidden"
 
 
+async def test_the_focus_goes_to_what_copies_the_key_also_after_a_client_whose_key_is_hidden(
+    qapp: QApplication,
+) -> None:
+    async with connect_place(qapp) as on:
+        on.door.put("c1", "Old")
+        await on.changed()
+        page = await on.open("c1")
+        assert not page.setup.copy_button.isEnabled()
+        on.place.pages.add_client()
+        on.place.pages.new.submit()
+        await until(lambda: page.setup.copy_button.hasFocus())
+
+
 async def test_the_key_is_hidden_when_another_place_is_shown_and_not_when_the_window_is_covered(
     qapp: QApplication,
 ) -> None:
@@ -57,6 +70,18 @@ async def test_the_key_is_hidden_when_another_place_is_shown_and_not_when_the_wi
         on.place.pages.show()
         on.place.hide()
         assert on.place.controller.key_of("c1") is None
+
+
+async def test_the_key_is_hidden_when_another_client_is_chosen(qapp: QApplication) -> None:
+    async with connect_place(qapp) as on:
+        on.door.put("old", "Old")
+        await on.changed()
+        on.place.pages.add_client()
+        on.place.pages.new.submit()
+        await until(lambda: on.place.controller.key_of("c2") is not None)
+        on.place.pane.list.select_key("old")
+        assert on.place.controller.key_of("c2") is None
+        assert "bw_" not in on.place.pages.client.setup.text.source
 
 
 async def test_a_way_without_a_key_can_be_copied_while_the_key_is_hidden(qapp: QApplication) -> None:
@@ -244,9 +269,27 @@ async def test_tools_that_cannot_be_loaded_say_why(qapp: QApplication) -> None:
         page = await on.open("c1")
         page.tabs.setCurrentIndex(2)
         await until(lambda: "It broke." in page.tools.empty.accessibleName())
+        for _ in range(3):
+            await on.changed()
+        assert [each for each in on.door.asked if each[0] == "tools"] == [("tools", "posthog")]
         on.door.known["c1"] = replace(on.door.known["c1"], servers=frozenset())
         await on.changed()
         assert "may use no server" in page.tools.empty.accessibleName()
+
+
+async def test_tools_that_a_server_changes_are_shown_anew(qapp: QApplication) -> None:
+    async with connect_place(qapp) as on:
+        on.door.put("c1", "Cursor")
+        on.door.listed["posthog"] = tools(2)
+        await on.changed()
+        page = await on.open("c1")
+        page.tabs.setCurrentIndex(2)
+        await until(lambda: len(page.tools.table.rows.lines()) == 2)
+        on.door.listed["posthog"] = tools(3)
+        on.door.tools_changed.emit("posthog")
+        on.door.tools_changed.emit("notion")
+        await until(lambda: len(page.tools.table.rows.lines()) == 3)
+        assert ("tools", "notion") not in on.door.asked
 
 
 async def test_the_use_of_a_client_is_shown_for_each_server(qapp: QApplication) -> None:

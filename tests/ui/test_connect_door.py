@@ -167,6 +167,20 @@ async def test_a_file_that_changed_since_it_was_shown_is_not_written(
         assert file.read_text() == "{ no JSON"
 
 
+async def test_a_file_that_others_can_read_is_told_before_a_key_is_written_into_it(
+    qapp: QApplication, tmp_path: Path, home: Path
+) -> None:
+    file = home / ".cursor" / "mcp.json"
+    file.write_text(CONFIG)
+    async with served(tmp_path / "data") as (door, _services):
+        client_id, key = await door.create("Cursor", "cursor", None)
+        file.chmod(0o644)
+        assert "Other users" in (await door.preview(client_id, "http", key, str(file))).note
+        assert (await door.preview(client_id, "stdio", None, str(file))).note == ""
+        file.chmod(0o600)
+        assert (await door.preview(client_id, "http", key, str(file))).note == ""
+
+
 async def test_a_new_file_is_made_for_a_program_that_has_none(qapp: QApplication, tmp_path: Path, home: Path) -> None:
     async with served(tmp_path / "data") as (door, _services):
         client_id, key = await door.create("Cursor", "cursor", None)

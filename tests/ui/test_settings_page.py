@@ -350,10 +350,12 @@ async def test_a_notification_is_shown_only_where_it_is_wanted(
     await settle()
     assert len(told) == shown
     notices_.sign_in_needed("Sign in again.")
-    assert len(told) == 2 * shown
+    notices_.approval_wanted("Cursor wants to call delete", "Server: Notion.")
+    assert len(told) == 3 * shown
     monkeypatch.setattr(QGuiApplication, "applicationState", lambda: Qt.ApplicationState.ApplicationActive)
     notices_.sign_in_needed("Sign in again.")
-    assert len(told) == 2 * shown
+    notices_.approval_wanted("Cursor wants to call delete", "Server: Notion.")
+    assert len(told) == 3 * shown
     assert isinstance(notices_, QObject)
     await bridge.close()
     window.deleteLater()

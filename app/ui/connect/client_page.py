@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from app.ui.connect.rename_bar import RenameBar
@@ -141,6 +141,7 @@ class ClientPage(QWidget):
 
     def _build_servers(self) -> ScrollColumn:
         area = ScrollColumn(self.tr("Servers of the client"), side=tokens.SPACE_4, top=tokens.SPACE_2)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         area.box.setSpacing(theme().px(tokens.SPACE_3))
         words = self.tr("Which servers the client may use. Those that are not chosen are refused at once.")
         area.box.addWidget(Text(words, wrap=True))

@@ -51,6 +51,7 @@ class ConnectController(QObject):
         self._settle = QTimer(self, singleShot=True, interval=SETTLE_MS)
         self._settle.timeout.connect(self.read)
         bridge.listen(self, door.changed, lambda _nothing: self._announced())
+        bridge.listen(self, door.tools_changed, self._tools_changed)
         self._take()
 
     def load(self) -> None:
@@ -169,8 +170,23 @@ class ConnectController(QObject):
             key=f"tools {server_id}",
         )
 
+    def forget_tools(self) -> None:
+        """Another account is shown: its servers have other tools."""
+        self.tools.clear()
+        self.tool_errors.clear()
+
+    def _tools_changed(self, server_id: str) -> None:
+        # Only what is shown somewhere. The services have it already.
+        if server_id in self.tools:
+            self.load_tools(server_id)
+
     def _take(self) -> None:
+        before = {each.id: each.server.state for each in self.servers}
         self.proxy, self.servers, self.clients = self.door.proxy(), self.door.servers(), self.door.clients()
+        for each in self.servers:
+            # A server that can be used again is asked again.
+            if before.get(each.id) is not each.server.state:
+                self.tool_errors.pop(each.id, None)
         if self.switching and self.proxy.phase is not ProxyPhase.STARTING:
             self.switching = False
 

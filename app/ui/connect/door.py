@@ -61,6 +61,7 @@ class ServicesDoor:
 
     def __init__(self, services: Services) -> None:
         self.changed: Event[None] = Event()
+        self.tools_changed: Event[str] = services.servers.tools_changed
         self._services = services
         # The plans of previews, so that exactly what was shown is written.
         self._plans: dict[str, ConfigEdit] = {}

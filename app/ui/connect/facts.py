@@ -182,10 +182,12 @@ class StepFacts:
 class ConnectDoor(Protocol):
     """What the place asks of the rest of Burrow. Methods raise `BurrowError`.
 
-    `changed` is emitted on any thread, after anything of `proxy`, `servers`, `clients` or a rule has changed.
+    `changed` is emitted on any thread, after anything of `proxy`, `servers`, `clients` or a rule has changed,
+    `tools_changed` with the id of a server that has other tools or policies.
     """
 
     changed: Event[None]
+    tools_changed: Event[str]
 
     def proxy(self) -> ProxyFacts: ...
     def servers(self) -> tuple[ProxiedServer, ...]: ...

@@ -128,9 +128,10 @@ class ConnectPages(QWidget):
         if client is None:
             return
         self._pane.list.select_key(client_id, quiet=True)
+        self.client.setup.focus_copy()
         self.client.show_client(client)
         self.stack.setCurrentWidget(self.client)
-        self.client.setup.copy_button.setFocus()
+        self._pane.list.setFocus()
 
     def _leave_new(self) -> None:
         self._pane.list.select_key(self._before, quiet=True)

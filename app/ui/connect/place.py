@@ -66,7 +66,7 @@ class ConnectPlace(Place):
     def show_account(self, former: Identity | None) -> None:
         """The servers of another account are offered; the clients stay."""
         self.pages.client.page.undo.drop()
-        self.controller.tools.clear()
+        self.controller.forget_tools()
         self.controller.load()
 
     def activate(self) -> None:

@@ -46,6 +46,7 @@ class SetupPane(QStackedWidget):
         self._chosen = ""
         self._asked: tuple[object, ...] = ()
         self._said: tuple[str, ...] = ()
+        self._focus_wanted = False
         self.area = self._build()
         self.file = FilePage()
         self.file.left.connect(self._leave_file)
@@ -72,6 +73,10 @@ class SetupPane(QStackedWidget):
             self.text.set_source("", 0)
         self._show_trouble(state)
         self._load()
+
+    def focus_copy(self) -> None:
+        """Put the focus on the button that copies, once there is something to copy."""
+        self._focus_wanted = True
 
     def copy(self) -> None:
         """Copy the snippet."""
@@ -126,14 +131,15 @@ class SetupPane(QStackedWidget):
         self.ways = Segmented([], self.tr("How the program reaches the proxy"))
         self._ways_room = QVBoxLayout()
         self.advice = Text("", wrap=True, selectable=True)
-        self.text = ExactText(self.tr("Snippet"))
-        self.key_state = StatusWord()
-        self.key_words = Text("", tone="muted", wrap=True)
-        self.key_button = QuietButton(self.tr("Make a new key…"), "key", clicked=self.key_wanted.emit)
+        # Before the text, which may be long.
         self.copy_button = PrimaryButton(self.tr("Copy"), "copy", clicked=self.copy)
         self.copy_button.setAccessibleName(self.tr("Copy the snippet"))
         self.file_button = QuietButton(self.tr("Add to file…"), "document", clicked=self.show_file)
         self.test_button = QuietButton(self.tr("Test"), "play", clicked=self.run_test)
+        self.key_button = QuietButton(self.tr("Make a new key…"), "key", clicked=self.key_wanted.emit)
+        self.key_state = StatusWord()
+        self.key_words = Text("", tone="muted", wrap=True)
+        self.text = ExactText(self.tr("Snippet"))
         self.reload = Text("", tone="muted", wrap=True, selectable=True)
         self.steps = TestSteps()
         buttons = FlowLayout()
@@ -142,13 +148,23 @@ class SetupPane(QStackedWidget):
         area.box.addWidget(self.trouble)
         area.box.addWidget(self.card)
         area.box.addLayout(self._ways_room)
-        for part in (self.advice, self.text, self.key_state, self.key_words):
-            area.box.addWidget(part)
+        area.box.addWidget(self.advice)
         area.box.addLayout(buttons)
+        area.box.addWidget(self._stacked(self.key_state, self.key_words))
+        area.box.addWidget(self.text)
         area.box.addWidget(self.reload)
         area.box.addWidget(self.steps)
         area.box.addStretch(1)
         return area
+
+    def _stacked(self, *parts: QWidget) -> QWidget:
+        whole = QWidget()
+        box = QVBoxLayout(whole)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.setSpacing(theme().px(tokens.SPACE_1))
+        for part in parts:
+            box.addWidget(part)
+        return whole
 
     def _show_trouble(self, state: ClientState) -> None:
         """Say what the user can do about a proxy that does not answer."""
@@ -200,7 +216,7 @@ class SetupPane(QStackedWidget):
         self.ways.set_value(self.snippet.id if self.snippet is not None else None)
         self.ways.chosen.connect(self._choose)
         self.ways.setVisible(False)
-        before = anchor_of(self.text)
+        before = anchor_of(self.copy_button)
         self._ways_room.addWidget(self.ways)
         if before is not None:
             order_after(before, [self.ways])
@@ -227,6 +243,9 @@ class SetupPane(QStackedWidget):
         usable = known or not snippet.keyed
         self.copy_button.set_main(usable)
         self.copy_button.setEnabled(usable)
+        if self._focus_wanted:
+            self._focus_wanted = False
+            self.copy_button.setFocus(Qt.FocusReason.OtherFocusReason)
         self.file_button.setEnabled(usable)
         self.key_button.setVisible(snippet.keyed)
         self.key_state.setVisible(snippet.keyed)

@@ -143,7 +143,9 @@ class ClientTools(LowArea):
     def load(self, *, refresh: bool = False) -> None:
         """Load the tools of the server in view if they are not there yet."""
         server, controller = self.server_id, self._controller
-        if server and server != self._loading and (refresh or server not in controller.tools):
+        # What failed is asked again only when somebody wants it.
+        known = server in controller.tools or server in controller.tool_errors
+        if server and server != self._loading and (refresh or not known):
             self._loading = server
             self.progress.start()
             controller.load_tools(server, refresh=refresh)

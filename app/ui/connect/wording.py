@@ -31,6 +31,7 @@ class ClientState(Enum):
     UNUSED = "unused"
     WAITS = "waits"
     NO_SERVER = "no server"
+    STARTING = "starting"
     PROXY_OFF = "proxy off"
     OTHER_PORT = "other port"
     REVOKED = "revoked"
@@ -66,6 +67,7 @@ CLIENT_STATES: Mapping[ClientState, State] = {
     ClientState.UNUSED: State("dashed", marked("State", "Not used yet"), "muted"),
     ClientState.WAITS: State("key", marked("State", "Waits for sign-in"), "attention"),
     ClientState.NO_SERVER: State("warning", marked("State", "No server to use"), "attention"),
+    ClientState.STARTING: State("clock", marked("State", "Proxy is starting"), "info"),
     ClientState.PROXY_OFF: State("ring", marked("State", "Proxy is off"), "muted"),
     ClientState.OTHER_PORT: State("offline", marked("State", "Port taken"), "attention"),
     ClientState.REVOKED: State("block", marked("State", "Revoked"), "muted"),
@@ -103,7 +105,7 @@ def client_state(client: ClientFacts, proxy: ProxyFacts, servers: Iterable[Proxi
         # What was set up has the address that was chosen.
         return ClientState.OTHER_PORT
     if not proxy.phase.serves:
-        return ClientState.PROXY_OFF
+        return ClientState.STARTING if proxy.phase is ProxyPhase.STARTING else ClientState.PROXY_OFF
     states = {each.server.state for each in servers if client.may_use(each.id)}
     if not states & USABLE:
         return ClientState.WAITS if states & WAITING else ClientState.NO_SERVER
@@ -158,6 +160,7 @@ def reason(state: ClientState) -> str:
         ClientState.WAITS: tr("All of its servers need a sign-in. It works again right after that."),
         ClientState.NO_SERVER: tr("None of its servers can be used now. Choose others under Servers."),
         ClientState.OTHER_PORT: tr("Another program has the port that it was set up with."),
+        ClientState.STARTING: tr("Requests wait until it serves."),
         ClientState.PROXY_OFF: tr("Nothing answers at its address. Switch the proxy on."),
         ClientState.REVOKED: tr("Its key is refused. To use the program again, add it as a new client."),
     }[state]

@@ -87,7 +87,9 @@ def _own(own: OwnServer, state: ServerState) -> ServerKind:
         connect=tr(OWN[state]) if can_sign_in and state in OWN else "",
         connect_title=tr("{0} asks you to sign in").format(shown_name(own.title)),
         connect_text=tr("Your browser opens. The sign-in is for this server only."),
-        removal=tr("Burrow removes it and signs out of it.") if known is not None else tr("Burrow removes it."),
+        removal=tr("Burrow removes it with the policies of its tools, and signs out of it.")
+        if known is not None
+        else tr("Burrow removes it with the policies of its tools."),
         unset_policy=Policy.ALLOW,
         signs_in=known is not None,
         facts=(

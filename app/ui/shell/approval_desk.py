@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QWidget
 from shiboken6 import isValid
 
+from app.core.mcp.json_text import NotJson, write_json
 from app.ui.shell.panes import holds_focus
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from app.ui.context import Navigator
     from app.ui.shell.approval_prompt import ApprovalPrompt
     from app.ui.shell.notices import Notices
+
+# More values than these take noticeably long to write as text.
+MANY = 5_000
 
 
 class ApprovalDesk(QObject):
@@ -48,6 +53,7 @@ class ApprovalDesk(QObject):
         # What had the focus before the user went to the prompt.
         self._back: QWidget | None = None
         self._told: set[Question] = set()
+        self._texts: dict[Question, str] = {}
         bridge.listen(self, approvals.changed, lambda _nothing: self._show())
         approvals.attended = True
         self._show()
@@ -70,19 +76,40 @@ class ApprovalDesk(QObject):
     def _show(self) -> None:
         questions = self._approvals.open
         self._told.intersection_update(questions)
+        self._texts = {each: text for each, text in self._texts.items() if each in questions}
         self._mark(len(questions))
         if not questions:
+            self._clear()
+            return
+        first = questions[0]
+        text = self._text_of(first)
+        if text is None:
+            # Nothing is asked before all of it can be read.
             self._clear()
             return
         prompt = self._made()
         former = prompt.question
         held = holds_focus(prompt)
-        prompt.show_question(questions[0], len(questions))
-        if former is not questions[0]:
-            self._tell(questions[0])
+        prompt.show_question(first, text, len(questions))
+        if former is not first:
+            self._tell(first)
             # From an answer that the next question may not have, too.
             if held:
                 prompt.take_focus()
+
+    def _text_of(self, question: Question) -> str | None:
+        """The arguments as text; None while a worker writes it, who then has it shown."""
+        if question not in self._texts:
+            if has_many(question.arguments):
+                self._bridge.spawn(self, self._write(question), done=lambda _: self._show(), key="text")
+                return None
+            self._texts[question] = arguments_text(question.arguments)
+        return self._texts[question]
+
+    async def _write(self, question: Question) -> None:
+        import asyncio
+
+        self._texts[question] = await asyncio.to_thread(arguments_text, question.arguments)
 
     def _made(self) -> ApprovalPrompt:
         if self.prompt is None:
@@ -146,3 +173,25 @@ class ApprovalDesk(QObject):
         app = QGuiApplication.instance()
         if isinstance(app, QGuiApplication):
             app.setBadgeNumber(number)
+
+
+def has_many(arguments: Mapping[str, Any]) -> bool:
+    """Whether there are so many values that writing them would keep the window waiting."""
+    waiting: list[Any] = [arguments]
+    seen = 0
+    while waiting:
+        value = waiting.pop()
+        inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+        seen += len(inner)
+        if seen > MANY:
+            return True
+        waiting.extend(inner)
+    return False
+
+
+def arguments_text(arguments: Mapping[str, Any]) -> str:
+    """The arguments as they are read before an answer: JSON, every value as it was sent."""
+    try:
+        return write_json(dict(arguments))
+    except NotJson:
+        return repr(dict(arguments))

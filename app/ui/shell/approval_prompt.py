@@ -13,7 +13,6 @@ from PySide6.QtCore import QElapsedTimer, QEvent, Qt, QTimer, Signal
 from PySide6.QtGui import QFontMetricsF, QKeySequence
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from app.core.mcp.json_text import NotJson, write_json
 from app.core.mcp.proxy.parts import Decision
 from app.marks import isolated, revealed_name
 from app.ui.shell.fitted_scroll import FittedScroll
@@ -80,6 +79,11 @@ class ArgumentsText(ExactText):
         super().__init__(name, fitted=False)
         self.document().documentLayout().documentSizeChanged.connect(lambda _size: self._fit_lines())
         theme().changed.connect(self._fit_lines)
+        self._fit_lines()
+
+    @guarded()
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
         self._fit_lines()
 
     def _fit_lines(self) -> None:
@@ -181,14 +185,14 @@ class ApprovalPrompt(QFrame):
             "danger",
         )
 
-    def show_question(self, question: Question, number: int) -> None:
-        """Show a question; `number` is how many wait in all."""
+    def show_question(self, question: Question, text: str, number: int) -> None:
+        """Show a question with the text of its arguments; `number` is how many wait in all."""
         if question is not self.question:
             self.question = question
             self._since.start()
             self.set_busy(False)
             self.card.clear()
-            self._fill(question)
+            self._fill(question, text)
         self._number = number
         self._show_time()
         self._ticker.start()
@@ -229,7 +233,7 @@ class ApprovalPrompt(QFrame):
         self.set_busy(False)
         self.card.show_error(error)
 
-    def _fill(self, question: Question) -> None:
+    def _fill(self, question: Question, text: str) -> None:
         client, tool = _name(question.client.name), _name(question.tool_title)
         self.title.setText(self.tr("{0} wants to call {1}").format(client, tool))
         self.setAccessibleName(self.title.text())
@@ -237,10 +241,6 @@ class ApprovalPrompt(QFrame):
         self.claim.setVisible(question.destroys)
         self.facts.put(self.tr("Server"), _name(question.server_title))
         self.facts.put(self.tr("Tool"), revealed_name(question.tool))
-        try:
-            text = write_json(dict(question.arguments))
-        except NotJson:
-            text = repr(dict(question.arguments))
         self.arguments.set_source(text, min(len(text), SHOWN))
         self.all_button.setText(self.tr("Show all {0} characters").format(self.locale().toString(len(text))))
         self.all_button.setVisible(len(text) > SHOWN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import ssl
@@ -49,6 +50,7 @@ class Host:
         self.one = upstream
         self.rules: dict[str, ToolRule] = {}
         self.sign_ins: list[str] = []
+        self.decision = asyncio.get_running_loop().create_future()
 
     def client_of(self, key: str) -> ProxyClient | None:
         name = key[3:].rstrip("_")
@@ -77,7 +79,8 @@ class Host:
     async def ask(
         self, client: ProxyClient, server_id: str, tool: str, arguments: Mapping[str, Any], session: str
     ) -> Decision:
-        return Decision.REFUSE
+        found: Decision = await self.decision
+        return found
 
     @contextlib.asynccontextmanager
     async def allowed_once(self, server_id: str, tool: str) -> AsyncIterator[None]:
@@ -132,7 +135,7 @@ class Rig:
 
     def restart(self) -> None:
         """Make the proxy anew, as another process would."""
-        policy = DoorPolicy(self.host)
+        policy = DoorPolicy(self.host, beat_seconds=0.01)
         self.bridges = Bridges(self.host, self.sender, self.sessions, policy, **self.options)
         self.relay = Relay(self.host, self.sender, self.sessions, policy, port=self.port, bridges=[self.bridges])
 

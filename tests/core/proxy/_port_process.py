@@ -11,6 +11,7 @@ import os
 import sys
 from pathlib import Path
 
+from app.core.mcp.proxy import port as port_module
 from app.core.mcp.proxy.handover import Role
 from app.core.mcp.proxy.listeners import Listeners
 from app.core.mcp.proxy.port import Acceptor, PortStatus, ProxyPort
@@ -22,6 +23,7 @@ def say(**what: object) -> None:
 
 
 async def main() -> None:
+    port_module.LOOK_AFTER_SECONDS = 0.1
     folder, role, number = Path(sys.argv[1]), Role(sys.argv[2]), int(sys.argv[3])
     servers: list[asyncio.Server] = []
 

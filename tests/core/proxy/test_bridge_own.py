@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from app.core.mcp.proxy.bridge import answering, bridges, seats, stdio_channel
-from app.core.mcp.proxy.parts import StdioUpstream, ToolRule
+from app.core.mcp.proxy.parts import Decision, StdioUpstream, ToolRule
 from tests.core.proxy._bridge import VERSION, bridged, client_of, scripted
 from tests.until import until
 
@@ -304,6 +304,25 @@ async def test_line_breaks_between_the_parts_of_a_message_end_no_message(tmp_pat
         assert len(rig.noted("ran")) == 1
 
 
+@pytest.mark.parametrize(
+    "result",
+    ['"\\ud800 alone"', "[" * 2000 + "]" * 2000, '{"\\udc00": NaN}', '"\xff"'],
+    ids=["half", "deep", "NaN", "bytes"],
+)
+async def test_what_only_the_client_can_judge_is_passed_on(result: str, tmp_path: Path) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        message = client.tool("say", line=f'{{"jsonrpc":"2.0","id":"%ID%","result":{result}}}')
+        expected = f'{{"jsonrpc":"2.0","id":{message["id"]},"result":{result}}}'
+        assert (await client.post(message)).content == expected.encode("latin-1")
+
+
+@pytest.mark.parametrize("broken", ['"result":{', '"result":}', '"method":7'])
+async def test_an_answer_that_is_no_message_ends_its_request_in_words(broken: str, tmp_path: Path) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        error = await client.run("say", line=f'{{"jsonrpc":"2.0","id":"%ID%",{broken}}}')
+        assert "not JSON" in error["message"]
+
+
 async def test_noise_on_standard_output_is_passed_over(tmp_path: Path) -> None:
     async with bridged(tmp_path) as rig, client_of(rig) as client:
         assert await client.run("be noisy")
@@ -340,6 +359,25 @@ async def test_a_blocked_tool_is_refused_and_its_process_hears_nothing(tmp_path:
         rig.host.rules["run"] = ToolRule.BLOCK
         assert (await client.run())["code"] == -32011
         assert not rig.noted("ran")
+
+
+@pytest.mark.parametrize("decision", [Decision.ONCE, Decision.REFUSE])
+async def test_a_call_that_waits_for_the_user_is_answered_in_the_stream_that_began_meanwhile(
+    decision: Decision, tmp_path: Path
+) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        rig.host.rules["run"] = ToolRule.ASK
+        async with client.streaming(client.tool("progress", token="mine", steps=2)) as stream:
+            assert (await stream.next())["method"] == "notifications/progress"
+            assert not rig.noted("ran")
+            rig.host.decision.set_result(decision)
+            *before, answer = await stream.rest()
+        if decision is Decision.REFUSE:
+            assert answer["error"]["code"] == -32012
+            assert not rig.noted("ran")
+        else:
+            assert answer["result"]
+            assert [each["params"]["progress"] for each in before[-2:]] == [0, 1]
 
 
 async def test_hidden_tools_are_not_in_the_list(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
+from app.core.mcp.proxy.bridge import link
 from app.core.mcp.proxy.parts import ToolRule
 from tests.core.proxy._bridge import HttpClient, Rig, bridged, client_of, messages_of
 from tests.core.proxy._sse_server import SseServer, Tokens
@@ -117,6 +118,28 @@ async def test_a_stream_that_ended_is_opened_and_initialised_again(tmp_path: Pat
         server.cut()
         assert await client.run("after")
         assert (server.opened, server.initialised) == (2, 2)
+
+
+async def test_a_stream_that_a_client_listens_to_is_opened_again_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "REOPEN_SECONDS", (0.01, 0.01))
+    changed = b'data: {"jsonrpc":"2.0","method":"notifications/tools/list_changed"}\n\n'
+    async with old_server(tmp_path) as (server, rig), client_of(rig) as client:
+        async with client.listening() as stream:
+            server.cut()
+            await until(lambda: server.initialised == 2)
+            server.say("2", changed)
+            assert (await stream.next())["method"] == "notifications/tools/list_changed"
+        await until(lambda: not listening(rig))
+        server.cut()
+        assert await client.run("after")
+        assert server.opened == 3
+
+
+def listening(rig: Rig) -> bool:
+    ((_known, front),) = rig.bridges._fronts.values()
+    return any(seat.session.listening for seat in front.seats._all)
 
 
 async def test_a_server_that_forgot_its_stream_gets_the_call_on_a_new_one(tmp_path: Path) -> None:

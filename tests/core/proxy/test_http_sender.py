@@ -188,6 +188,22 @@ async def test_a_body_that_breaks_off_is_read_to_there_and_is_a_failure(wire: by
         assert failure.value.sent
 
 
+async def test_trailers_without_an_end_are_a_failure_and_take_no_memory() -> None:
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n0\r\nX-Trailer: ")
+        with contextlib.suppress(OSError):
+            while True:
+                writer.write(b"x" * 65536)
+                await writer.drain()
+
+    async with listening(endless) as port, sending() as sender:
+        answer = await sender.send("GET", f"http://127.0.0.1:{port}/", (), b"")
+        assert await answer.read() == b"part"
+        with pytest.raises(SendFailure, match="headers"):
+            await answer.read()
+
+
 async def test_what_was_refused_or_never_connected_was_certainly_not_sent() -> None:
     closed = bound()
     port = closed.getsockname()[1]

@@ -253,3 +253,56 @@ async def test_closing_lets_requests_end_within_the_grace_and_cancels_them_after
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(("127.0.0.1", at.port))
     assert cancelled.is_set()
+
+
+async def test_a_request_that_arrived_and_was_not_read_yet_is_answered_before_the_end() -> None:
+    async with serving(echo) as at:
+        with socket.create_connection(("127.0.0.1", at.port)) as client:
+            client.sendall(post(b"first"))
+            reading = asyncio.to_thread(client.recv, 65536)
+            assert b"first" in await reading
+            # The loop does not turn between these two.
+            client.sendall(post(b"second"))
+            await at.server.close(10.0)
+            client.setblocking(False)
+            answer = client.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            assert b"connection: close" in answer
+            assert b"second" in answer
+
+
+async def test_a_request_whose_body_is_on_its_way_is_answered_before_the_end() -> None:
+    async with serving(echo) as at, connected(at.port) as client, connected(at.port) as fresh:
+        whole = post(b"second")
+        head, end, body = whole.partition(b"\r\n\r\n")
+        client.send(head + end)
+        await until(lambda: any(not each.between_requests for each in at.server._connections))
+        closing = asyncio.create_task(at.server.close(10.0))
+        assert await fresh.closed()
+        client.send(body)
+        status, headers, answer = await client.answer()
+        assert (status, headers["connection"]) == (200, "close")
+        assert b"second" in answer
+        await closing
+
+
+async def test_a_head_that_came_before_is_read_like_the_first_time_and_not_for_what_differs() -> None:
+    seen: list[Request] = []
+
+    async def remember(request: Request, responder: Responder) -> None:
+        seen.append(request)
+        await echo(request, responder)
+
+    async with serving(remember) as at, connected(at.port) as one, connected(at.port) as other:
+        for client in (one, other, one):
+            client.send(post(b"same"))
+            assert (await client.answer())[2] == b"POST /mcp/a? same"
+        # More of them than are remembered, and one that is long.
+        for number in range(300):
+            client.send(POST.replace(b"/mcp/a", b"/%d" % number) % (1, b"x"))
+            assert (await client.answer())[2] == b"POST /%d? x" % number
+        client.send(post(b"same").replace(b"Host: x", b"Host: x\r\nX-Long: " + b"y" * 4000))
+        assert (await client.answer())[0] == 200
+    assert seen[0] == seen[1] == seen[2]
+    assert [request.path for request in seen[3:-1]] == [f"/{number}" for number in range(300)]
+    assert seen[-1].header(b"x-long") == b"y" * 4000

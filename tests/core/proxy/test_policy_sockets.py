@@ -308,6 +308,39 @@ async def test_an_agent_that_listens_is_told_when_tools_are_hidden_or_shown(tmp_
             assert await next_data() == changed
 
 
+@pytest.mark.parametrize("legacy", [True, False], ids=["2025-11-25", "2026-07-28"])
+async def test_the_official_client_waits_hears_of_it_and_understands_a_refusal(tmp_path: Path, legacy: bool) -> None:
+    import httpx2
+    import mcp
+    from mcp.client.streamable_http import streamable_http_client
+
+    async with serving(tmp_path, Scripted(legacy=legacy, sessions=legacy)) as (agent, server, own):
+        server.always["tools/call"] = Reply(result={"content": [], "resultType": "complete"})
+        await agent.services.servers.set_policy(own, "echo", ASK)
+        key = {"authorization": agent.http.headers["authorization"]}
+        async with (
+            httpx2.AsyncClient(headers=key) as http,
+            mcp.Client(streamable_http_client(agent.url(own), http_client=http)) as client,
+        ):
+            heard: list[tuple[float, str | None]] = []
+
+            async def progress(step: float, _total: float | None, words: str | None) -> None:
+                heard.append((step, words))
+
+            calling = asyncio.create_task(client.call_tool("echo", {"text": "hello"}, progress_callback=progress))
+            await until(lambda: len(heard) >= 3)
+            await agent.answer(Decision.ONCE)
+            assert not (await calling).is_error
+            assert {words for _step, words in heard} == {WAITING}
+            calling = asyncio.create_task(client.call_tool("echo", {}))
+            await agent.answer(Decision.REFUSE)
+            with pytest.raises(mcp.MCPError, match="The user did not allow this call"):
+                await calling
+            await agent.services.servers.set_policy(own, "echo", BLOCK)
+            assert [tool.name for tool in (await client.list_tools()).tools] == ["count"]
+        assert server.count("tools/call") == 1
+
+
 @pytest.mark.parametrize("shared", [False, True])
 async def test_the_tools_of_a_server_that_is_a_process_are_hidden_asked_about_and_refused_too(
     tmp_path: Path, shared: bool

@@ -21,6 +21,7 @@ from tests.core._mcp_server import Reply, Scripted
 from tests.core.proxy._service import Served, free_port, message_of, serving, state_is
 from tests.core.test_own_servers import LEDGER, lab_of, sign_in
 from tests.core.test_services import services_in, signed_in
+from tests.core.test_services import sign_in as sign_in_to_host
 from tests.until import until
 
 
@@ -110,12 +111,10 @@ async def test_a_request_waits_for_a_process_that_starts_and_is_told_when_that_t
         await until(lambda: len(served.services.backend_changed._callbacks) > 1)
         await served.services.connect(await served.services.resolve(workspace.url))
         assert "result" in await waiting
-        await served.services.disconnect()
-        # No account is connected any more, and the time of the start is over.
-        monkeypatch.setattr(host_module, "READY_SECONDS", 0.0)
+        await served.services.use_no_account()
         assert (await served.post("workspace", "ping")).status_code == 404
-    monkeypatch.setattr(host_module, "READY_SECONDS", 0.2)
-    async with serving(tmp_path) as served:
+        await served.services.remember(await served.services.resolve(workspace.url))
+        monkeypatch.setattr(host_module, "READY_SECONDS", 0.1)
         error = (await served.call("workspace", "list_projects"))["error"]
         assert error["data"]["type"] == "burrow/not_ready"
 
@@ -134,6 +133,25 @@ async def test_a_token_that_died_is_renewed_for_a_client_and_the_window_alike(
         assert before is not None
         assert after is not None
         assert after.tokens.generation == before.tokens.generation + 1
+
+
+async def test_after_another_sign_in_no_token_is_sent_before_it_is_known_whose_it_is(
+    tmp_path: Path, workspace: RunningWorkspace
+) -> None:
+    async with serving(tmp_path) as served:
+        backend = await signed_in(served.services, workspace)
+        assert "result" in await served.call("workspace", "list_projects")
+        source = await served.proxy._run._host.upstream("workspace")  # type: ignore[union-attr]
+        assert source.source.fresh_token() is not None  # type: ignore[union-attr]
+        seen: list[object] = []
+        backend.credential._state.grant_changed.subscribe(
+            lambda _current: seen.append(source.source.fresh_token())  # type: ignore[union-attr]
+        )
+        await sign_in_to_host(backend, workspace)
+        # The new grant is in force, and the token of it is not read by what knew the former sign-in.
+        assert seen
+        assert not any(seen)
+        assert "result" in await served.call("workspace", "list_projects")
 
 
 async def test_a_server_that_was_never_signed_in_to_is_told_and_works_after_the_sign_in(

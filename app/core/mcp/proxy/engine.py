@@ -117,9 +117,13 @@ class ProxyEngine:
     async def _release(self, seconds: float) -> None:
         serving = tuple(self._serving)
         await asyncio.gather(*(self._finish(server, relay, seconds) for server, relay in serving))
+        if not self._serving:
+            # Their clients are answered by another process, which starts its own.
+            await self._bridges.close()
 
     async def _finish(self, server: LoopbackServer, relay: Relay, seconds: float) -> None:
-        await server.close(seconds, min(LINGER_SECONDS, seconds))
+        linger = min(LINGER_SECONDS, seconds)
+        await server.close(seconds - linger, linger)
         await relay.close()
         with contextlib.suppress(ValueError):
             self._serving.remove((server, relay))

@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import socket
 from dataclasses import dataclass
 from enum import Enum
 from time import monotonic
@@ -28,15 +27,15 @@ from app.core.mcp.proxy.handover import (
     Role,
     Unreachable,
     door_path,
-    hand_out,
-    open_door,
     visit,
 )
 from app.core.mcp.proxy.keeper import KEEP_SECONDS, start_keeper
 from app.core.mcp.proxy.listeners import NotLoopback, PortTaken, bind, close_all, number_of
+from app.core.mcp.proxy.port_door import PortDoor
 from app.core.private import make_private_folder
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Awaitable, Callable, Coroutine
     from pathlib import Path
 
@@ -55,6 +54,8 @@ PATIENCE_SECONDS = 5.0
 SETTLE_TRIES, SETTLE_SECONDS = 8, 0.1
 # A process that yields lets the one that asked come first.
 COURTESY_SECONDS = 0.5
+# How often the owner looks whether it can still be found.
+LOOK_AFTER_SECONDS = 30.0
 SLOW_LOOK_SECONDS = 0.5
 # How long what is in flight may take once the port was left to a window.
 DRAIN_SECONDS = 30.0
@@ -122,7 +123,7 @@ class ProxyPort:
         self._held: Listeners = ()
         self._taken = 0
         self._lock: FileLock | None = None
-        self._door: _Door | None = None
+        self._door: PortDoor | None = None
         self._task: asyncio.Task[None] | None = None
         self._draining: set[asyncio.Task[None]] = set()
         # How often an owner was looked for, and since when; how often a taken port was tried.
@@ -221,14 +222,16 @@ class ProxyPort:
         self._held = listeners
         holder = Holder(self._role, os.getpid(), self._taken)
         if CAN_HAND_OVER:
-            self._door = _Door(door_path(self._folder), holder, listeners)
+            self._door = PortDoor(door_path(self._folder), holder, listeners)
         await self._acceptor.accept(listeners)
         self._tell(PortStatus(PortState.OWNED, number_of(listeners), self._taken, owner=self._role))
         door = self._door
         if door is None:
             await asyncio.Event().wait()
             return
-        await door.serve()
+        while not await door.asked(LOOK_AFTER_SECONDS):
+            # Something may have tidied the folder.
+            self._mend(door)
         log.info("a window takes the port over")
         # Accepting stops before the first await inside.
         draining = asyncio.create_task(self._acceptor.release(DRAIN_SECONDS))
@@ -239,6 +242,13 @@ class ProxyPort:
         self._leave()
         # Only who asked learns it now. The others would compete with it.
         await door.yielded(COURTESY_SECONDS)
+
+    def _mend(self, door: PortDoor) -> None:
+        """Open the door again where its socket is gone: nobody else would find this process."""
+        try:
+            door.mend()
+        except OSError as failure:
+            log.warning("the sockets of the proxy cannot be handed out: %s", failure)
 
     async def _listeners(self) -> Listeners | None:
         """The sockets to accept on: those held, those of a keeper, or new ones; None where another process has them."""
@@ -309,7 +319,7 @@ class ProxyPort:
             self._tell(PortStatus(PortState.FAILED, trouble=words))
         await asyncio.sleep(min(FIRST_LOOK_SECONDS * 1.5**self._looks, SLOWEST_LOOK_SECONDS))
 
-    def _keep(self, door: _Door) -> None:
+    def _keep(self, door: PortDoor) -> None:
         try:
             start_keeper(self._folder, door.path, door.socket, self._held, self._taken, seconds=self._keep_seconds)
         except OSError as failure:
@@ -332,79 +342,3 @@ async def _visited(path: Path) -> tuple[socket.socket, Holder, Listeners]:
             connection.close()
             close_all(listeners)
         raise
-
-
-class _Door:
-    """The owner's end of the connections of all who stand by."""
-
-    def __init__(self, path: Path, holder: Holder, listeners: Listeners) -> None:
-        self.path = path
-        self._holder = holder
-        self._listeners = listeners
-        self._loop = asyncio.get_running_loop()
-        self._watches: dict[asyncio.Task[None], socket.socket] = {}
-        self._standing: set[socket.socket] = set()
-        self._asked: socket.socket | None = None
-        self._yield = asyncio.Event()
-        self.socket = open_door(path)
-        # From now on whoever comes is let in, whatever this process is busy with.
-        self._loop.add_reader(self.socket, self._let_in)
-
-    @property
-    def followed(self) -> bool:
-        """Whether a process stands by."""
-        return bool(self._standing)
-
-    async def serve(self) -> None:
-        """Wait until a window asks for the port."""
-        await self._yield.wait()
-
-    async def yielded(self, seconds: float) -> None:
-        """The lock is free: tell who asked for it, and the others after a while."""
-        asked, self._asked = self._asked, None
-        if asked is not None:
-            with contextlib.suppress(OSError):
-                asked.shutdown(socket.SHUT_RDWR)
-            await asyncio.sleep(seconds)
-        self._end()
-
-    def close(self) -> None:
-        """Let nobody in any more. Who stands by learns it, unless one of them was asked to come first."""
-        self._loop.remove_reader(self.socket)
-        self.socket.close()
-        if self._asked is None:
-            self._end()
-
-    def _end(self) -> None:
-        for watch in tuple(self._watches):
-            watch.cancel()
-
-    def _let_in(self) -> None:
-        try:
-            visitor, _address = self.socket.accept()
-        except OSError:
-            return
-        visitor.setblocking(False)
-        if not hand_out(visitor, self._holder, self._listeners):
-            visitor.close()
-            return
-        watch = self._loop.create_task(self._watch(visitor), name="a process that stands by")
-        self._watches[watch] = visitor
-        watch.add_done_callback(self._gone)
-
-    async def _watch(self, visitor: socket.socket) -> None:
-        """Read what it says until it ends."""
-        with contextlib.suppress(OSError):
-            while said := await self._loop.sock_recv(visitor, 64):
-                if STANDS_BY in said:
-                    self._standing.add(visitor)
-                if YIELD in said and self._holder.role is Role.HEADLESS:
-                    self._asked = visitor
-                    self._yield.set()
-
-    def _gone(self, watch: asyncio.Task[None]) -> None:
-        visitor = self._watches.pop(watch)
-        self._standing.discard(visitor)
-        if self._asked is visitor:
-            self._asked = None
-        visitor.close()

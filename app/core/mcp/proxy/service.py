@@ -38,8 +38,8 @@ log = logging.getLogger(__name__)
 PORT_SETTING, USUAL_PORT = "proxy_port", 41717
 ENABLED_SETTING = "proxy_enabled"
 FOLDER = "proxy"
-# How long what is in flight may take when the process ends.
-DRAIN_SECONDS = 1.0
+# How long what is in flight may take when the process ends, which takes less than a second in all.
+DRAIN_SECONDS = 0.7
 # Longer than stopping may take: closing Burrow never waits for a proxy that hangs.
 STOP_SECONDS = 4.0
 LOOK_SECONDS = 1.0

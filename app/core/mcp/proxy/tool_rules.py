@@ -37,9 +37,11 @@ RULE_OF: Mapping[str, ToolRule] = {
 STRICTNESS = {ToolRule.ALLOW: 0, ToolRule.ASK: 1, ToolRule.BLOCK: 2}
 # How old policies may be, in seconds. Those of this machine can be set by another process, which tells nobody. Those of
 # a store are looked at by the store too, which refuses what it does not allow.
-LOCAL_SECONDS, STORE_SECONDS = 1.0, 300.0
+LOCAL_SECONDS, STORE_SECONDS = 1.0, 120.0
 # How old those of this machine may be before they are read ahead, so that no call has to wait for that.
 AHEAD_SECONDS = 0.5
+# How long changes that follow each other are waited for, in seconds.
+SETTLE_SECONDS = 0.3
 # When policies were read that have changed since.
 CHANGED = float("-inf")
 # Characters that a reader does not see, by the categories of Unicode: control and format characters.
@@ -244,6 +246,9 @@ class ToolRules:
             kept = await self._servers.kept_policies(server_id)
             if changes == self._changes.get(server_id, 0):
                 break
+            if not kept.local:
+                # Several policies are being set, and the store counts requests.
+                await asyncio.sleep(SETTLE_SECONDS)
         former = self._known.get(server_id)
         self._known = {**self._known, server_id: _Known(_table(kept), began, kept.local)}
         before, now = (NOT_KNOWN if former is None else former.table), self._known[server_id].table

@@ -114,14 +114,14 @@ class ServerSource(ABC):
 
     async def set_policy(self, definition: ServerDefinition, tool: str, state: str) -> StoreTool:
         """Set a tool's approval state. Raises `Rejected` where no policies are kept."""
-        raise Rejected("Policies are kept for installed servers only.", action="Install the server to set one.")
+        raise Rejected("No policies are kept for this server.", action="Add the server to set one.")
 
     def check_policy(self, definition: ServerDefinition, tool: str, *, once: bool) -> None:  # noqa: B027 - a store asks
         """Raises `PolicyRefused` for a call that nobody else would refuse; `once` if it was allowed for itself."""
 
     def allowed_once(self, definition: ServerDefinition, tool: ToolInfo) -> AbstractAsyncContextManager[None]:
         """Within this, a tool whose policy is Ask may be called. Entering raises what keeps it from being allowed."""
-        raise Rejected("Policies are kept for installed servers only.")
+        raise Rejected("No policies are kept for this server.")
 
     def heard(self, definition: ServerDefinition, exchange: Exchange) -> None:  # noqa: B027 - most need not listen
         """One of its servers answered, or did not."""

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Protocol
-
-from app.core.mcp.proxy.bridge.envelope import Envelope, NotJsonRpc, is_batch, read_batch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
-log = logging.getLogger(__name__)
 
 # The largest message that is taken from a server.
 MESSAGE_LIMIT = 32 * 1024 * 1024
@@ -36,8 +31,10 @@ class Channel(Protocol):
     def reason(self) -> str | None:
         """Why it is closed; None while it is open."""
 
-    async def open(self, received: Callable[[Envelope], Awaitable[None]], closed: Callable[[str], None]) -> None:
+    async def open(self, received: Callable[[bytes], Awaitable[None]], closed: Callable[[str], None]) -> None:
         """Connect. `received` gets each message of the server and may let it wait, `closed` the reason at its end.
+
+        `received` raises `Unhandled`: then it is closed.
 
         Raises `ChannelClosed`, and any `BurrowError` that keeps it from being opened.
         """
@@ -51,20 +48,3 @@ class Channel(Protocol):
 
 class Unhandled(Exception):
     """A message of a server could not be handled, because of a fault of ours."""
-
-
-async def hand_on(data: bytes, received: Callable[[Envelope], Awaitable[None]]) -> None:
-    """Give `received` the messages of a line or an event. What is no message is passed over. Raises `Unhandled`."""
-    if not data.strip():
-        return
-    try:
-        messages = read_batch(data) if is_batch(data) else (Envelope(data),)
-    except NotJsonRpc:
-        return
-    for message in messages:
-        try:
-            await received(message)
-        except Exception:
-            # Whoever waits for its answer must not wait for ever, so the channel is closed.
-            log.exception("a message of a server could not be handled")
-            raise Unhandled from None

@@ -9,10 +9,10 @@ from typing import TypeAlias
 
 import msgspec
 
+from app.core.mcp.proxy.bridge.members import Members, NotAnObject, joined, members, scalar
+
 Key: TypeAlias = Hashable
 """An id or progress token, comparable: 1 and 1.0 are the same, 1 and "1" are not."""
-
-Members: TypeAlias = dict[str, msgspec.Raw]
 
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 PROTOCOL = "io.modelcontextprotocol/protocolVersion"
@@ -20,17 +20,11 @@ BOM = b"\xef\xbb\xbf"
 # A line break between two members is white space to JSON, and the end of a message on a pipe.
 _ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 
-_members = msgspec.json.Decoder(Members)
 _items = msgspec.json.Decoder(list[msgspec.Raw])
-_value = msgspec.json.Decoder()
 
 
 class NotJsonRpc(ValueError):
-    """What was read is no message. `parsed` is False when it is not even JSON."""
-
-    def __init__(self, reason: str, *, parsed: bool) -> None:
-        super().__init__(reason)
-        self.parsed = parsed
+    """What was read is no message."""
 
 
 class Kind(Enum):
@@ -50,23 +44,26 @@ class Envelope:
         """Raises `NotJsonRpc`."""
         self.data = one_line(data)
         try:
-            self.members = _members.decode(self.data)
-            method = self.members.get("method")
-            self.method: str = "" if method is None else msgspec.json.decode(method, type=str)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-            raise NotJsonRpc(str(problem), parsed=isinstance(problem, msgspec.ValidationError)) from None
+            self.members = members(self.data)
+        except NotAnObject as problem:
+            raise NotJsonRpc(str(problem)) from None
+        method = self.members.get("method")
+        named = "" if method is None else scalar(method)
+        if not isinstance(named, str):
+            raise NotJsonRpc("The method is no text.")
+        self.method: str = named
         found = self.members.get("id")
         self.id: bytes = b"" if found is None else bytes(found)
         self.key: Key = None if found is None else key_of(found)
         has_id = found is not None and self.key is not None
         if method is not None:
             if found is not None and not has_id:
-                raise NotJsonRpc("The id of a request must be a string or a number.", parsed=True)
+                raise NotJsonRpc("The id of a request must be a string or a number.")
             self.kind = Kind.REQUEST if has_id else Kind.NOTIFICATION
         elif "result" in self.members or "error" in self.members:
             self.kind = Kind.RESPONSE
         else:
-            raise NotJsonRpc("It has neither a method nor a result.", parsed=True)
+            raise NotJsonRpc("It has neither a method nor a result.")
 
     @cached_property
     def params(self) -> Members:
@@ -111,7 +108,7 @@ def read_batch(data: bytes) -> tuple[Envelope, ...]:
     try:
         items = _items.decode(one_line(data))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-        raise NotJsonRpc(str(problem), parsed=isinstance(problem, msgspec.ValidationError)) from None
+        raise NotJsonRpc(str(problem)) from None
     return tuple(Envelope(bytes(item)) for item in items)
 
 
@@ -122,30 +119,13 @@ def is_batch(data: bytes) -> bool:
 
 def members_of(raw: msgspec.Raw | None) -> Members:
     """The members of an object; none for anything else."""
-    if raw is None:
-        return {}
     try:
-        return _members.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {} if raw is None else members(bytes(raw))
+    except NotAnObject:
         return {}
 
 
 def key_of(raw: bytes | msgspec.Raw | None) -> Key:
     """An id as a key; None for what is no id."""
-    if raw is None:
-        return None
-    try:
-        value = _value.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
+    value = None if raw is None else scalar(raw)
     return value if isinstance(value, str | int | float) and not isinstance(value, bool) else None
-
-
-def joined(members: Members) -> bytes:
-    """An object with these members, whose values keep their bytes."""
-    return msgspec.json.encode(members)
-
-
-def encoded(value: object) -> bytes:
-    """A value as JSON."""
-    return msgspec.json.encode(value)

@@ -12,7 +12,7 @@ from app.core.errors import BurrowError
 from app.core.mcp.proxy.bridge import answering
 from app.core.mcp.proxy.bridge.calls import BridgeCall
 from app.core.mcp.proxy.bridge.channel import ChannelClosed
-from app.core.mcp.proxy.bridge.envelope import PROTOCOL, Envelope, Kind, key_of, read_batch
+from app.core.mcp.proxy.bridge.envelope import PROTOCOL, Envelope, Kind, NotJsonRpc, key_of, read_batch
 from app.core.mcp.proxy.bridge.outlets import Outlet
 from app.core.mcp.proxy.bridge.replies import ClientReplies, unavailable
 from app.core.mcp.proxy.bridge.rewriting import cancelled_for_server
@@ -59,7 +59,10 @@ class BridgeFront:
     async def _post(self, call: Call, responder: Responder) -> None:
         post = call.post
         assert post is not None
-        messages = read_batch(post.body) if post.batch else (Envelope(post.body),)
+        try:
+            messages = read_batch(post.body) if post.batch else (Envelope(post.body),)
+        except NotJsonRpc as problem:
+            raise _invalid(str(problem)) from None
         replies = ClientReplies(self._policy, call.client, self.upstream)
         if any(message.method == INITIALIZE for message in messages):
             if post.batch:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING
 
-from app.core.mcp.proxy.bridge.envelope import SUBSCRIPTION, Kind, encoded, key_of
+from app.core.mcp.proxy.bridge.envelope import SUBSCRIPTION, Kind, key_of
+from app.core.mcp.proxy.bridge.members import encoded
 from app.core.mcp.proxy.bridge.rewriting import progress_for_client, subscribed_for_client
 
 if TYPE_CHECKING:
@@ -16,10 +18,12 @@ if TYPE_CHECKING:
 SLOW_READER_SECONDS = 10.0
 # A longer text is no number that anybody counted to.
 LONGEST_NUMBER = 20
+ID = re.compile(rb'"id"\s*:\s*("[^"\\]*"|-?\d+)')
 METHOD_NOT_FOUND = -32601
 SEVERAL = "Several clients use this server, and which of them is asked cannot be told."
 NOBODY = "No client has a request under way that this could belong to."
 STATELESS = "A server of protocol 2026-07-28 asks in its results, not by requests."
+NOT_JSON = "Its answer is not JSON."
 NOT_READ = "The client does not read the messages of its session."
 
 
@@ -40,6 +44,14 @@ class Incoming:
             await self._question(message)
         else:
             await self._notification(message)
+
+    def unreadable(self, data: bytes) -> None:
+        """What is no message, but may have been meant as the answer to a request: that gets no other one."""
+        found = ID.search(data) if data.lstrip()[:1] == b"{" and b'"jsonrpc"' in data else None
+        call = None if found is None else self._traffic.calls.get(key_of(found[1]))
+        if call is not None:
+            self._traffic.forget(call)
+            call.lost(NOT_JSON)
 
     async def _answer(self, message: Envelope) -> None:
         call = self._answered(message)

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
 from app.core.background import BackgroundTasks
 from app.core.errors import BurrowError
 from app.core.mcp.proxy.bridge.calls import Traffic
-from app.core.mcp.proxy.bridge.channel import ChannelClosed
-from app.core.mcp.proxy.bridge.envelope import Kind
+from app.core.mcp.proxy.bridge.channel import ChannelClosed, Unhandled
+from app.core.mcp.proxy.bridge.envelope import Envelope, Kind, NotJsonRpc, is_batch, read_batch
 from app.core.mcp.proxy.bridge.incoming import Incoming
 from app.core.mcp.proxy.bridge.rewriting import for_server
+from app.core.mcp.proxy.refusals import RequestRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.core.mcp.proxy.bridge.calls import BridgeCall
     from app.core.mcp.proxy.bridge.channel import Channel
-    from app.core.mcp.proxy.bridge.envelope import Envelope, Key
+    from app.core.mcp.proxy.bridge.envelope import Key
+
+log = logging.getLogger(__name__)
 
 INITIALIZED = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
 # How long a server may take to answer `initialize`: some fetch themselves from the internet when they are started.
 OPENING_SECONDS = 120.0
 # A server that could not be reached is not tried again by every request that waits for it.
 FAILURE_SECONDS = 1.0
+# The pauses before a channel is opened again that a client listens to. One that keeps ending is left alone after them.
+REOPEN_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)
 
 
 class OpeningRefused(ChannelClosed):
@@ -195,9 +201,21 @@ class Link:
             await channel.send(INITIALIZED)
         self._greeted = True
 
-    async def _received(self, channel: Channel, message: Envelope) -> None:
-        if channel is not self._channel:
+    async def _received(self, channel: Channel, data: bytes) -> None:
+        if channel is not self._channel or not data.strip():
             return
+        try:
+            for message in read_batch(data) if is_batch(data) else (Envelope(data),):
+                await self._take(message)
+        except NotJsonRpc:
+            # Some servers print other text to standard output by mistake. What looks like an answer may be one.
+            self._incoming.unreadable(data)
+        except Exception:
+            # Whoever waits for its answer must not wait for ever.
+            log.exception("a message of a server could not be handled")
+            raise Unhandled from None
+
+    async def _take(self, message: Envelope) -> None:
         handshake = self._handshakes.get(message.key) if message.kind is Kind.RESPONSE else None
         if handshake is None:
             await self._incoming.take(message)
@@ -210,6 +228,16 @@ class Link:
             self._end(reason)
             # Its children may still run.
             self._background.start(channel.close())
+            self._background.start(self._reopen())
+
+    async def _reopen(self) -> None:
+        """Open it again while a client listens. Without one, the next request does."""
+        for pause in REOPEN_SECONDS:
+            await asyncio.sleep(pause)
+            if self.is_open or self._opening is None or not any(each.listening for each in self.traffic.sessions):
+                return
+            with contextlib.suppress(ChannelClosed, BurrowError, RequestRefused):
+                await self._ready()
 
     def _end(self, reason: str) -> None:
         for handshake in self._handshakes.values():

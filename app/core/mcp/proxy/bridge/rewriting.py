@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.core.mcp.proxy.bridge.envelope import SUBSCRIPTION, joined
+from app.core.mcp.proxy.bridge.envelope import SUBSCRIPTION
+from app.core.mcp.proxy.bridge.members import joined
 
 if TYPE_CHECKING:
     from app.core.mcp.proxy.bridge.calls import BridgeCall

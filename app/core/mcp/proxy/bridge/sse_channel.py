@@ -6,7 +6,7 @@ import asyncio
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 
-from app.core.mcp.proxy.bridge.channel import ChannelClosed, Unhandled, hand_on
+from app.core.mcp.proxy.bridge.channel import ChannelClosed, Unhandled
 from app.core.mcp.proxy.bridge.replies import unavailable
 from app.core.mcp.proxy.bridge.sse_events import open_stream
 from app.core.mcp.proxy.healing import Outgoing
@@ -17,7 +17,6 @@ from app.core.mcp.proxy.streams import data_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from app.core.mcp.proxy.bridge.envelope import Envelope
     from app.core.mcp.proxy.bridge.sse_events import SseStream
     from app.core.mcp.proxy.healing import Healing
     from app.core.mcp.proxy.parts import Headers
@@ -47,7 +46,7 @@ class SseChannel:
         """Why it is closed; None while it is open."""
         return self._reason
 
-    async def open(self, received: Callable[[Envelope], Awaitable[None]], closed: Callable[[str], None]) -> None:
+    async def open(self, received: Callable[[bytes], Awaitable[None]], closed: Callable[[str], None]) -> None:
         """Open the stream; see `Channel.open`. Raises `RequestRefused`."""
         self._stream = await open_stream(self._healing, self._route)
         named: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -98,7 +97,7 @@ class SseChannel:
         self,
         stream: SseStream,
         named: asyncio.Future[str],
-        received: Callable[[Envelope], Awaitable[None]],
+        received: Callable[[bytes], Awaitable[None]],
         closed: Callable[[str], None],
     ) -> None:
         reason = "Its stream has ended."
@@ -106,7 +105,7 @@ class SseChannel:
             async with aclosing(stream.events()) as events:
                 async for event in events:
                     if named.done():
-                        await hand_on(data_of(event), received)
+                        await received(data_of(event))
                     elif (url := stream.endpoint(event)) is not None:
                         named.set_result(url)
         except SendFailure as failure:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from app.core.mcp.proxy.bridge.channel import ChannelClosed
-from app.core.mcp.proxy.bridge.envelope import PROTOCOL, encoded
+from app.core.mcp.proxy.bridge.envelope import PROTOCOL
+from app.core.mcp.proxy.bridge.members import encoded
 from app.core.mcp.proxy.refusals import TABLE, RefusalKind
 
 if TYPE_CHECKING:

@@ -7,13 +7,12 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from app.core.mcp.protocol.process import start_process
-from app.core.mcp.proxy.bridge.channel import MESSAGE_LIMIT, ChannelClosed, Unhandled, hand_on
+from app.core.mcp.proxy.bridge.channel import MESSAGE_LIMIT, ChannelClosed, Unhandled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from app.core.mcp.protocol.process import ServerProcess
-    from app.core.mcp.proxy.bridge.envelope import Envelope
     from app.core.mcp.proxy.parts import StdioUpstream
 
 READ_BYTES = 256 * 1024
@@ -65,7 +64,7 @@ class StdioChannel:
         """The id of the process, None before it was started."""
         return None if self._server is None else self._server.process.pid
 
-    async def open(self, received: Callable[[Envelope], Awaitable[None]], closed: Callable[[str], None]) -> None:
+    async def open(self, received: Callable[[bytes], Awaitable[None]], closed: Callable[[str], None]) -> None:
         """Start the process; see `Channel.open`. Raises `ServerTrouble` when it cannot be started."""
         if not await self._count.take():
             raise ChannelClosed(
@@ -138,7 +137,7 @@ class StdioChannel:
             self._reason = await self._server.how_it_ended()
         return self._reason or f"The process of {self._name} was ended."
 
-    async def _read(self, server: ServerProcess, received: Callable[[Envelope], Awaitable[None]]) -> None:
+    async def _read(self, server: ServerProcess, received: Callable[[bytes], Awaitable[None]]) -> None:
         """Hand on the messages of standard output, one for each line, until it ends."""
         try:
             if await self._read_lines(server, received):
@@ -150,7 +149,7 @@ class StdioChannel:
             reason = "Burrow could not handle a message of it. Its log says why."
         self._has_closed(reason)
 
-    async def _read_lines(self, server: ServerProcess, received: Callable[[Envelope], Awaitable[None]]) -> bool:
+    async def _read_lines(self, server: ServerProcess, received: Callable[[bytes], Awaitable[None]]) -> bool:
         """Returns False at a line that is too long. Raises `Unhandled`."""
         assert server.process.stdout is not None
         waiting = bytearray()
@@ -158,11 +157,10 @@ class StdioChannel:
             searched = len(waiting)
             waiting += chunk
             while (end := waiting.find(b"\n", searched)) >= 0:
-                # Some servers print other text to standard output by mistake. It is passed over.
                 line = bytes(waiting[:end])
                 del waiting[: end + 1]
                 searched = 0
-                await hand_on(line, received)
+                await received(line)
             if len(waiting) > MESSAGE_LIMIT:
                 return False
         return True

@@ -16,6 +16,7 @@ from app.core.mcp.proxy.parts import Request
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from app.core.mcp.proxy.http.heads import HeadReader
     from app.core.mcp.proxy.http.limits import Limits
     from app.core.mcp.proxy.http.wire import DateLine
     from app.core.mcp.proxy.parts import Responder
@@ -33,6 +34,7 @@ class ConnectionOwner(Protocol):
     """What a connection asks of its server."""
 
     limits: Limits
+    heads: HeadReader
     clock: DateLine
     handler: Callable[[Request, Responder], Awaitable[None]]
     loop: asyncio.AbstractEventLoop
@@ -76,7 +78,7 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def __init__(self, owner: ConnectionOwner) -> None:
         self._owner = owner
-        self._reader = RequestReader(owner.limits)
+        self._reader = RequestReader(owner.heads)
         self._request: Request | None = None
         self._task: asyncio.Task[None] | None = None
         self._answer: ClientAnswer | None = None
@@ -315,9 +317,18 @@ class ClientConnection(asyncio.BufferedProtocol):
         """Close at once, also what is not sent yet."""
         self._transport.abort()
 
+    @property
+    def between_requests(self) -> bool:
+        """Whether nothing of a request has been read that is not answered yet."""
+        return self._request is None and self._reader.head is None and not self._reader.ahead
+
+    def number(self) -> int:
+        """The number of its socket, -1 once that is closed."""
+        return int(self._transport.get_extra_info("socket").fileno())
+
     def close_when_done(self) -> None:
-        """Close now, or after the answer that is being given."""
-        if self._request is None:
+        """Close now, or after the answer to the request that is being read or answered."""
+        if self.between_requests:
             self._finish()
 
     def cancel(self) -> asyncio.Task[None] | None:

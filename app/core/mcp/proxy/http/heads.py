@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from app.core.mcp.proxy.parts import Headers
 
 END = b"\r\n\r\n"
+# Of heads that are remembered, in bytes and in number.
+LONGEST_KNOWN = 2048
+MOST_KNOWN = 256
 # All but CONNECT and TRACE of RFC 9110 section 9, and PATCH. The handler decides which of them a path has.
 _METHODS = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 # What says how a message is framed, where it goes, whose it is and what it is. Two of the same could be read as either.
@@ -87,6 +90,30 @@ class _Fields:
                 # RFC 9112 sections 3.2 and 6.3, RFC 9110 section 5.3.
                 raise BadRequest(400, f"More than one header {name.decode()}.")
             self.single[name] = value
+
+
+class HeadReader:
+    """Reads heads, and knows those again that it has read: a client's differ in the length of the body, if at all.
+
+    Reading one costs a fifth of what a whole request costs; knowing it again costs next to nothing.
+    """
+
+    __slots__ = ("_known", "limits")
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._known: dict[bytes, RequestHead] = {}
+
+    def read(self, raw: bytes) -> RequestHead:
+        """See `read_head`."""
+        head = self._known.get(raw)
+        if head is None:
+            head = read_head(raw, self.limits)
+            if len(raw) <= LONGEST_KNOWN:
+                if len(self._known) >= MOST_KNOWN:
+                    self._known.clear()
+                self._known[raw] = head
+        return head
 
 
 def check_start(data: bytes | bytearray, limits: Limits) -> None:

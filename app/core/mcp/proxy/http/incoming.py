@@ -5,20 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.core.mcp.proxy.http.chunks import ChunkedBody
-from app.core.mcp.proxy.http.heads import END, BadRequest, RequestHead, check_start, read_head
+from app.core.mcp.proxy.http.heads import END, BadRequest, RequestHead, check_start
 from app.core.mcp.proxy.parts import Request
 
 if TYPE_CHECKING:
-    from app.core.mcp.proxy.http.limits import Limits
+    from app.core.mcp.proxy.http.heads import HeadReader
 
 
 class RequestReader:
     """`head` is that of the request that is read or was read last, None before there is one."""
 
-    __slots__ = ("_ahead", "_body", "_chunks", "_followed", "_limits", "head")
+    __slots__ = ("_ahead", "_body", "_chunks", "_followed", "_heads", "_limits", "head")
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self, heads: HeadReader) -> None:
+        self._heads = heads
+        self._limits = heads.limits
         self._ahead = b""
         self._body = bytearray()
         self._chunks: ChunkedBody | None = None
@@ -64,7 +65,7 @@ class RequestReader:
                 check_start(text, self._limits)
                 return None
             end += len(END)
-            head = self.head = read_head(text[:end], self._limits)
+            head = self.head = self._heads.read(text[:end])
             text = text[end:]
             if head.length is None:
                 self._chunks = ChunkedBody(self._limits)

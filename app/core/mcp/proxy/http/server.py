@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import selectors
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from app.core.mcp.proxy.http.connection import ClientConnection
+from app.core.mcp.proxy.http.heads import HeadReader
 from app.core.mcp.proxy.http.limits import Limits
 from app.core.mcp.proxy.http.wire import DateLine
 
@@ -27,6 +29,7 @@ class LoopbackServer:
     def __init__(self, handler: Callable[[Request, Responder], Awaitable[None]], limits: Limits | None = None) -> None:
         self.handler = handler
         self.limits = limits or Limits()
+        self.heads = HeadReader(self.limits)
         self.clock = DateLine()
         self.closing = False
         self.ended = False
@@ -85,8 +88,10 @@ class LoopbackServer:
             # Connections that were accepted, but are not known yet, count too.
             await asyncio.sleep(linger if self._connections else 0.0)
         self.ended = True
+        sent_to = self._sent_to()
         for connection in list(self._connections):
-            connection.close_when_done()
+            if connection not in sent_to:
+                connection.close_when_done()
         if self._connections:
             self._empty.clear()
             with suppress(TimeoutError):
@@ -100,6 +105,20 @@ class LoopbackServer:
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
+
+    def _sent_to(self) -> set[ClientConnection]:
+        """The connections on which something has arrived that was not read yet.
+
+        A busy loop comes late to them. Closing one would reset it, and its client could not know whether its request
+        ran.
+        """
+        with selectors.DefaultSelector() as selector:
+            for connection in self._connections:
+                if connection.between_requests and connection.number() >= 0:
+                    selector.register(connection.number(), selectors.EVENT_READ, connection)
+            # An empty one raises on Windows.
+            ready = selector.select(0) if selector.get_map() else []
+        return {key.data for key, _events in ready}
 
     # What a connection asks.
 

@@ -35,7 +35,8 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._answer: UpstreamAnswer | None = None
         self._headers: list[tuple[bytes, bytes]] = []
         self._framing: dict[bytes, bytes] = {}
-        self._head_bytes = 0
+        # Bytes of heads, trailers and the like, since anything of a body came.
+        self._beside = 0
         self._bodiless = False
         self._poll: select.poll | None = None
         self._transport: asyncio.Transport
@@ -58,16 +59,19 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             # Nobody asked. Whatever this is, it is no answer to the next request.
             self.abort()
             return
-        if not answer.begun:
-            self._head_bytes += nbytes
+        self._beside += nbytes
         try:
             self._parser.feed_data(self._read_buffer[:nbytes])
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._fail("the server's answer is not one that HTTP/1.1 allows")
             return
-        if not answer.begun and self._head_bytes > LONGEST_HEAD:
-            self._fail(f"the head of the server's answer is longer than {LONGEST_HEAD} bytes")
-        elif answer.waiting > MOST_WAITING and not answer.complete:
+        if answer.complete:
+            return
+        if self._beside > LONGEST_HEAD:
+            self._fail(f"the server sent more than {LONGEST_HEAD} bytes of headers")
+            return
+        answer.wake()
+        if answer.waiting > MOST_WAITING:
             answer.pause(self._transport)
 
     def eof_received(self) -> bool:
@@ -77,7 +81,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self.open, self.lost = False, True
         answer, self._answer = self._answer, None
         if answer is not None:
-            if error is None and answer.begun and answer.until_close:
+            if error is None and answer.status and answer.until_close:
                 answer.finish()
             else:
                 answer.fail("the server closed the connection before its answer was complete")
@@ -93,7 +97,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         # After the headers, these are trailers.
         answer = self._answer
-        if answer is not None and not answer.begun:
+        if answer is not None and not answer.status:
             name, value = name.lower(), value.strip(b" \t")
             self._headers.append((name, value))
             if name in FRAMED_BY:
@@ -109,19 +113,20 @@ class UpstreamConnection(asyncio.BufferedProtocol):
             return
         if framing and framing.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
             raise ValueError("a transfer coding that is not known")
-        if self._head_bytes > LONGEST_HEAD and sum(map(len, chain.from_iterable(headers))) > LONGEST_HEAD:
+        if self._beside > LONGEST_HEAD and sum(map(len, chain.from_iterable(headers))) > LONGEST_HEAD:
             raise ValueError("a long head")
         answer.until_close = not framing and status not in WITHOUT_BODY
-        answer.begin(status, tuple(headers))
+        answer.status, answer.headers = status, tuple(headers)
         if self._bodiless:
             self._finish()
 
     def on_body(self, data: bytes) -> None:
+        self._beside = 0
         if self._answer is not None:
             self._answer.add(data)
 
     def on_message_complete(self) -> None:
-        if self._answer is not None and self._answer.begun:
+        if self._answer is not None and self._answer.status:
             self._finish()
 
     # What the sender says.
@@ -143,7 +148,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         """Send a request and wait for the head of its answer. Raises `SendFailure`."""
         self._answer = answer = UpstreamAnswer(self)
         self._bodiless = bodiless
-        self._head_bytes = 0
+        self._beside = 0
         # All of it: the body is in memory anyway, and a server may answer before it has read it.
         self._transport.write(request)
         try:
@@ -216,20 +221,17 @@ class UpstreamAnswer:
         self._paused = False
         self.until_close = False
         self.waiting = 0
+        # 0 until its head has come.
         self.status = 0
         self.headers: Headers = ()
-
-    @property
-    def begun(self) -> bool:
-        """Whether its head has come."""
-        return self.status != 0
 
     async def wait(self) -> None:
         """Wait for the head. Raises `SendFailure`."""
         while not self.status:
             if self._failure is not None:
                 raise SendFailure(self._failure, sent=True)
-            await self._news()
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
 
     async def read(self) -> bytes:
         """The next bytes of the body, empty at its end. Raises `SendFailure`."""
@@ -239,7 +241,8 @@ class UpstreamAnswer:
                 raise SendFailure(self._failure, sent=True)
             if self.complete:
                 return b""
-            await self._news()
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
         data = pieces.popleft() if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         self.waiting = 0
@@ -257,14 +260,9 @@ class UpstreamAnswer:
 
     # What the connection says.
 
-    def begin(self, status: int, headers: Headers) -> None:
-        self.status, self.headers = status, headers
-        self._wake()
-
     def add(self, data: bytes) -> None:
         self._pieces.append(data)
         self.waiting += len(data)
-        self._wake()
 
     def pause(self, transport: asyncio.Transport) -> None:
         if not self._paused:
@@ -277,19 +275,14 @@ class UpstreamAnswer:
         if self._paused:
             self._paused = False
             self._connection.resume()
-        self._wake()
+        self.wake()
 
     def fail(self, reason: str) -> None:
         self._failure = reason
-        self._wake()
+        self.wake()
 
-    async def _news(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+    def wake(self) -> None:
+        """Whoever waits goes on."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.core.mcp.proxy.parts import SendFailure
-from app.core.mcp.proxy.refusals import INVALID_REQUEST, PARSE_ERROR, Refusal, RefusalKind
+from app.core.mcp.proxy.refusals import INVALID_REQUEST, PARSE_ERROR
 from app.core.mcp.proxy.shim.answers import header, is_stream, read_body, read_messages
 from app.core.mcp.proxy.shim.channel import FIRST_REOPENING, NotReopened, refused_words
 from app.core.mcp.proxy.shim.events import EventReader
+from app.core.mcp.proxy.shim.failures import no_access, not_ready, outcome_unknown, unavailable
 from app.core.mcp.proxy.shim.messages import (
     CANCELLED,
     INITIALIZE,
@@ -191,7 +191,7 @@ class ShimSession:
                 # An answer that a request waits for must not wait for the requests.
                 await self._exchange(exchange)
         except Exception as bug:  # noqa: BLE001 - the program must not wait for ever
-            await self._fail(exchange, self._unavailable(f"Burrow failed: {type(bug).__name__}: {bug}"))
+            await self._fail(exchange, unavailable(self._channel.server, f"Burrow failed: {type(bug).__name__}: {bug}"))
 
     async def _exchange(self, exchange: _Exchange) -> None:
         """Send a message until it is answered or failed."""
@@ -217,7 +217,7 @@ class ShimSession:
                         raise NotReopened({})
                     await self._channel.open_again(session)
                 except NotReopened as gone:
-                    await self._fail_with(exchange, gone.error or _error(self._unavailable(reason)))
+                    await self._fail(exchange, gone.error or unavailable(self._channel.server, reason))
                     return
                 reopened = True
             else:
@@ -225,7 +225,7 @@ class ShimSession:
                     # A process that has to be started first takes its own time.
                     deadline, starts = now() + self._patience.owner, reach.starts
                 if now() >= deadline:
-                    await self._fail(exchange, self._not_ready(reason))
+                    await self._fail(exchange, not_ready(self._channel.server, reason))
                     return
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
@@ -236,7 +236,7 @@ class ShimSession:
         try:
             answer = await self._channel.send("POST", self._mirror.headers(message), message.body)
         except NoProxy as failure:
-            await self._fail(exchange, self._not_ready(str(failure)))
+            await self._fail(exchange, not_ready(self._channel.server, str(failure)))
             return _DONE
         except SendFailure as failure:
             return await self._broke(exchange, failure)
@@ -256,7 +256,7 @@ class ShimSession:
     async def _broke(self, exchange: _Exchange, failure: SendFailure) -> _Outcome:
         if not failure.sent or exchange.reads:
             return _Outcome(_Next.AGAIN, failure.reason)
-        await self._fail(exchange, self._outcome_unknown(failure.reason))
+        await self._fail(exchange, outcome_unknown(self._channel.server, failure.reason))
         return _DONE
 
     async def _read_body(self, exchange: _Exchange, answer: UpstreamResponse, body: bytes) -> _Outcome:
@@ -270,16 +270,16 @@ class ShimSession:
                 self._channel.opened(exchange.message)
                 self._listen()
             if exchange.waiting:
-                await self._fail(exchange, self._unavailable("It did not answer the request."))
+                await self._fail(exchange, unavailable(self._channel.server, "It did not answer the request."))
         elif answer.status == 503 and not (found is not None and found.error.get("data")):
             return _Outcome(_Next.AGAIN, words)
         elif found is not None and found.error:
             # The proxy, or the server, could not tell which request it was; here it is known.
-            await self._fail_with(exchange, found.error)
+            await self._fail(exchange, found.error)
         elif answer.status == 401 and not header(answer, b"www-authenticate"):
-            await self._fail(exchange, self._refused())
+            await self._fail(exchange, no_access(self._channel.server))
         else:
-            await self._fail(exchange, self._unavailable(words))
+            await self._fail(exchange, unavailable(self._channel.server, words))
         return _DONE
 
     async def _read_stream(self, exchange: _Exchange, answer: UpstreamResponse) -> _Outcome:
@@ -329,10 +329,7 @@ class ShimSession:
         if self._listening is None or self._listening.done():
             self._listening = asyncio.create_task(self._channel.listen(self._output))
 
-    async def _fail(self, exchange: _Exchange, refusal: Refusal) -> None:
-        await self._fail_with(exchange, _error(refusal))
-
-    async def _fail_with(self, exchange: _Exchange, error: dict[str, Any]) -> None:
+    async def _fail(self, exchange: _Exchange, error: dict[str, Any]) -> None:
         """Tell the program that its requests failed, or the user that another message did."""
         if not exchange.message.ids:
             what = exchange.message.method or "An answer"
@@ -346,27 +343,3 @@ class ShimSession:
         if words != self._told:
             self._told = words
             self._say(words)
-
-    def _unavailable(self, reason: str) -> Refusal:
-        words = f"{self._channel.server} cannot be used through Burrow. {reason}".strip()
-        return Refusal(RefusalKind.SERVER_UNAVAILABLE, words, "Look at the server in Burrow.", self._channel.server)
-
-    def _outcome_unknown(self, reason: str) -> Refusal:
-        server = self._channel.server
-        words = f"{server} may have run this, but its answer was lost: {reason}."
-        action = "Check what happened before you try again."
-        return Refusal(RefusalKind.SERVER_UNAVAILABLE, f"{words} {action}", action, server, {"outcome_unknown": True})
-
-    def _not_ready(self, reason: str) -> Refusal:
-        words = f"Burrow is not ready: {reason.rstrip('.') or 'it is starting'}."
-        return Refusal(RefusalKind.NOT_READY, words, "Start Burrow and try again.", self._channel.server)
-
-    def _refused(self) -> Refusal:
-        action = "Add it again (burrow connect add NAME), and start this program again."
-        words = f"Burrow gives this client no access any more. {action}"
-        return Refusal(RefusalKind.NOT_APPROVED, words, action, self._channel.server)
-
-
-def _error(refusal: Refusal) -> dict[str, Any]:
-    """A refusal as the error of an answer."""
-    return dict(json.loads(refusal.to_json(None))["error"])
