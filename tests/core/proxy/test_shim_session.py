@@ -516,6 +516,7 @@ async def test_a_message_of_the_new_revision_has_its_headers(tmp_path: Path) -> 
             "region": {"type": "string", "x-mcp-header": "Region"},
             "deep": {"type": "object", "properties": {"on": {"type": "boolean", "x-mcp-header": "On"}}},
             "wrong": {"type": "number", "x-mcp-header": "Wrong"},
+            "why": {"type": ["string", "null"], "x-mcp-header": "Why"},
             "bad": {"type": "string", "x-mcp-header": "a b\r\n"},
             "absent": {"type": "string", "x-mcp-header": "Absent"},
         },
