@@ -170,6 +170,8 @@ async def test_rules_are_those_of_the_client_alone_and_an_unknown_one_blocks(tmp
         assert clients.rule_of(other.id, "own:1", "drop") is None
         assert clients.rule_of(client.id, "own:2", "drop") is None
         assert clients.rule_of("nobody", "own:1", "drop") is None
+        with pytest.raises(Rejected):
+            await clients.set_rule(client.id, "own:1", "half of a pair \ud800", ToolRule.BLOCK)
         connection = sqlite3.connect(tmp_path / FILE_NAME)
         connection.execute("UPDATE proxy_rules SET rule = 'ask twice'")
         connection.commit()
