@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import json
 import os
+import shlex
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -168,6 +170,28 @@ async def test_a_cancellation_reaches_the_server_and_ends_the_answer(tmp_path: P
         response = await calling
         assert (response.status_code, response.text) == (200, "")
         await until(lambda: rig.noted("unwanted") == [str(message["id"])])
+
+
+async def test_a_request_that_is_cancelled_while_its_process_starts_is_never_sent(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    plain = scripted(tmp_path / "record")
+    waiting = f"while [ ! -e {gate} ]; do sleep 0.01; done; exec {shlex.join(plain.command)}"
+    async with bridged(tmp_path, replace(plain, command=("sh", "-c", waiting))) as rig, client_of(rig) as client:
+        process = int(await client.run("tell the process"))
+        gate.unlink()
+        os.kill(process, signal.SIGKILL)
+        await until(lambda: rig.bridges.processes == 0)
+        message = client.tool("cancelled")
+        calling = asyncio.create_task(client.post(message))
+        await until(lambda: rig.bridges.processes == 1)
+        cancelled = {"method": "notifications/cancelled", "params": {"requestId": message["id"]}}
+        await client.post({"jsonrpc": "2.0", **cancelled})
+        assert (await calling).text == ""
+        gate.touch()
+        assert await client.run()
+        assert len(rig.noted("ran")) == 2
+        assert not rig.noted("unwanted")
 
 
 async def test_a_client_that_goes_away_cancels_its_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,6 +159,26 @@ async def test_the_session_the_revision_and_the_key_go_with_every_request(tmp_pa
         assert request.header(b"content-type") == (b"application/json" if request.method == "POST" else None)
 
 
+async def test_what_is_sent_before_the_session_is_open_belongs_to_it(tmp_path: Path) -> None:
+    release = asyncio.Event()
+
+    async def slow(request: Request, responder: Responder, message: Any) -> None:
+        if message and message.get("method") == "initialize":
+            await release.wait()
+        await serve_session(request, responder, message)
+
+    async with ScriptedProxy(tmp_path, slow) as proxy, Program(tmp_path) as program:
+        opened = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+        await program.send(call("open", "initialize"), call(1), opened, call(2))
+        await until(lambda: len(program.session._requests) == 2)
+        assert proxy.methods() == ["initialize"]
+        release.set()
+        assert [(await program.receive())["id"] for _ in range(3)] == ["open", 1, 2]
+        sessions = {request.header(b"mcp-session-id") for request, message in proxy.requests if message}
+        assert sessions == {None, b"session-1"}
+        assert proxy.requests[1][0].header(b"mcp-session-id") == b"session-1"
+
+
 async def test_a_message_without_an_answer_goes_before_the_next(tmp_path: Path) -> None:
     async def late(request: Request, responder: Responder, message: Any) -> None:
         if request.method == "POST" and "id" not in message:
@@ -516,6 +536,7 @@ async def test_a_message_of_the_new_revision_has_its_headers(tmp_path: Path) -> 
             "region": {"type": "string", "x-mcp-header": "Region"},
             "deep": {"type": "object", "properties": {"on": {"type": "boolean", "x-mcp-header": "On"}}},
             "wrong": {"type": "number", "x-mcp-header": "Wrong"},
+            "why": {"type": ["string", "null"], "x-mcp-header": "Why"},
             "bad": {"type": "string", "x-mcp-header": "a b\r\n"},
             "absent": {"type": "string", "x-mcp-header": "Absent"},
         },

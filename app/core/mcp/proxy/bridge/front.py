@@ -200,9 +200,10 @@ async def _tell(seat: Seat, message: Envelope) -> None:
     elif message.method == CANCELLED:
         request = seat.session.call_of(key_of(message.params.get("requestId")))
         if request is not None:
-            traffic.forget(request)
+            server_knows = traffic.forget(request)
             request.cancelled()
-            await seat.link.tell(cancelled_for_server(request, message))
+            if server_knows:
+                await seat.link.tell(cancelled_for_server(request, message))
     elif message.method != INITIALIZED or traffic.own:
         await seat.link.tell(message.data)
 

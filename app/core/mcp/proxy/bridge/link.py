@@ -91,14 +91,22 @@ class Link:
 
         Raises `ChannelClosed` when it could not be sent, and any `BurrowError` that keeps the server from being used.
         """
+        # So that it can be cancelled before it is sent.
+        call.session.calls[call] = None
         for last_try in (False, True):
-            channel = await self._ready()
+            try:
+                channel = await self._ready()
+            except BaseException:
+                self.traffic.forget(call)
+                raise
+            if call.is_answered():
+                return
             self.traffic.register(call)
             try:
                 await channel.send(call.message.data if self.traffic.own else for_server(call))
             except ChannelClosed as closed:
                 self.traffic.forget(call)
-                if call.answered:
+                if call.is_answered():
                     return
                 if closed.sent or last_try:
                     raise

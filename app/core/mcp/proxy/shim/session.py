@@ -74,6 +74,9 @@ class ShimSession:
         self._others: set[asyncio.Task[None]] = set()
         self._fewer = asyncio.Event()
         self._turns = asyncio.Semaphore(MOST_AT_ONCE)
+        # Not set while a session is opened: what a program sends without waiting for that belongs to the session.
+        self._settled = asyncio.Event()
+        self._settled.set()
         self._told = ""
 
     async def run(self, lines: Lines) -> None:
@@ -109,6 +112,8 @@ class ShimSession:
         if twice:
             words = f"The id {min(twice)[:100]} is that of a request which is not answered yet."
             raise NoMessage(INVALID_REQUEST, words)
+        if message.method == INITIALIZE:
+            self._settled.clear()
         task = asyncio.create_task(self._carry(message))
         for key in message.ids:
             self._requests[key] = task
@@ -136,6 +141,8 @@ class ShimSession:
     async def _carry(self, message: ProgramMessage) -> None:
         exchange = ShimExchange(message, dict(message.ids))
         try:
+            if message.method != INITIALIZE:
+                await self._settled.wait()
             if message.ids:
                 async with self._turns:
                     await self._exchange(exchange)
@@ -144,6 +151,9 @@ class ShimSession:
                 await self._exchange(exchange)
         except Exception as bug:  # noqa: BLE001 - the program must not wait for ever
             await self._fail(exchange, unavailable(self._channel.server, f"Burrow failed: {type(bug).__name__}: {bug}"))
+        finally:
+            if message.method == INITIALIZE:
+                self._settled.set()
 
     async def _exchange(self, exchange: ShimExchange) -> None:
         """Send a message until it is answered or failed."""
@@ -161,6 +171,8 @@ class ShimSession:
             if following is NextStep.DONE:
                 return
             if following is NextStep.SIGN_IN:
+                # The others are not kept waiting: they are told.
+                self._settled.set()
                 deadline = 0.0
                 await asyncio.sleep(poll)
                 poll = min(poll * POLL_GROWTH, self._patience.poll * SLOWEST_POLL)
