@@ -394,3 +394,21 @@ async def test_a_refused_client_that_goes_on_sending_still_reads_why() -> None:
             await asyncio.sleep(0)
         assert (await client.answer())[0] == 413
         assert await client.closed()
+
+
+async def test_long_bodies_of_many_clients_are_bounded_together() -> None:
+    limits = Limits(body_bytes=1_000_000, bodies_bytes=1_500_000)
+    async with serving(echo, limits) as at, connected(at.port) as first, connected(at.port) as second:
+        first.send(post(b"Content-Length: 900000\r\n", b"x" * 800_000))
+        await until(lambda: at.server.held == 800_000)
+        second.send(chunked(b"%x\r\n" % 900_000 + b"x" * 899_999))
+        assert (await second.answer())[0] == 503
+        assert at.server.held == 800_000
+        first.send(b"x" * 100_000)
+        assert len((await first.answer())[2]) == len(b"POST /a? ") + 900_000
+        await until(lambda: at.server.held == 0)
+        # Who goes away gives back what was kept for them.
+        async with connected(at.port) as third:
+            third.send(post(b"Content-Length: 900000\r\n", b"x" * 800_000))
+            await until(lambda: at.server.held == 800_000)
+        await until(lambda: at.server.held == 0)
