@@ -128,7 +128,7 @@ class Load:
     async def more(self, count: int) -> None:
         """Wait for so many further answers."""
         wanted = len(self.answers) + count
-        await until(lambda: len(self.answers) >= wanted)
+        await until(lambda: len(self.answers) >= wanted, 20.0)
 
     async def _client(self) -> None:
         while not self._over.is_set():
@@ -341,7 +341,7 @@ async def test_an_owner_whose_door_was_removed_is_found_again(start: Start, tmp_
     await first.until("owned")
     door = tmp_path / "proxy" / "port.sock"
     door.unlink()
-    await until(door.exists)
+    await until(door.exists, 20.0)
     await start("headless").until("elsewhere")
 
 
