@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from app.core.mcp.proxy.handover import Unreachable, door_path, open_door, visit
+from app.core.mcp.proxy.handover import Holder, Role, Unreachable, door_path, hand_out, open_door, visit
 from app.core.mcp.proxy.listeners import NotLoopback, PortTaken, bind, check, close_all, number_of
 from tests.until import until
 
@@ -127,7 +128,7 @@ class Load:
     async def more(self, count: int) -> None:
         """Wait for so many further answers."""
         wanted = len(self.answers) + count
-        await until(lambda: len(self.answers) >= wanted)
+        await until(lambda: len(self.answers) >= wanted, 20.0)
 
     async def _client(self) -> None:
         while not self._over.is_set():
@@ -198,12 +199,38 @@ def test_sockets_of_another_users_process_are_not_taken(tmp_path: Path, monkeypa
             visit(tmp_path / "s")
 
 
+def test_sockets_are_not_handed_to_another_users_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listeners = bind(0)
+    one, other = socket.socketpair()
+    with one, other, monkeypatch.context() as another:
+        another.setattr(os, "geteuid", lambda: 12345)
+        assert not hand_out(one, Holder(Role.HEADLESS, 1), listeners)
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            other.recv(1)
+    close_all(listeners)
+
+
+def test_sockets_that_other_machines_can_reach_are_not_taken_from_a_process_of_the_user(tmp_path: Path) -> None:
+    with closing(socket.create_server(("0.0.0.0", 0))) as exposed, closing(open_door(tmp_path / "s")) as door:
+        door.setblocking(True)
+
+        def answer() -> None:
+            with door.accept()[0] as visitor:
+                hand_out(visitor, Holder(Role.HEADLESS, 1), (exposed,))
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(Unreachable, match="other machines"):
+            visit(tmp_path / "s")
+        thread.join()
+
+
 def test_what_answers_nonsense_at_the_door_is_nobody(tmp_path: Path) -> None:
     listening = socket.socket(socket.AF_UNIX)
     with closing(listening):
         listening.bind(str(tmp_path / "s"))
         listening.listen()
-        import threading
 
         def answer() -> None:
             with listening.accept()[0] as visitor:
@@ -314,7 +341,7 @@ async def test_an_owner_whose_door_was_removed_is_found_again(start: Start, tmp_
     await first.until("owned")
     door = tmp_path / "proxy" / "port.sock"
     door.unlink()
-    await until(door.exists)
+    await until(door.exists, 20.0)
     await start("headless").until("elsewhere")
 
 

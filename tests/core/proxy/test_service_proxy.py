@@ -111,12 +111,10 @@ async def test_a_request_waits_for_a_process_that_starts_and_is_told_when_that_t
         await until(lambda: len(served.services.backend_changed._callbacks) > 1)
         await served.services.connect(await served.services.resolve(workspace.url))
         assert "result" in await waiting
-        await served.services.disconnect()
-        # No account is connected any more, and the time of the start is over.
-        monkeypatch.setattr(host_module, "READY_SECONDS", 0.0)
+        await served.services.use_no_account()
         assert (await served.post("workspace", "ping")).status_code == 404
-    monkeypatch.setattr(host_module, "READY_SECONDS", 0.2)
-    async with serving(tmp_path) as served:
+        await served.services.remember(await served.services.resolve(workspace.url))
+        monkeypatch.setattr(host_module, "READY_SECONDS", 0.1)
         error = (await served.call("workspace", "list_projects"))["error"]
         assert error["data"]["type"] == "burrow/not_ready"
 

@@ -19,6 +19,7 @@ from tests.conftest import RunningWorkspace
 from tests.core.proxy._service import serving
 from tests.core.test_own_servers import LEDGER, agree, lab_of
 from tests.core.test_services import services_in
+from tests.faults.consenting import approve
 from tests.until import until
 
 SECONDS = 10.0
@@ -117,3 +118,25 @@ async def test_a_server_that_cannot_be_signed_in_to_is_said_and_not_asked_for_ag
         await notice.close()
         assert len(said) == 1
     assert opened == []
+
+
+async def test_an_account_that_nobody_is_signed_in_to_is_signed_in_to_in_the_browser(
+    workspace: RunningWorkspace, tmp_path: Path, opened: list[str]
+) -> None:
+    said: list[str] = []
+    made: list[BrowserNotice] = []
+
+    def notice(services: Services) -> BrowserNotice:
+        made.append(notice_of(services, said))
+        return made[0]
+
+    async with serving(tmp_path, notice, Role.HEADLESS) as served:
+        await served.services.connect(await served.services.resolve(workspace.url))
+        answers = await asyncio.gather(*(served.call("workspace", "list_projects") for _ in range(5)))
+        assert {answer["error"]["code"] for answer in answers} == {-32010}
+        await until(lambda: opened, SECONDS)
+        await approve(opened[0], workspace.secret)
+        await until(lambda: len(said) == 2, SECONDS)
+        assert "result" in await served.call("workspace", "list_projects")
+        assert len(opened) == 1
+        await made[0].close()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from contextlib import asynccontextmanager
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from app.core.auth.grant.journal import SIGNED_IN
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from app.core.mcp.proxy.surroundings import ProxyAccount, ProxySurroundings
     from app.core.mcp.proxy.tool_rules import ToolRules
 
-# How long a request waits for a process that starts.
+# How long a request waits for a process that starts or changes the account.
 READY_SECONDS = 5.0
 
 
@@ -71,7 +70,6 @@ class ProcessHost:
         self._targets = Targets(around.servers, gate)
         self._rules = rules
         self._background = BackgroundTasks()
-        self._started = monotonic()
         self._account: ProxyAccount | None = None
         self._of_account: list[Callable[[], None]] = []
         self._subscriptions = [
@@ -102,7 +100,7 @@ class ProcessHost:
         return client
 
     async def upstream(self, server_id: str) -> Upstream:
-        """See `ProxyHost`. Raises `NotReady` too, after five seconds of a start."""
+        """See `ProxyHost`. Raises `NotReady` too, after five seconds."""
         found = self._targets.known(server_id)
         return found if found is not None else await self._gate.run(lambda: self._find(server_id))
 
@@ -210,18 +208,17 @@ class ProcessHost:
         return await self._targets.find(server_id)
 
     async def _learnt_more(self) -> bool:
-        """Wait for a process that starts; whether it may know other servers now.
+        """Wait for a process that starts or changes the account; whether it may know other servers now.
 
         Raises `NotReady` when that takes too long, and what keeps the account from being known.
         """
-        left = self._started + READY_SECONDS - monotonic()
         if self._around.backend is None:
-            if left <= 0.0 or self._around.remembered_host() is None:
+            if self._around.remembered_host() is None:
                 return False
             connected = asyncio.Event()
             unsubscribe = self._around.backend_changed.subscribe(lambda _: connected.set())
             try:
-                async with asyncio.timeout(left):
+                async with asyncio.timeout(READY_SECONDS):
                     await connected.wait()
             except TimeoutError:
                 raise NotReady("Burrow is still starting.") from None

@@ -7,10 +7,11 @@ whenever any of that may have changed: the list of servers, account, project, a 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from app.core.errors import NotFound
+from app.core.errors import BurrowError, NotFound
 from app.core.mcp.protocol.http_transport import StreamableHttpTransport
 from app.core.mcp.protocol.sse_transport import SseTransport
 from app.core.mcp.protocol.stdio_transport import StdioTransport
@@ -61,6 +62,9 @@ class Targets:
         # Signing in loads the HTTP libraries, which takes long enough to be felt in a window.
         await asyncio.to_thread(__import__, "app.core.auth.http.bearer")
         for _ in range(TRIES):
+            # A change that is told is listed a moment later, and one in another process is not told.
+            with contextlib.suppress(BurrowError):
+                await self._servers.look()
             before = self._changes
             reached = await self._servers.route(server_id)
             if before == self._changes:
