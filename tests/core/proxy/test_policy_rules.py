@@ -290,3 +290,25 @@ async def test_a_tool_that_the_store_allows_is_not_set_to_ask_after_a_call_that_
         async with servers.allowed_once("i1", "echo"):
             pass
         assert not set_to
+
+
+async def test_a_list_of_an_earlier_start_is_read_once_however_often_the_policies_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Scripted() as server:
+        async with services_in(tmp_path) as services:
+            own = (await services.own_servers.add(HttpServer("", "Echo", server.url))).id
+            await services.servers.tools(own)
+        async with services_in(tmp_path) as services:
+            read: list[str] = []
+            get = services.storage.cache.get
+
+            async def counted(scope: Any, name: str) -> Any:
+                read.append(name)
+                return await get(scope, name)
+
+            monkeypatch.setattr(services.storage.cache, "get", counted)
+            for _ in range(3):
+                kept = await services.servers.kept_policies(own)
+                assert kept.listed == {"echo", "count"}
+            assert len(read) == 1

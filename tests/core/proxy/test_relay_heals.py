@@ -15,9 +15,11 @@ from app.core.auth.grant.grant import Grant
 from app.core.auth.http.target import CredentialAtStake
 from app.core.auth.tokens import TokenSet
 from app.core.mcp.proxy import routes
+from app.core.mcp.proxy.healing import Outgoing
 from app.core.mcp.proxy.parts import Call
+from app.core.mcp.proxy.refusals import RequestRefused
 from tests.core.proxy._relay import KEY, McpView, call_of, event, events, proxied, upstream_of
-from tests.core.scripted import DEAD, Reply
+from tests.core.scripted import DEAD, Reply, ScriptedServer
 from tests.until import until
 
 ENVELOPE = {"type": "authentication_error", "code": "authentication_failed", "detail": "…", "attr": None}
@@ -262,3 +264,15 @@ async def test_neither_key_nor_token_is_in_a_log_or_a_repr(tmp_path: Path, caplo
     assert seen
     for secret in (KEY, token, f"Bearer {live}"):
         assert secret not in written
+
+
+async def test_a_token_goes_to_no_other_origin_than_its_servers(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (rig, _, proxy), ScriptedServer() as stranger:
+        route = proxy.relay._routes.to(upstream_of(rig))
+        for url in (f"{stranger.origin}/mcp", f"{rig.server.origin}@{stranger.origin[7:]}/mcp"):
+            with pytest.raises(RequestRefused):
+                await proxy.relay._healing.ask(Outgoing(route, "POST", (), b"{}", url=url))
+        # A server whose token belongs elsewhere gets none.
+        proxy.host.upstreams["t"] = replace(upstream_of(rig, "t"), url=f"{stranger.origin}/mcp")
+        await proxy.call(server="t")
+        assert [request.headers.get("authorization") for request in stranger.seen] == [None]

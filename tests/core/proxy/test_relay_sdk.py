@@ -141,6 +141,7 @@ async def test_the_newest_revision_passes_with_its_headers_and_its_subscriptions
         listed = await running.post(body, **headers)
         assert [each["name"] for each in listed.json()["result"]["tools"]] == ["steps", "asks", "changed", "slow"]
         assert "mcp-session-id" not in listed.headers
+        assert running.host.uses == [("s", None, "agent 1")]
         # The server compares the headers with the body: they arrived as they were sent.
         mirrored = await running.post(body, **{**headers, "mcp_method": "tools/call"})
         assert mirrored.json()["error"]["code"] == -32020

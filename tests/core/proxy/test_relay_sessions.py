@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.core.auth.cause import ASKED
-from app.core.mcp.proxy import reopening
+from app.core.mcp.proxy import reopening, sessions
 from app.core.mcp.proxy.parts import ProxyClient
 from tests.core.conftest import Rig, signed_in
 from tests.core.proxy._relay import (
@@ -213,6 +213,47 @@ async def test_what_a_client_set_up_in_its_session_holds_in_the_new_one(tmp_path
         ]
 
 
+async def test_an_opening_that_is_too_long_to_be_kept_is_the_clients_to_repeat(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (_, view, running):
+        view.sessions = True
+        long = {**INITIALIZE, "params": {**INITIALIZE["params"], "_meta": {"x": "y" * 70_000}}}  # type: ignore[dict-item]
+        session = (await running.post(long)).headers["mcp-session-id"]
+        await call(running, session)
+        view.restart()
+        assert (await running.call(mcp_session_id=session)).status_code == 404
+        assert sum(view.opened.values()) == 1
+
+
+async def test_sessions_that_are_not_in_memory_any_more_are_known_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "MOST_SESSIONS", 2)
+    async with proxied(tmp_path) as (_, view, running):
+        view.sessions = True
+        opened = [await running.initialize() for _ in range(5)]
+        assert len(running.relay._sessions._known) == 2
+        for number, session in enumerate(opened):
+            await call(running, session, number)
+
+
+async def test_a_call_waits_for_a_server_that_is_just_being_started_again(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (rig, view, running):
+        view.sessions = True
+        session = await running.initialize()
+        view.restart()
+        await rig.server.go_away()
+        calls = asyncio.gather(*(call(running, session, n) for n in range(5)))
+        await asyncio.sleep(0.05)
+        assert not calls.done()
+        await rig.server.come_back()
+        await calls
+        assert not view.duplicates
+        # Without a session nobody knows that it was ever there.
+        await rig.server.go_away()
+        assert (await running.post(INITIALIZE)).json()["error"]["code"] == -32013
+        await rig.server.come_back()
+
+
 async def test_a_server_that_is_busy_keeps_the_session_that_it_has_just_opened(tmp_path: Path) -> None:
     async with proxied(tmp_path) as (_, view, running):
         view.sessions = True
@@ -333,6 +374,19 @@ async def test_ending_a_session_ends_both(tmp_path: Path) -> None:
         assert not view.known
         assert (await running.call(mcp_session_id=session)).status_code == 404
         assert await running.storage.proxy_sessions.get(session) is None
+
+
+async def test_a_session_that_its_client_ended_is_not_opened_again(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (_, view, running):
+        view.sessions = True
+        session = await running.initialize()
+        async with running.stream(mcp_session_id=session) as answer:
+            reading = answer.aiter_raw()
+            assert await anext(reading) == b": open\n\n"
+            await running.http.delete(running.url(), headers={"mcp-session-id": session})
+            assert [chunk async for chunk in reading] == []
+        assert sum(view.opened.values()) == 1
+        view.restart()
 
 
 async def test_ending_a_session_that_the_server_forgot_is_no_failure(tmp_path: Path) -> None:

@@ -136,13 +136,8 @@ class BearerAuth(httpx.Auth, httpx2.Auth):  # type: ignore[misc] # two generator
             body = await first_message(response)
         else:
             body = b""
-        return Reply(
-            response.status_code,
-            response.headers,
-            body,
-            at_stake=self._target.at_stake,
-            reports_own_auth=self._target.reports_own_auth,
-        )
+        target = self._target
+        return Reply(response.status_code, response.headers, body, target.at_stake, target.reports_own_auth)
 
 
 def _origin_parts(origin: str) -> tuple[str, bytes, int | None]:

@@ -6,8 +6,10 @@ a token of ours, never wait for long, and learn what to do from a typed error.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from app.core.auth.http.classifier import Reply, Verdict
@@ -19,6 +21,7 @@ from app.core.mcp.proxy.headers import inward
 from app.core.mcp.proxy.parts import SendFailure
 from app.core.mcp.proxy.refusals import Refusal, RefusalKind, RequestRefused
 from app.core.mcp.proxy.routes import StillRefreshing
+from app.core.urls import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +36,9 @@ log = logging.getLogger(__name__)
 
 CHECK_FIRST = "Check whether it took effect before sending it again."
 TRY_AGAIN = "Try again in a moment."
+# In seconds. A connection that is refused at once may be accepted a little later.
+AWAY_PAUSES = (0.1, 0.2, 0.4, 0.8)
+AT_ONCE_SECONDS = 0.5
 
 
 @dataclass(eq=False)
@@ -42,7 +48,7 @@ class Outgoing:
 
     `repeatable`: executing it twice does no harm. `follow_session`: an answer that may mean the end of `session` stands
     and is not healed, as a new session is the remedy. `begin` is called with an answer that is a stream when its head
-    is there, `release` with what comes before its first message.
+    is there, `release` with what comes before its first message. `waits`: for a moment, for a server that is away.
     """
 
     route: ServerRoute
@@ -56,6 +62,7 @@ class Outgoing:
     release: Release | None = None
     more: Headers = ()
     url: str = ""
+    waits: bool = True
 
 
 class Healing:
@@ -69,10 +76,16 @@ class Healing:
         tokens = await self._token(out.route)
         repeated = again = False
         resent = not out.repeatable
+        # A server that had a session is started again within a moment. What never left may be sent again.
+        pauses = iter(AWAY_PAUSES if out.waits and out.session is not None else ())
         while True:
+            began = monotonic()
             try:
                 answer = await self._send(out, tokens)
             except SendFailure as failure:
+                if not failure.sent and monotonic() - began < AT_ONCE_SECONDS and (pause := next(pauses, 0.0)):
+                    await asyncio.sleep(pause)
+                    continue
                 if resent or not failure.sent:
                     raise _unreachable(out, failure) from None
                 resent = True
@@ -108,8 +121,12 @@ class Healing:
         """Send it, and read what decides. Raises `SendFailure`."""
         route, session = out.route, out.session
         besides = route.upstream.headers()
+        if out.url and origin_of(out.url) != route.origin:
+            # The token was chosen for the origin of the route.
+            raise RequestRefused(_unavailable(route, "names an address at another origin", "Correct its address."))
         if not route.confidential and (route.recovery is not None or besides):
-            raise SendFailure("its address is not https, and a secret would travel readable", sent=False)
+            words = "cannot be used: its address is not https, and a secret would travel readable"
+            raise RequestRefused(_unavailable(route, words, "Correct its address."))
         headers = inward(
             out.headers,
             besides,

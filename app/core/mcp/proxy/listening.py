@@ -53,7 +53,7 @@ class ListenStream:
         self._session = session
         self._healing = healing
         self._reopening = reopening
-        self._out = Outgoing(route, "GET", call.request.headers, session=session)
+        self._out = Outgoing(route, "GET", call.request.headers, session=session, waits=False)
         self._delivery = Delivery(
             responder,
             server=route.upstream.id,
@@ -113,6 +113,8 @@ class ListenStream:
                 answer.close()
                 if answer.status < 500 and answer.status != 429:
                     break
+            if session.ended:
+                break
             if self._restarted.is_set():
                 # Another request has found out already that there is a new session.
                 self._last_id, failures = None, 0

@@ -24,7 +24,7 @@ from app.core.mcp.proxy.parts import Call, HttpUpstream, Way
 from app.core.mcp.proxy.refusals import Refusal, RefusalKind, RequestRefused
 from app.core.mcp.proxy.reopening import Reopening
 from app.core.mcp.proxy.routes import Routes
-from app.core.mcp.proxy.sessions import SESSION_CODE, Sessions, agent_of, is_over, protocol_of
+from app.core.mcp.proxy.sessions import SESSION_CODE, Sessions, agent_in, is_over, protocol_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -119,8 +119,7 @@ class Relay:
             if session is None:
                 await _unknown_session(responder, post)
                 return
-        opening = post.body if post is not None and post.method == INITIALIZE else b""
-        agent = agent_of(opening) if session is None else session.agent
+        agent = agent_in(post) if session is None else session.agent
         call = Call(request, client, upstream, way, post, identity, agent)
         self._count(call)
         if post is not None and post.calls:
@@ -162,6 +161,7 @@ class Relay:
             return
         out = Outgoing(route, request.method, request.headers, request.body, session)
         if request.method == "DELETE":
+            out.waits = False
             await self._end(out, responder)
             return
         assert post is not None

@@ -74,6 +74,8 @@ class Reopening:
 
         None when there is none that can take the place of the former: the client has to open one by itself.
         """
+        if not session.opening:
+            return None
         try:
             async with asyncio.timeout(OPEN_SECONDS):
                 return await self._opened(route, session, agent)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.core.background import retrieve
 from app.core.errors import StorageTrouble
-from app.core.storage.proxy_sessions import SessionRow
+from app.core.storage.proxy_sessions import LONGEST_OPENING, SessionRow
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# In memory. More are read again from the store.
-MOST_SESSIONS = 1_000
+# In memory. Others are read again from the store.
+MOST_SESSIONS = 256
 TOUCH_SECONDS = 30.0
-MOST_SET_UP = 200
+# What is kept of one session, so that no client can fill the memory.
+MOST_SET_UP, LONGEST_SET_UP = 200, 2_000
 METHOD_NOT_FOUND, SESSION_CODE = -32601, -32001
 # What the official SDKs say of a session that they do not know (TypeScript: "No valid session ID provided", "Server not
 # initialized", "Mcp-Session-Id header is required"; Python: "Missing session ID", "Invalid or expired session ID").
@@ -71,11 +72,14 @@ class ProxySession:
         self.touched = 0.0
         # In `time.monotonic()`.
         self.opened_at = 0.0
+        self.ended = False
         # What the client set up in it, as it was sent: the level of the log, and what it is subscribed to.
         self.set_up: dict[str, bytes] = {}
 
     def remember(self, post: Post) -> None:
         """The server took a request that holds for the rest of its session."""
+        if len(post.body) > LONGEST_SET_UP:
+            return
         match post.method, post.messages[0].params:
             case "logging/setLevel", _:
                 self.set_up["level"] = post.body
@@ -123,15 +127,20 @@ class Sessions:
         self, client: str, server: str, *, opening: bytes, upstream_id: str, protocol: str, opened_with: str
     ) -> ProxySession:
         """A new session, which the server knows as `upstream_id`."""
-        row = SessionRow(secrets.token_urlsafe(24), client, server, opening, upstream_id, protocol)
+        # One that is too long is not kept: then the client has to open its next session by itself.
+        kept = opening if len(opening) <= LONGEST_OPENING else b""
+        row = SessionRow(secrets.token_urlsafe(24), client, server, kept, upstream_id, protocol)
         session = self._keep(ProxySession(row, opened_with))
         session.touched = session.opened_at = monotonic()
         await self._save(session)
         return session
 
     async def end(self, session: ProxySession) -> None:
-        """Forget a session."""
+        """Forget a session. Its streams end."""
         self._known.pop(session.id, None)
+        session.ended = True
+        for restart in tuple(session.restarts):
+            restart()
         try:
             await self._store.delete(session.id)
         except StorageTrouble:
@@ -147,6 +156,8 @@ class Sessions:
         """
         if session.generation != generation:
             return True
+        if session.ended:
+            return False
         if session.reopening is None:
             task = session.reopening = asyncio.create_task(self._reopen(session, open_again))
             task.add_done_callback(retrieve)
@@ -155,7 +166,7 @@ class Sessions:
     async def _reopen(self, session: ProxySession, open_again: Callable[[], Awaitable[tuple[str, str] | None]]) -> bool:
         try:
             opened = await open_again()
-            if opened is None:
+            if opened is None or session.ended:
                 return False
             session.upstream_id, session.opened_with = opened
             session.generation += 1
@@ -213,11 +224,20 @@ def is_over(answer: ServerAnswer) -> bool:
 def agent_of(opening: bytes) -> str:
     """Name and version that a client gave itself in its `initialize`; empty when it gave none."""
     match _json(opening):
-        case {"params": {"clientInfo": {"name": str(name), **rest}}}:
-            version = rest.get("version")
-            words = f"{name} {version}" if isinstance(version, str) else name
-            # Half of a surrogate pair cannot be stored.
-            return words[:200].strip().encode("utf-8", "replace").decode()
+        case {"params": {"clientInfo": info}}:
+            return _words_of(info)
+        case _:
+            return ""
+
+
+def agent_in(post: Post | None) -> str:
+    """The same from a request of a client without a session: `initialize` itself, or one of MCP 2026-07-28."""
+    request = None if post is None else post.request
+    match {} if request is None else request.params:
+        case {"clientInfo": info}:
+            return _words_of(info)
+        case {"_meta": {"io.modelcontextprotocol/clientInfo": info}}:
+            return _words_of(info)
         case _:
             return ""
 
@@ -229,6 +249,17 @@ def protocol_of(message: bytes) -> str | None:
             return version
         case _:
             return None
+
+
+def _words_of(info: object) -> str:
+    match info:
+        case {"name": str(name), **rest}:
+            version = rest.get("version")
+            words = f"{name} {version}" if isinstance(version, str) else name
+            # Half of a surrogate pair cannot be stored.
+            return words[:200].strip().encode("utf-8", "replace").decode()
+        case _:
+            return ""
 
 
 def _error_code(message: bytes) -> object:

@@ -160,6 +160,8 @@ class ToolRules:
         # By client: the rules that the tables were made of, and the tables by server.
         self._own: dict[str, tuple[Mapping[tuple[str, str], ToolRule], Mapping[str, RuleTable]]] = {}
         self._reading: dict[str, asyncio.Task[None]] = {}
+        # On the proxy's thread: those that are to be read ahead, until the main loop has heard of it.
+        self._asked: set[str] = set()
         # How often the policies of a server changed: what was read across a change is read again.
         self._changes: dict[str, int] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -188,7 +190,8 @@ class ToolRules:
         known = self._known.get(server_id)
         if known is None or not known.fresh:
             return False
-        if known.local and known.age > AHEAD_SECONDS and server_id not in self._reading and self._loop is not None:
+        if known.local and known.age > AHEAD_SECONDS and server_id not in self._asked and self._loop is not None:
+            self._asked.add(server_id)
             # A loop that has ended reads nothing more.
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._read_ahead, server_id)
@@ -225,6 +228,7 @@ class ToolRules:
                 await task
 
     def _read_ahead(self, server_id: str) -> None:
+        self._asked.discard(server_id)
         if self._loop is not None:
             self._read_soon(server_id)
 

@@ -105,6 +105,7 @@ class Servers:
         self._source_of: dict[str, ServerSource] = {}
         self._said: dict[str, ServerState] = {}
         self._tools: dict[str, tuple[ToolInfo, ...]] = {}
+        self._earlier_names: dict[str, frozenset[str]] = {}
         self._connections = ServerConnections(self._heard, self._tools_announced, timing, probes or RefusedProbes())
         self._synced: set[str] = set()
         self._announced: set[str] = set()
@@ -275,18 +276,28 @@ class Servers:
         self._notice_changes()
         server = await self._server(server_id)
         source = self._source_of[server_id]
-        rows = self._tools.get(server_id) or await self._cache_of(source).tools(server_id)
         local = source.unset_policy is not None
-        listed = frozenset(tool.name for tool in rows or ())
+        listed = await self._known_names(server_id, source)
         try:
             stored = await source.policies(server.definition)
         except BurrowError:
-            if rows is None or local:
+            rows = None if local else self._tools.get(server_id) or await self._cache_of(source).tools(server_id)
+            if rows is None:
                 raise
             states = {tool.name: tool.policy for tool in rows if tool.policy is not None}
         else:
             states = {tool.tool_name: tool.approval_state for tool in stored if tool.removed_at is None}
         return KeptPolicies(states, source.unset_policy or "needs_approval", listed, local)
+
+    async def _known_names(self, server_id: str, source: ServerSource) -> frozenset[str]:
+        """The names of a server's tools. A list of an earlier start is read once: it may be long."""
+        rows = self._tools.get(server_id)
+        if rows is not None:
+            return frozenset(tool.name for tool in rows)
+        if server_id not in self._earlier_names:
+            cached = await self._cache_of(source).tools(server_id)
+            self._earlier_names[server_id] = frozenset(tool.name for tool in cached or ())
+        return self._earlier_names[server_id]
 
     async def kept_tool(self, server_id: str, name: str) -> ToolInfo | None:
         """What was last seen of a tool, without asking the server; None for one that was not seen."""
@@ -346,6 +357,7 @@ class Servers:
         """What is known of the servers of one source."""
         for definition in self._listed.pop(name, ()):
             self._tools.pop(definition.id, None)
+            self._earlier_names.pop(definition.id, None)
             self._servers.pop(definition.id, None)
             self._synced.discard(definition.id)
             self._announced.discard(definition.id)
