@@ -74,7 +74,7 @@ def test_what_is_wrong_with_the_proxy_is_said_in_sentences() -> None:
 
 def test_the_use_of_a_client_says_when_how_often_and_who_it_says_it_is() -> None:
     assert used_words(replace(CLIENT, use=())) == ""
-    assert plain(used_words(CLIENT)) == "now  ·  14 calls  ·  cursor 1.7.2"
+    assert plain(used_words(replace(CLIENT, use=(used(),)))) == "now  ·  14 calls  ·  cursor 1.7.2"
     two = replace(CLIENT, use=(used(calls=1, agent=""), used("notion", 0, "")))
     assert used_words(two) == "now  ·  1 call"
     assert "\u202e" not in used_words(replace(CLIENT, use=(used(agent="evil\u202e1"),)))
