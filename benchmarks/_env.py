@@ -23,7 +23,7 @@ def peer_python(name: str, requirements: list[str]) -> Path:
     if stamp.exists() and stamp.read_text(encoding="ascii") == wanted:
         return python
     venv.create(folder, clear=True, with_pip=True)
-    command = [str(python), "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements]
+    command = [str(python), "-I", "-m", "pip", "install", "-qq", "--disable-pip-version-check", *requirements]
     subprocess.run(command, check=True)
     stamp.write_text(wanted, encoding="ascii")
     return python

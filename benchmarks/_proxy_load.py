@@ -38,8 +38,8 @@ class Raw:
 
     def __init__(self, url: str, headers: dict[str, str]) -> None:
         parts = urlsplit(url)
-        self.socket = socket.create_connection((parts.hostname, parts.port))
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.place = (parts.hostname, parts.port)
+        self.connect()
         lines = {
             "Host": parts.netloc,
             "Accept": "application/json, text/event-stream",
@@ -50,6 +50,10 @@ class Raw:
         }
         self.start = f"POST {parts.path or '/'} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in lines.items())
         self.buffer = b""
+
+    def connect(self) -> None:
+        self.socket = socket.create_connection(self.place)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def session(self, identity: str) -> None:
         self.start += f"Mcp-Session-Id: {identity}\r\n"
@@ -122,6 +126,10 @@ def calls(job: dict[str, Any]) -> dict[str, Any]:
     connections = [Raw(job["url"], job["headers"]) for _ in range(job["connections"])]
     for each in connections:
         each.open()
+        each.socket.close()
+    for each in connections:
+        # Opening many sessions may take longer than a server keeps a connection that is idle.
+        each.connect()
     selector = selectors.DefaultSelector()
     left = job["requests"]
     times: list[float] = []
@@ -253,7 +261,11 @@ def main() -> None:
     kinds = {"calls": calls, "first": first, "gaps": gaps, "flood": flood, "piped": piped}
     for line in sys.stdin:
         job = json.loads(line)
-        print(json.dumps(kinds[job["what"]](job)), flush=True)
+        try:
+            found = kinds[job["what"]](job)
+        except (OSError, ValueError, KeyError) as failure:
+            found = {"error": f"{type(failure).__name__}: {failure}"}
+        print(json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,12 @@ import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from _env import ROOT, peer_python
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 PYTHON_PEERS = {"mcp-proxy": "mcp-proxy==0.13.0", "fastmcp": "fastmcp==4.2.3"}
 NODE_PEERS = {"supergateway": "4.0.0", "mcp-remote": "0.15.1"}
@@ -31,10 +35,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def peers(url: str) -> list[Peer]:
-    """Every peer that can be installed here, before the server at `url`."""
+def peers(url: str, wanted: Collection[str] = ()) -> list[Peer]:
+    """Every peer that can be installed here, or those that are wanted, before the server at `url`."""
     found = []
     for name, requirement in PYTHON_PEERS.items():
+        if wanted and name not in wanted:
+            continue
         try:
             program = str(peer_python(f"proxy-{name}", [requirement]).with_name(name))
         except (OSError, subprocess.CalledProcessError) as failure:
@@ -50,6 +56,8 @@ def peers(url: str) -> list[Peer]:
             command = (program, "run", url, "--transport", "http", "--port", str(port), "--no-banner")
         found.append(Peer(name, command, port, "/mcp/" if name == "mcp-proxy" else "/mcp"))
     for name, version in NODE_PEERS.items():
+        if wanted and name not in wanted:
+            continue
         try:
             program = node_program(name, version)
         except (OSError, subprocess.CalledProcessError) as failure:

@@ -83,7 +83,9 @@ class Load:
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError(f"the load failed on {arm.name}")
-        found: dict[str, float] = json.loads(line)
+        found: dict[str, Any] = json.loads(line)
+        if "error" in found:
+            raise RuntimeError(f"{what}, {job}: {found['error']}")
         return found
 
     def close(self) -> None:
@@ -328,14 +330,14 @@ def run(options: argparse.Namespace) -> int:
             good &= verdict("Burrow: first event of a stream", later, "us", TARGETS["first"])
             if options.whole:
                 good &= whole(load, window, ours, bare_megabytes)
-        if options.peers:
-            compare(load, url)
+        if options.peers is not None:
+            compare(load, url, options.peers)
     return 0 if good else 1
 
 
-def compare(load: Load, url: str) -> None:
+def compare(load: Load, url: str, wanted: list[str]) -> None:
     """The peers, each beside the direct way."""
-    for peer in peers(url):
+    for peer in peers(url, wanted):
         direct = Arm("direct", url, slow=True)
         try:
             with running(peer) as arm:
@@ -352,7 +354,7 @@ def main() -> int:
     parser.add_argument("--relays", action="store_true", help="only the pure relays, no window")
     parser.add_argument("--whole", action="store_true")
     parser.add_argument("--display", action="store_true")
-    parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--peers", nargs="*", help="all of them, or the named")
     return run(parser.parse_args())
 
 

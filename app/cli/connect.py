@@ -92,7 +92,9 @@ async def list_clients(options: argparse.Namespace) -> int:
             data([_record(known) for known in found])
             return 0
         for known in found:
-            used = "never used" if known.last_used is None else f"{known.calls} calls, last {_moment(known.last_used)}"
+            used = (
+                "never used" if known.last_used is None else f"{_count(known.calls)}, last {_moment(known.last_used)}"
+            )
             state = used if known.revoked_at is None else f"revoked {_moment(known.revoked_at)}; {used}"
             agent = printable(known.agent or known.client.program or "-")
             line(f"{column(known.client.name, 24)} {agent:<24} {state:<40} {_words(known.client.servers)}")
@@ -276,6 +278,10 @@ def _show(text: Snippet) -> None:
 
 def _words(servers: Iterable[str] | None) -> str:
     return "all servers" if servers is None else printable(", ".join(sorted(servers)) or "no server")
+
+
+def _count(calls: int) -> str:
+    return "1 call" if calls == 1 else f"{calls} calls"
 
 
 def _moment(at: float) -> str:

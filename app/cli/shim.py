@@ -158,7 +158,9 @@ async def _may_start(folder: Path) -> bool:
 
 
 def _server(client: ClientRow, named: str | None) -> str:
-    if named:
+    if named is not None and not (named and named.isprintable()):
+        raise Rejected("This is no id of a server.", action="List them: burrow mcp servers")
+    if named is not None:
         return named
     if client.servers is not None and len(client.servers) == 1:
         return client.servers[0]

@@ -17,7 +17,7 @@ import pytest
 
 from app.core.auth.http.target import CredentialAtStake
 from app.core.errors import BurrowError, OutcomeUnknown, ProtocolTrouble, ServerTrouble
-from app.core.mcp.protocol import stdio_transport
+from app.core.mcp.protocol import process, stdio_transport
 from app.core.mcp.protocol.calls import CallCancelled, ToolCall
 from app.core.mcp.protocol.connection import Connection, Endpoint
 from app.core.mcp.protocol.exchange import Exchange, Notice
@@ -244,3 +244,26 @@ def alive(process: int) -> bool:
     except ProcessLookupError:
         return False
     return Path(f"/proc/{process}/stat").read_text().split()[2] != "Z"
+
+
+def test_a_server_inherits_the_variables_that_the_sdk_considers_safe() -> None:
+    from mcp.client.stdio import DEFAULT_INHERITED_ENV_VARS
+
+    assert set(process.INHERITED) == set(DEFAULT_INHERITED_ENV_VARS)
+
+
+async def test_a_folder_that_is_not_there_is_named_and_not_the_command(tmp_path: Path) -> None:
+    with pytest.raises(ServerTrouble, match=f"cannot be started in {tmp_path / 'gone'}") as raised:
+        await process.start_process((sys.executable,), tmp_path / "gone", {})
+    assert raised.value.advice == "Check the folder."
+
+
+async def test_a_line_of_standard_error_that_never_ends_takes_no_memory() -> None:
+    endless = "import sys; sys.stderr.write('x' * 3_000_000); sys.stderr.flush(); sys.exit(4)"
+    server = await process.start_process((sys.executable, "-c", endless), None, {})
+    reading = asyncio.create_task(server.read_stderr())
+    words = await server.how_it_ended()
+    assert "code 4" in words
+    assert len(words) < 1_000
+    await reading
+    await server.end()

@@ -249,6 +249,8 @@ async def test_the_key_of_the_entry_is_what_is_tried(peer: Peer, tmp_path: Path)
     steps = await last(CURSOR, server, peer.address, "", installation=there)
     assert (steps[title].outcome, steps["PostHog"].outcome) == (TrialOutcome.OK, TrialOutcome.OK)
     assert steps["cursor-agent mcp list"].outcome is TrialOutcome.SKIPPED
+    # Not a key that the program does not have.
+    assert (await last(CURSOR, server, peer.address, "bw_other", installation=there))["PostHog"] == steps["PostHog"]
     steps = await last(CURSOR, server, "http://127.0.0.1:41717", "", installation=there)
     assert steps[title].words == "posthog: it has another address than http://127.0.0.1:41717. Add it again."
     path.write_text("{")

@@ -106,6 +106,8 @@ async def test_a_question_is_shown_above_any_place_and_takes_no_focus(
         assert on.window.focusWidget() is before
         on.window.go("servers")
         assert on.prompt.isVisible()
+        # While the first page is in view, too.
+        assert not on.window.pages.isAncestorOf(on.prompt)
 
 
 async def test_the_arguments_are_shown_exactly_and_whole(qapp: QApplication, monkeypatch: pytest.MonkeyPatch) -> None:

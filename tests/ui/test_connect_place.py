@@ -132,6 +132,10 @@ async def test_the_addresses_of_the_servers_are_shown_and_copied(qapp: QApplicat
         page.list.select_key("notion")
         page.copy_server_button.click()
         assert QGuiApplication.clipboard().text() == f"{ADDRESS}/mcp/notion"
+        page.list.select_key("posthog")
+        page.list.setFocus()
+        QTest.keyClick(page.list, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+        assert QGuiApplication.clipboard().text() == f"{ADDRESS}/mcp/posthog"
         spoken = [plain(line.spoken()) for line in page.list.rows.lines()]
         assert spoken[1] == f"Notion, Sign-in needed, {ADDRESS}/mcp/notion"
         page.list.opened.emit("notion")

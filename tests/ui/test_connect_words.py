@@ -7,9 +7,12 @@ from dataclasses import replace
 import pytest
 
 from app.core.mcp.servers.server import ServerState
+from app.core.mcp.tools import ToolInfo
 from app.ui.connect.facts import ClientFacts, ProxyFacts, ProxyPhase
+from app.ui.connect.rows import tool_row
 from app.ui.connect.wording import (
     ClientState,
+    RuleChoice,
     client_state,
     host_of,
     proxy_sentence,
@@ -71,8 +74,22 @@ def test_what_is_wrong_with_the_proxy_is_said_in_sentences() -> None:
 
 def test_the_use_of_a_client_says_when_how_often_and_who_it_says_it_is() -> None:
     assert used_words(replace(CLIENT, use=())) == ""
-    assert plain(used_words(CLIENT)) == "now  ·  14 calls  ·  cursor 1.7.2"
+    assert plain(used_words(replace(CLIENT, use=(used(),)))) == "now  ·  14 calls  ·  cursor 1.7.2"
     two = replace(CLIENT, use=(used(calls=1, agent=""), used("notion", 0, "")))
     assert used_words(two) == "now  ·  1 call"
     assert "\u202e" not in used_words(replace(CLIENT, use=(used(agent="evil\u202e1"),)))
     assert host_of("http://127.0.0.1:1/") == "127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    ("rule", "policy", "words"),
+    [
+        (RuleChoice.AS_SET, "do_not_use", "Server: Block"),
+        (RuleChoice.ALLOW, "needs_approval", "Server: Ask, which counts"),
+        (RuleChoice.ASK, "do_not_use", "Server: Block, which counts"),
+        (RuleChoice.BLOCK, "approved", "Server: Allow"),
+        (RuleChoice.ALLOW, None, ""),
+    ],
+)
+def test_a_rule_that_the_server_is_stricter_than_is_told_so(rule: RuleChoice, policy: str | None, words: str) -> None:
+    assert tool_row(ToolInfo("a", policy=policy), rule).detail == words

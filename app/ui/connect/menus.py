@@ -97,7 +97,7 @@ class ConnectMenus(QObject):
         if not names:
             return
         several = len(names) > 1
-        menu = ContextMenu(tr("{0} tools selected").format(len(names)) if several else names[0], tools)
+        menu = ContextMenu(tr("{0} tools selected").format(len(names)) if several else shown_name(names[0]), tools)
         for choice, keys in RULE_KEYS.items():
             menu.add(state_of_rule(choice).word, partial(tools.want_rule, choice), keys)
         menu.addSeparator()

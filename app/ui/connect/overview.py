@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QStackedWidget, QVBoxLayout, QWidget
 
 from app.ui.connect.facts import ProxyPhase
@@ -198,6 +199,9 @@ class OverviewPage(QWidget):
         self.copy_server_button = QuietButton(
             self.tr("Copy address of the server"), "copy", keys="Ctrl+C", clicked=self.copy_address
         )
+        # By itself a list copies the words of its row.
+        copying = QShortcut(QKeySequence("Ctrl+C"), self.list, self.copy_address)
+        copying.setContext(Qt.ShortcutContext.WidgetShortcut)
         head = QHBoxLayout()
         head.setContentsMargins(wide, gap, wide, gap)
         head.addWidget(self.copy_server_button)

@@ -34,6 +34,8 @@ LOOKED_AT = 4_000
 # The states of policies of the MCP store (docs/wire.md, "Tools and approval states").
 POLICIES = {"approved": RuleChoice.ALLOW, "needs_approval": RuleChoice.ASK, "do_not_use": RuleChoice.BLOCK}
 
+STRICTNESS = (RuleChoice.AS_SET, RuleChoice.ALLOW, RuleChoice.ASK, RuleChoice.BLOCK)
+
 
 def proxy_row(proxy: ProxyFacts) -> Row:
     """The proxy, its state and address."""
@@ -92,7 +94,12 @@ def tool_row(tool: ToolInfo, rule: RuleChoice) -> Row:
     """A tool with the client's rule, and in words the policy of the server, where it has one."""
     policy = POLICIES.get(tool.policy or "")
     words = tool.problem or shown_name(_first_line(tool.description)[:SHOWN_DESCRIPTION])
-    set_to = tr("Server: {0}").format(state_of_rule(policy).word) if policy is not None else ""
+    set_to = ""
+    if policy is not None:
+        # The strictest counts.
+        stricter = rule is not RuleChoice.AS_SET and STRICTNESS.index(policy) > STRICTNESS.index(rule)
+        words_of = tr("Server: {0}, which counts") if stricter else tr("Server: {0}")
+        set_to = words_of.format(state_of_rule(policy).word)
     state = state_of_rule(rule)
     name = revealed_name(tool.name)
     return Row(

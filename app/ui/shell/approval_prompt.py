@@ -10,17 +10,16 @@ import time
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QElapsedTimer, QEvent, Qt, QTimer, Signal
-from PySide6.QtGui import QFontMetricsF, QKeySequence
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from app.core.mcp.proxy.parts import Decision
 from app.marks import isolated, revealed_name
+from app.ui.shell.approval_parts import AnswerButton, ArgumentsText, set_letter
 from app.ui.shell.fitted_scroll import FittedScroll
 from app.ui.theme import theme, tokens
 from app.ui.theme.state import State
 from app.ui.widgets.buttons import PrimaryButton, QuietButton, with_keys
 from app.ui.widgets.column import FittedColumn
-from app.ui.widgets.exact_text import ExactText
 from app.ui.widgets.feedback import Glyph, InlineCard
 from app.ui.widgets.fields import KeyValueGrid
 from app.ui.widgets.flow import FlowLayout
@@ -29,19 +28,15 @@ from app.ui.widgets.text import StatusWord, Text
 from app.ui.widgets.times import duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from PySide6.QtGui import QKeyEvent, QResizeEvent
 
     from app.core.errors import BurrowError
     from app.core.mcp.proxy.approvals import Question
-    from app.ui.widgets.buttons import ButtonKind
 
 # How long after a question has appeared nothing is allowed.
 ARM_MS = 600
 # In characters. More is shown when it is asked for.
 SHOWN = 20_000
-LEAST_LINES, MOST_LINES = 2, 9
 # Of the window's height.
 LARGEST_SHARE = 0.6
 # In pixels of the design: what the details have in a low window.
@@ -49,48 +44,6 @@ LEAST_DETAILS = 72
 # What the place below has at least beside all of the prompt.
 LEAST_PLACE = 320
 COUNT_MS = 1000
-
-
-class AnswerButton(QuietButton):
-    """An answer. Space, a click or its letter with Alt press it, Enter does not."""
-
-    def __init__(
-        self, text: str, letter: str, hint: str, clicked: Callable[[], None], kind: ButtonKind = "quiet"
-    ) -> None:
-        super().__init__(text, kind=kind, clicked=clicked)
-        keys = f"Alt+{letter}"
-        self.setShortcut(QKeySequence(keys))
-        self.setToolTip(f"{with_keys(text, keys)}\n{hint}")
-        self.setAccessibleDescription(hint)
-
-    @guarded()
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        # A person who confirms without reading presses Enter.
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            event.ignore()
-        else:
-            super().keyPressEvent(event)
-
-
-class ArgumentsText(ExactText):
-    """The arguments of a call, as high as they need within a few lines."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name, fitted=False)
-        self.document().documentLayout().documentSizeChanged.connect(lambda _size: self._fit_lines())
-        theme().changed.connect(self._fit_lines)
-        self._fit_lines()
-
-    @guarded()
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self._fit_lines()
-
-    def _fit_lines(self) -> None:
-        # The document of a QPlainTextEdit measures its height in lines.
-        lines = min(max(int(self.document().size().height()), LEAST_LINES), MOST_LINES)
-        around = 2 * self.document().documentMargin() + theme().px(tokens.SPACE_4)
-        self.setFixedHeight(round(lines * QFontMetricsF(self.font()).lineSpacing() + around))
 
 
 class ApprovalPrompt(QFrame):
@@ -159,8 +112,8 @@ class ApprovalPrompt(QFrame):
 
     def _make_buttons(self) -> None:
         tr = self.tr
-        self.refuse = PrimaryButton(tr("Refuse"), keys="Alt+F", clicked=lambda: self._answer(Decision.REFUSE))
-        self.refuse.setShortcut(QKeySequence("Alt+F"))
+        self.refuse = PrimaryButton(tr("Refuse"), clicked=lambda: self._answer(Decision.REFUSE))
+        self.refuse.setToolTip(with_keys(tr("Refuse"), set_letter(self.refuse, "F")))
         self.refuse.setAccessibleDescription(tr("Only this call is refused. The agent is told so."))
         self.once = AnswerButton(
             tr("Allow once"), "O", tr("Only this call is made."), lambda: self._answer(Decision.ONCE)

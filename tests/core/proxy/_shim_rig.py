@@ -18,9 +18,10 @@ from app.core.mcp.proxy.http.server import LoopbackServer
 from app.core.mcp.proxy.parts import Request, Responder
 from app.core.mcp.proxy.port import Acceptor, PortState, ProxyPort
 from app.core.mcp.proxy.shim.channel import SessionChannel
+from app.core.mcp.proxy.shim.exchange import Patience
 from app.core.mcp.proxy.shim.pipes import Lines, LineWriter
 from app.core.mcp.proxy.shim.reach import PROXY_FOLDER, Reach
-from app.core.mcp.proxy.shim.session import Patience, ShimSession
+from app.core.mcp.proxy.shim.session import ShimSession
 from tests.until import until
 
 Headers = list[tuple[bytes, bytes]]

@@ -62,7 +62,10 @@ class Tokens:
 
 
 class SseServer(RawServer):
-    """`takes` is the token that it takes now. `endpoint` is what it names; `{}` is the number of the stream."""
+    """`takes` is the token that it takes now. `endpoint` is what it names; `{}` is the number of the stream.
+
+    `status` is that of the POST of a call. With one of 500 the call was run, and is not answered.
+    """
 
     def __init__(self, tokens: Tokens) -> None:
         super().__init__()
@@ -70,6 +73,7 @@ class SseServer(RawServer):
         self.takes = tokens.current
         self.endpoint = "/messages?session={}"
         self.opened = 0
+        self.status = 202
         self.ran: list[str] = []
         self.initialised = 0
         self.streams: dict[str, asyncio.StreamWriter] = {}
@@ -105,11 +109,15 @@ class SseServer(RawServer):
             return False
         self.posted.append(request.headers)
         name = parse_qs(urlsplit(request.target).query)["session"][0]
-        status = 202 if name in self.streams else 404
+        message = json.loads(request.body)
+        status = self.status if message.get("method") == "tools/call" else 202
+        status = status if name in self.streams else 404
+        if status >= 500:
+            self.ran.append(message["params"]["arguments"]["do"])
         writer.write(f"HTTP/1.1 {status} Scripted\r\ncontent-length: 0\r\n\r\n".encode())
         await writer.drain()
         if status == 202:
-            self._carry_out(name, json.loads(request.body))
+            self._carry_out(name, message)
         return True
 
     def _carry_out(self, stream: str, message: dict[str, Any]) -> None:

@@ -6,13 +6,16 @@ import asyncio
 import contextlib
 import json
 import os
+import shlex
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
 from app.core.mcp.proxy.bridge import answering, bridges, seats, stdio_channel
+from app.core.mcp.proxy.bridge.outlets import OUTLET_BYTES
 from app.core.mcp.proxy.parts import Decision, StdioUpstream, ToolRule
 from tests.core.proxy._bridge import VERSION, bridged, client_of, scripted
 from tests.until import until
@@ -169,6 +172,28 @@ async def test_a_cancellation_reaches_the_server_and_ends_the_answer(tmp_path: P
         await until(lambda: rig.noted("unwanted") == [str(message["id"])])
 
 
+async def test_a_request_that_is_cancelled_while_its_process_starts_is_never_sent(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    plain = scripted(tmp_path / "record")
+    waiting = f"while [ ! -e {gate} ]; do sleep 0.01; done; exec {shlex.join(plain.command)}"
+    async with bridged(tmp_path, replace(plain, command=("sh", "-c", waiting))) as rig, client_of(rig) as client:
+        process = int(await client.run("tell the process"))
+        gate.unlink()
+        os.kill(process, signal.SIGKILL)
+        await until(lambda: rig.bridges.processes == 0)
+        message = client.tool("cancelled")
+        calling = asyncio.create_task(client.post(message))
+        await until(lambda: rig.bridges.processes == 1)
+        cancelled = {"method": "notifications/cancelled", "params": {"requestId": message["id"]}}
+        await client.post({"jsonrpc": "2.0", **cancelled})
+        assert (await calling).text == ""
+        gate.touch()
+        assert await client.run()
+        assert len(rig.noted("ran")) == 2
+        assert not rig.noted("unwanted")
+
+
 async def test_a_client_that_goes_away_cancels_its_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A connection that only was closed at the other end is found out by writing to it.
     monkeypatch.setattr(answering, "KEEP_ALIVE_SECONDS", 0.01)
@@ -294,6 +319,20 @@ async def test_messages_of_megabytes_pass_both_ways(tmp_path: Path) -> None:
         assert len(await client.run("flood", size=size)) == size
         large = "y" * (4 * 1024 * 1024 - 1024)
         assert len(json.loads(await client.run(text=large))["text"]) == len(large)
+
+
+async def test_a_client_that_reads_slowly_slows_its_process_and_loses_nothing(tmp_path: Path) -> None:
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        async with client.streaming(client.tool("progress", token="x" * 20_000, steps=600)) as stream:
+            await stream.next()
+            ((_known, front),) = rig.bridges._fronts.values()
+            (seat,) = front.seats._all
+            (call,) = seat.session.calls
+            await until(lambda: call.outlet._room.is_set() is False)
+            assert call.outlet._bytes <= OUTLET_BYTES
+            *steps, answer = await stream.rest()
+        assert [each["params"]["progress"] for each in steps] == list(range(1, 600))
+        assert answer["result"]
 
 
 async def test_line_breaks_between_the_parts_of_a_message_end_no_message(tmp_path: Path) -> None:

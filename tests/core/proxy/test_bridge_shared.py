@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from app.core.mcp.proxy.bridge import incoming
-from tests.core.proxy._bridge import HttpClient, bridged, client_of
+from app.core.mcp.proxy.bridge import incoming, link
+from app.core.mcp.proxy.parts import StdioUpstream
+from tests.core.proxy._bridge import VERSION, HttpClient, bridged, client_of
 from tests.until import until
 
 
@@ -123,6 +124,23 @@ async def test_a_process_that_died_is_started_once_for_all(tmp_path: Path) -> No
         both = await asyncio.gather(ana.run("tell the process"), ben.run("tell the process"))
         assert both[0] == both[1]
         assert len(rig.noted("greeted")) == 2
+
+
+async def test_a_command_that_ends_at_once_is_not_started_for_each_who_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "FAILURE_SECONDS", 0.3)
+    record = tmp_path / "record"
+    command = ("sh", "-c", f"echo started >> {record}; echo broken >&2; exit 3")
+    upstream = StdioUpstream("broken", "Broken", command, shared=True)
+    async with bridged(tmp_path, upstream) as rig, client_of(rig, initialise=False) as client:
+        opening = client.message("initialize", {"protocolVersion": VERSION})
+        answers = await asyncio.gather(*(client.post(opening) for _ in range(10)))
+        assert all("code 3" in answer.json()["error"]["message"] for answer in answers)
+        # Who came while it was tried shares what came of that; who came later waited for the next try.
+        assert len(rig.noted("started")) < 10
+        ((_known, front),) = rig.bridges._fronts.values()
+        assert front.seats.count == 0
 
 
 async def test_the_process_ends_with_the_last_session(tmp_path: Path) -> None:

@@ -159,6 +159,25 @@ async def test_a_call_that_its_stream_broke_in_has_an_unknown_outcome_and_runs_o
         assert await client.run("after")
 
 
+async def test_a_call_whose_message_broke_the_server_is_not_sent_again(tmp_path: Path) -> None:
+    async with old_server(tmp_path) as (server, rig), client_of(rig) as client:
+        server.status = 500
+        error = await client.run("once")
+        assert error["data"]["outcome_unknown"] is True
+        assert server.ran == ["once"]
+
+
+async def test_a_message_that_the_server_refuses_is_told_and_the_session_goes_on(tmp_path: Path) -> None:
+    async with old_server(tmp_path) as (server, rig), client_of(rig) as client:
+        server.status = 413
+        error = await client.run("large")
+        assert "413" in error["message"]
+        assert "outcome_unknown" not in error["data"]
+        server.status = 202
+        assert await client.run("small")
+        assert server.opened == 1
+
+
 async def test_a_server_that_is_away_is_told_in_words_and_comes_back(tmp_path: Path) -> None:
     async with old_server(tmp_path) as (server, rig), client_of(rig) as client:
         await server.go_away()

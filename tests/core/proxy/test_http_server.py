@@ -306,3 +306,15 @@ async def test_a_head_that_came_before_is_read_like_the_first_time_and_not_for_w
     assert seen[0] == seen[1] == seen[2]
     assert [request.path for request in seen[3:-1]] == [f"/{number}" for number in range(300)]
     assert seen[-1].header(b"x-long") == b"y" * 4000
+
+
+async def test_closing_lingers_for_the_next_request_of_each_connection_and_no_longer() -> None:
+    async with serving(echo) as at, connected(at.port) as client:
+        client.send(post(b"first"))
+        assert "connection" not in (await client.answer())[1]
+        closing = asyncio.create_task(at.server.close(10.0, linger=600.0))
+        await until(lambda: at.server.closing)
+        client.send(post(b"second"))
+        status, headers, _body = await client.answer()
+        assert (status, headers["connection"]) == (200, "close")
+        await closing

@@ -138,6 +138,7 @@ async def test_a_program_whose_client_is_revoked_is_refused_in_words(tmp_path: P
         (("nobody", "--server", "own:1"), 5, "burrow connect add NAME"),
         (("gone", "--server", "own:1"), 5, "was revoked"),
         (("desktop",), 2, "--server ID"),
+        (("desktop", "--server", "\udcff"), 2, "burrow mcp servers"),
         ((), 2, "usage: burrow connect stdio"),
     ],
 )

@@ -121,7 +121,7 @@ async def _try(server: OfferedServer, entry: FoundEntry | None, access: Access) 
     if entry is not None and entry.command:
         channel = ShimChannel(entry.command, SERVER_SECONDS)
     elif entry is not None:
-        channel = HttpChannel(entry.url, access.key or entry.key, SERVER_SECONDS)
+        channel = HttpChannel(entry.url, entry.key, SERVER_SECONDS)
     elif access.key:
         channel = HttpChannel(access.url(server), access.key, SERVER_SECONDS)
     elif access.client:

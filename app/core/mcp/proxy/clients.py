@@ -231,7 +231,14 @@ class ProxyClients:
         await self._change(await self._stored.set_servers(client, servers))
 
     async def set_rule(self, client: str, server: str, tool: str, rule: ToolRule | None) -> None:
-        """Decide about a tool for this client alone; None goes back to the server's policy."""
+        """Decide about a tool for this client alone; None goes back to the server's policy.
+
+        Raises `Rejected` for a name that is no text.
+        """
+        try:
+            tool.encode()
+        except UnicodeEncodeError:
+            raise Rejected("The name of the tool is no text.", Facts(attr="tool")) from None
         stored = None if rule is None else rule.value
         await self._change(await self._stored.set_rule(client, server, tool, stored))
 

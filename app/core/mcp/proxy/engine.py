@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from app.core.mcp.proxy.tool_rules import RuleChange
 
 # A client that has just connected, or is between two requests, has this long to send one that is still answered.
-LINGER_SECONDS = 0.1
+LINGER_SECONDS = 1.0
 
 
 class ProxyEngine:

@@ -79,9 +79,13 @@ class BridgeCall:
         self.token: bytes = b""
         self.server_token: Key = None
         self.sent = False
-        self.answered = False
+        self._answered = False
         self.settled: asyncio.Future[bytes] | None = None
         self.lost_as = b""
+
+    def is_answered(self) -> bool:
+        """Whether its client has an answer, or wants none any more."""
+        return self._answered
 
     async def answer(self, data: bytes) -> None:
         """Give the client the answer of the server, which is its last message."""
@@ -98,12 +102,12 @@ class BridgeCall:
 
     def fail(self, data: bytes) -> None:
         """Give the client an answer of Burrow's own."""
-        if not self.answered:
+        if not self._answered:
             self._settle(data)
             self.outlet.put_now(data, last=True)
 
     def _settle(self, data: bytes) -> None:
-        self.answered = True
+        self._answered = True
         if self.settled is not None and not self.settled.done():
             self.settled.set_result(data)
 

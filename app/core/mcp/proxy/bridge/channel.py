@@ -12,16 +12,12 @@ MESSAGE_LIMIT = 32 * 1024 * 1024
 
 
 class ChannelClosed(Exception):
-    """A message could not be sent. `sent` is False only when certainly no byte of it left.
+    """A message could not be sent. `sent` is False only when certainly the server did not act on it."""
 
-    `refusal` is an answer to give to the client in place of words about a server that is gone, as JSON-RPC error.
-    """
-
-    def __init__(self, reason: str, *, sent: bool, refusal: bytes = b"") -> None:
+    def __init__(self, reason: str, *, sent: bool) -> None:
         super().__init__(reason)
         self.reason = reason
         self.sent = sent
-        self.refusal = refusal
 
 
 class Channel(Protocol):

@@ -84,7 +84,7 @@ class BridgeFront:
             seat, answer = await self.seats.begin(call.client.id, opening)
         except ChannelClosed as closed:
             # An `initialize` changes nothing, so it may always be sent again.
-            data = closed.refusal or replies.lost(opening, closed.reason, sent=False)
+            data = replies.lost(opening, closed.reason, sent=False)
             await answering.answer_json(responder, data)
             return
         except BurrowError as failure:
@@ -146,7 +146,7 @@ class BridgeFront:
                 else:
                     await seat.link.request(request)
             except ChannelClosed as closed:
-                request.fail(closed.refusal or replies.lost(request.message, closed.reason, sent=closed.sent))
+                request.fail(replies.lost(request.message, closed.reason, sent=closed.sent))
             except RequestRefused as refused:
                 request.fail(replies.refused(request.message, refused.refusal))
             except BurrowError as failure:
@@ -200,9 +200,10 @@ async def _tell(seat: Seat, message: Envelope) -> None:
     elif message.method == CANCELLED:
         request = seat.session.call_of(key_of(message.params.get("requestId")))
         if request is not None:
-            traffic.forget(request)
+            server_knows = traffic.forget(request)
             request.cancelled()
-            await seat.link.tell(cancelled_for_server(request, message))
+            if server_knows:
+                await seat.link.tell(cancelled_for_server(request, message))
     elif message.method != INITIALIZED or traffic.own:
         await seat.link.tell(message.data)
 

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 INITIALIZED = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
 # How long a server may take to answer `initialize`: some fetch themselves from the internet when they are started.
 OPENING_SECONDS = 120.0
-# A server that could not be reached is not tried again by every request that waits for it.
+# A server that could not be opened is not tried again before this. Requests wait until then.
 FAILURE_SECONDS = 1.0
 # The pauses before a channel is opened again that a client listens to. One that keeps ending is left alone after them.
 REOPEN_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)
@@ -63,6 +63,7 @@ class Link:
         self._usable: Channel | None = None
         self._opening_lock = asyncio.Lock()
         self._failure: tuple[Exception, float] | None = None
+        self._tries = 0
         self._handshakes: dict[Key, asyncio.Future[Envelope]] = {}
         self._background = BackgroundTasks()
         self.traffic = Traffic(own=own, stateless=stateless, tell=self.tell_soon)
@@ -78,38 +79,36 @@ class Link:
 
         Raises what `request` raises.
         """
-        if self._opening is None:
-            self._opening = opening
         try:
-            await self._ready()
+            await self._ready(opening)
         except OpeningRefused as refused:
-            self._forget_opening()
             return refused.answer
-        except BaseException:
-            self._forget_opening()
-            raise
         assert self._answer is not None
         return self._answer
-
-    def _forget_opening(self) -> None:
-        if self._answer is None:
-            self._opening = None
 
     async def request(self, call: BridgeCall) -> None:
         """Send a request; its answer comes to `call`.
 
         Raises `ChannelClosed` when it could not be sent, and any `BurrowError` that keeps the server from being used.
         """
+        # So that it can be cancelled before it is sent.
+        call.session.calls[call] = None
         for last_try in (False, True):
-            channel = await self._ready()
+            try:
+                channel = await self._ready()
+            except BaseException:
+                self.traffic.forget(call)
+                raise
+            if call.is_answered():
+                return
             self.traffic.register(call)
             try:
                 await channel.send(call.message.data if self.traffic.own else for_server(call))
             except ChannelClosed as closed:
                 self.traffic.forget(call)
-                if call.answered:
+                if call.is_answered():
                     return
-                if closed.sent or closed.refusal or last_try:
+                if closed.sent or last_try:
                     raise
             except BaseException:
                 self.traffic.abandon(call)
@@ -154,16 +153,22 @@ class Link:
         await self._background.close()
         await self.rest()
 
-    async def _ready(self) -> Channel:
-        """The channel, opened if need be."""
+    async def _ready(self, opening: Envelope | None = None) -> Channel:
+        """The channel, opened if need be, for the first time with `opening`."""
         if self._usable is not None and self._usable.reason is None:
             return self._usable
+        tries = self._tries
         async with self._opening_lock:
             if self._usable is not None and self._usable.reason is None:
                 return self._usable
-            now = asyncio.get_running_loop().time()
-            if self._failure is not None and now < self._failure[1]:
-                raise self._failure[0]
+            if self._failure is not None:
+                failure, until = self._failure
+                if self._tries > tries:
+                    # It was tried while this request waited.
+                    raise failure
+                await asyncio.sleep(until - asyncio.get_running_loop().time())
+            self._tries += 1
+            self._opening = self._opening or opening
             await self.rest()
             channel = self._channel = self._make_channel()
             try:
@@ -173,6 +178,9 @@ class Link:
             except BaseException as failure:
                 if isinstance(failure, ChannelClosed | BurrowError) and not isinstance(failure, OpeningRefused):
                     self._failure = (failure, asyncio.get_running_loop().time() + FAILURE_SECONDS)
+                if not self._greeted:
+                    # Another client may begin with another one.
+                    self._opening = None
                 await self.rest()
                 raise
             self._failure, self._usable = None, channel

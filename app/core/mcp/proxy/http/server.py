@@ -86,17 +86,14 @@ class LoopbackServer:
         self._servers.clear()
         if linger:
             # Connections that were accepted, but are not known yet, count too.
-            await asyncio.sleep(linger if self._connections else 0.0)
+            await asyncio.sleep(0)
+            await self._all_closed(linger)
         self.ended = True
         sent_to = self._sent_to()
         for connection in list(self._connections):
             if connection not in sent_to:
                 connection.close_when_done()
-        if self._connections:
-            self._empty.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(grace):
-                    await self._empty.wait()
+        await self._all_closed(grace)
         tasks = [task for connection in list(self._connections) if (task := connection.cancel()) is not None]
         if tasks:
             await asyncio.wait(tasks)
@@ -105,6 +102,14 @@ class LoopbackServer:
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
+
+    async def _all_closed(self, seconds: float) -> None:
+        """Wait until no connection is open, so long at most."""
+        if self._connections:
+            self._empty.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._empty.wait()
 
     def _sent_to(self) -> set[ClientConnection]:
         """The connections on which something has arrived that was not read yet.

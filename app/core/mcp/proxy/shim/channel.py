@@ -10,6 +10,7 @@ from urllib.parse import quote
 from app.core.mcp.proxy.parts import SendFailure
 from app.core.mcp.proxy.shim.answers import EVENTS, JSON, header, is_stream, read_answer, read_messages
 from app.core.mcp.proxy.shim.events import EventReader
+from app.core.mcp.proxy.shim.failures import ServedServer
 from app.core.mcp.proxy.shim.messages import words_of
 from app.core.mcp.proxy.shim.reach import NoProxy
 
@@ -33,11 +34,12 @@ class NotReopened(Exception):
 
 
 class SessionChannel:
-    """`server` is the id of the server. Everything is sent with the key, and with the session once there is one."""
+    """Everything is sent with the key, and with the session once there is one."""
 
     def __init__(self, reach: Reach, sender: Sender, server: str, key: str) -> None:
+        """`server` is the id of the server."""
         self.reach = reach
-        self.server = server
+        self.server = ServedServer(server, server)
         self._sender = sender
         self._path = f"/mcp/{quote(server, safe=':@-._~')}"
         self._authorization = b"Bearer " + key.encode()
@@ -71,6 +73,7 @@ class SessionChannel:
 
     def answered(self, answer: UpstreamResponse, found: ServerMessage) -> None:
         """The server accepted what opens a session."""
+        self.server = self.server.named(found.result)
         self.session = header(answer, b"mcp-session-id")
         self._protocol = str(found.result.get("protocolVersion", ""))[:100].encode("ascii", "ignore")
 

@@ -25,7 +25,7 @@ READING = frozenset(
         *("resources/read", "prompts/get", "completion/complete"),
     }
 )
-SIGN_IN_NEEDED = TYPE_PREFIX + RefusalKind.SIGN_IN_NEEDED.value
+_KINDS = {TYPE_PREFIX + kind.value: kind for kind in RefusalKind}
 
 
 class NoMessage(Exception):
@@ -63,10 +63,11 @@ class ServerMessage:
     error: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
-    def needs_sign_in(self) -> bool:
-        """Whether it says that the user has to sign in first."""
+    def refusal(self) -> RefusalKind | None:
+        """Why the proxy refused the request; None where it did not."""
         data = self.error.get("data")
-        return isinstance(data, dict) and data.get("type") == SIGN_IN_NEEDED
+        kind = data.get("type") if isinstance(data, dict) else None
+        return _KINDS.get(kind) if isinstance(kind, str) else None
 
 
 def read_program_message(line: bytes) -> ProgramMessage:

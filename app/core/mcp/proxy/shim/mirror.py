@@ -74,9 +74,9 @@ def _annotated(schema: Any, path: tuple[str, ...]) -> list[tuple[tuple[str, ...]
         path, schema = waiting.pop()
         if not isinstance(schema, dict):
             continue
-        token = schema.get(ANNOTATION)
-        if path and isinstance(token, str) and _TOKEN.fullmatch(token) and schema.get("type") in ANNOTATED_TYPES:
-            found.append((path, token))
+        token, kind = schema.get(ANNOTATION), schema.get("type")
+        if path and isinstance(token, str) and _TOKEN.fullmatch(token) and isinstance(kind, str):
+            found += [(path, token)] if kind in ANNOTATED_TYPES else []
         properties = schema.get("properties")
         if isinstance(properties, dict):
             waiting += [((*path, name), each) for name, each in properties.items()]

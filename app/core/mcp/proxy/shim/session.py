@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
-from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from app.core.mcp.proxy.parts import SendFailure
 from app.core.mcp.proxy.refusals import INVALID_REQUEST, PARSE_ERROR
 from app.core.mcp.proxy.shim.answers import header, is_stream, read_body, read_messages
 from app.core.mcp.proxy.shim.channel import FIRST_REOPENING, NotReopened, refused_words
 from app.core.mcp.proxy.shim.events import EventReader
+from app.core.mcp.proxy.shim.exchange import DONE, PUT_OFF, AttemptOutcome, NextStep, Patience, ShimExchange
 from app.core.mcp.proxy.shim.failures import no_access, not_ready, outcome_unknown, unavailable
 from app.core.mcp.proxy.shim.messages import (
     CANCELLED,
     INITIALIZE,
     INITIALIZED,
     OPENINGS,
-    READING,
     NoMessage,
     answer_lines,
     error_line,
@@ -55,52 +53,6 @@ RESUMPTIONS = 5
 END_SECONDS = 1.0
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long a request waits, in seconds.
-
-    `owner`: for a process that serves. `sign_in`: the first request of a program, for the user, with `poll` between the
-    first two looks.
-    """
-
-    owner: float = 5.0
-    sign_in: float = 300.0
-    poll: float = 1.0
-
-
-class _Next(Enum):
-    DONE = auto()
-    AGAIN = auto()
-    REOPEN = auto()
-    SIGN_IN = auto()
-
-
-class _Outcome(NamedTuple):
-    """What is to be done after an attempt, and why."""
-
-    next: _Next
-    reason: str = ""
-
-
-_DONE, _SIGN_IN = _Outcome(_Next.DONE), _Outcome(_Next.SIGN_IN)
-
-
-@dataclass
-class _Exchange:
-    """A message on its way. `waiting` has the ids of its requests that are not answered yet, by their JSON texts.
-
-    `waits`: a sign-in that is needed is waited for.
-    """
-
-    message: ProgramMessage
-    waiting: dict[str, Any]
-    waits: bool = True
-
-    @property
-    def reads(self) -> bool:
-        return self.message.method in READING
-
-
 class ShimSession:
     """One program and one server. `run` carries the program's messages until it sends no more."""
 
@@ -122,6 +74,9 @@ class ShimSession:
         self._others: set[asyncio.Task[None]] = set()
         self._fewer = asyncio.Event()
         self._turns = asyncio.Semaphore(MOST_AT_ONCE)
+        # Not set while a session is opened: what a program sends without waiting for that belongs to the session.
+        self._settled = asyncio.Event()
+        self._settled.set()
         self._told = ""
 
     async def run(self, lines: Lines) -> None:
@@ -157,6 +112,8 @@ class ShimSession:
         if twice:
             words = f"The id {min(twice)[:100]} is that of a request which is not answered yet."
             raise NoMessage(INVALID_REQUEST, words)
+        if message.method == INITIALIZE:
+            self._settled.clear()
         task = asyncio.create_task(self._carry(message))
         for key in message.ids:
             self._requests[key] = task
@@ -182,8 +139,10 @@ class ShimSession:
         self._fewer.set()
 
     async def _carry(self, message: ProgramMessage) -> None:
-        exchange = _Exchange(message, dict(message.ids))
+        exchange = ShimExchange(message, dict(message.ids))
         try:
+            if message.method != INITIALIZE:
+                await self._settled.wait()
             if message.ids:
                 async with self._turns:
                     await self._exchange(exchange)
@@ -192,26 +151,32 @@ class ShimSession:
                 await self._exchange(exchange)
         except Exception as bug:  # noqa: BLE001 - the program must not wait for ever
             await self._fail(exchange, unavailable(self._channel.server, f"Burrow failed: {type(bug).__name__}: {bug}"))
+        finally:
+            if message.method == INITIALIZE:
+                self._settled.set()
 
-    async def _exchange(self, exchange: _Exchange) -> None:
+    async def _exchange(self, exchange: ShimExchange) -> None:
         """Send a message until it is answered or failed."""
         now, message, reach = asyncio.get_running_loop().time, exchange.message, self._channel.reach
         if message.method == INITIALIZE:
             await self._channel.close_session()
             self._channel.opening(message)
+        opening = message.method in OPENINGS
         signed_in_by, deadline, starts = now() + self._patience.sign_in, 0.0, reach.starts
         pause, poll, reopened = FIRST_PAUSE, self._patience.poll, False
         while not exchange.waiting.keys() & self._cancelled:
             session = self._channel.session
-            exchange.waits = message.method in OPENINGS and now() < signed_in_by
+            exchange.waits = opening and now() < signed_in_by
             following, reason = await self._attempt(exchange)
-            if following is _Next.DONE:
+            if following is NextStep.DONE:
                 return
-            if following is _Next.SIGN_IN:
+            if following is NextStep.SIGN_IN:
+                # The others are not kept waiting: they are told.
+                self._settled.set()
                 deadline = 0.0
                 await asyncio.sleep(poll)
                 poll = min(poll * POLL_GROWTH, self._patience.poll * SLOWEST_POLL)
-            elif following is _Next.REOPEN:
+            elif following is NextStep.REOPEN:
                 try:
                     if reopened:
                         raise NotReopened({})
@@ -223,21 +188,22 @@ class ShimSession:
             else:
                 if not deadline or reach.starts != starts:
                     # A process that has to be started first takes its own time.
-                    deadline, starts = now() + self._patience.owner, reach.starts
+                    patience = self._patience.opening if opening else self._patience.owner
+                    deadline, starts = now() + patience, reach.starts
                 if now() >= deadline:
                     await self._fail(exchange, not_ready(self._channel.server, reason))
                     return
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def _attempt(self, exchange: _Exchange) -> _Outcome:
+    async def _attempt(self, exchange: ShimExchange) -> AttemptOutcome:
         """Send a message once."""
         message, session = exchange.message, self._channel.session
         try:
             answer = await self._channel.send("POST", self._mirror.headers(message), message.body)
         except NoProxy as failure:
             await self._fail(exchange, not_ready(self._channel.server, str(failure)))
-            return _DONE
+            return DONE
         except SendFailure as failure:
             return await self._broke(exchange, failure)
         try:
@@ -250,29 +216,29 @@ class ShimSession:
         finally:
             answer.close()
         if answer.status == 404 and session and message.method != INITIALIZE:
-            return _Outcome(_Next.REOPEN, refused_words(answer, body))
+            return AttemptOutcome(NextStep.REOPEN, refused_words(answer, body))
         return await self._read_body(exchange, answer, body)
 
-    async def _broke(self, exchange: _Exchange, failure: SendFailure) -> _Outcome:
+    async def _broke(self, exchange: ShimExchange, failure: SendFailure) -> AttemptOutcome:
         if not failure.sent or exchange.reads:
-            return _Outcome(_Next.AGAIN, failure.reason)
+            return AttemptOutcome(NextStep.AGAIN, failure.reason)
         await self._fail(exchange, outcome_unknown(self._channel.server, failure.reason))
-        return _DONE
+        return DONE
 
-    async def _read_body(self, exchange: _Exchange, answer: UpstreamResponse, body: bytes) -> _Outcome:
+    async def _read_body(self, exchange: ShimExchange, answer: UpstreamResponse, body: bytes) -> AttemptOutcome:
         """An answer that is complete."""
         found = read_server_message(body) if body else None
         words = refused_words(answer, body)
         if answer.status < 300:
-            if found is not None and await self._take(exchange, found, answer):
-                return _SIGN_IN
+            if found is not None and (put_off := await self._take(exchange, found, answer)):
+                return put_off
             if exchange.message.method == INITIALIZED:
                 self._channel.opened(exchange.message)
                 self._listen()
             if exchange.waiting:
                 await self._fail(exchange, unavailable(self._channel.server, "It did not answer the request."))
         elif answer.status == 503 and not (found is not None and found.error.get("data")):
-            return _Outcome(_Next.AGAIN, words)
+            return AttemptOutcome(NextStep.AGAIN, words)
         elif found is not None and found.error:
             # The proxy, or the server, could not tell which request it was; here it is known.
             await self._fail(exchange, found.error)
@@ -280,24 +246,24 @@ class ShimSession:
             await self._fail(exchange, no_access(self._channel.server))
         else:
             await self._fail(exchange, unavailable(self._channel.server, words))
-        return _DONE
+        return DONE
 
-    async def _read_stream(self, exchange: _Exchange, answer: UpstreamResponse) -> _Outcome:
+    async def _read_stream(self, exchange: ShimExchange, answer: UpstreamResponse) -> AttemptOutcome:
         """An answer that comes as a stream, and the rest of it after an interruption, where the server has that."""
         reader, first, resumptions = EventReader(), answer, 0
         while True:
             reason = "the stream of its answer ended early"
             try:
                 async for found in read_messages(reader, answer):
-                    if await self._take(exchange, found, first):
-                        return _SIGN_IN
+                    if put_off := await self._take(exchange, found, first):
+                        return put_off
             except SendFailure as failure:
                 self._channel.reach.lost()
                 reason = failure.reason
             finally:
                 answer.close()
             if not exchange.waiting:
-                return _DONE
+                return DONE
             again: UpstreamResponse | None = None
             while reader.last_id is not None and resumptions < RESUMPTIONS and again is None:
                 resumptions += 1
@@ -310,12 +276,16 @@ class ShimSession:
                 return await self._broke(exchange, SendFailure(reason, sent=True))
             answer, reader = again, reader.after_break()
 
-    async def _take(self, exchange: _Exchange, found: ServerMessage, answer: UpstreamResponse) -> bool:
-        """One message of an answer; whether a sign-in is needed, which is waited for."""
+    async def _take(
+        self, exchange: ShimExchange, found: ServerMessage, answer: UpstreamResponse
+    ) -> AttemptOutcome | None:
+        """One message of an answer; what is to be done before the request is sent again, if it is waited for."""
         if found.answers & exchange.waiting.keys():
-            if found.needs_sign_in and exchange.waits:
-                self._tell(str(found.error.get("message", "")))
-                return True
+            refusal = found.refusal if exchange.waits else None
+            if refusal in PUT_OFF:
+                words = str(found.error.get("message", ""))
+                self._tell(words)
+                return AttemptOutcome(PUT_OFF[refusal], words)
             if exchange.message.method == INITIALIZE and found.result:
                 self._channel.answered(answer, found)
             if exchange.message.method == TOOLS_LIST:
@@ -323,17 +293,17 @@ class ShimSession:
             for key in found.answers:
                 exchange.waiting.pop(key, None)
         await self._output.write(found.line)
-        return False
+        return None
 
     def _listen(self) -> None:
         if self._listening is None or self._listening.done():
             self._listening = asyncio.create_task(self._channel.listen(self._output))
 
-    async def _fail(self, exchange: _Exchange, error: dict[str, Any]) -> None:
+    async def _fail(self, exchange: ShimExchange, error: dict[str, Any]) -> None:
         """Tell the program that its requests failed, or the user that another message did."""
         if not exchange.message.ids:
             what = exchange.message.method or "An answer"
-            self._tell(f"{what} did not reach {self._channel.server}: {error.get('message', '')}")
+            self._tell(f"{what} did not reach {self._channel.server.title}: {error.get('message', '')}")
         left = {key: identity for key, identity in exchange.waiting.items() if key not in self._cancelled}
         exchange.waiting.clear()
         for line in answer_lines(left, error):

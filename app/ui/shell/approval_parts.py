@@ -1,0 +1,73 @@
+"""Parts of the prompt for a call: an answer that Enter does not press, and the text of the arguments."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QFontMetricsF, QKeySequence
+
+from app.ui.theme import theme, tokens
+from app.ui.widgets.buttons import QuietButton, with_keys
+from app.ui.widgets.exact_text import ExactText
+from app.ui.widgets.guard import guarded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from PySide6.QtGui import QKeyEvent, QResizeEvent
+    from PySide6.QtWidgets import QPushButton
+
+    from app.ui.widgets.buttons import ButtonKind
+
+LEAST_LINES, MOST_LINES = 2, 9
+
+
+def set_letter(button: QPushButton, letter: str) -> str:
+    """Have Alt and a letter press a button; returns the keys, empty where Alt types characters."""
+    if sys.platform == "darwin":
+        return ""
+    keys = f"Alt+{letter}"
+    button.setShortcut(QKeySequence(keys))
+    return keys
+
+
+class AnswerButton(QuietButton):
+    """An answer. Space, a click or its letter with Alt press it, Enter does not."""
+
+    def __init__(
+        self, text: str, letter: str, hint: str, clicked: Callable[[], None], kind: ButtonKind = "quiet"
+    ) -> None:
+        super().__init__(text, kind=kind, clicked=clicked)
+        self.setAccessibleDescription(hint)
+        self.setToolTip(f"{with_keys(text, set_letter(self, letter))}\n{hint}")
+
+    @guarded()
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        # A person who confirms without reading presses Enter.
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            event.ignore()
+        else:
+            super().keyPressEvent(event)
+
+
+class ArgumentsText(ExactText):
+    """The arguments of a call, as high as they need within a few lines."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, fitted=False)
+        self.document().documentLayout().documentSizeChanged.connect(lambda _size: self._fit_lines())
+        theme().changed.connect(self._fit_lines)
+        self._fit_lines()
+
+    @guarded()
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit_lines()
+
+    def _fit_lines(self) -> None:
+        # The document of a QPlainTextEdit measures its height in lines.
+        lines = min(max(int(self.document().size().height()), LEAST_LINES), MOST_LINES)
+        around = 2 * self.document().documentMargin() + theme().px(tokens.SPACE_4)
+        self.setFixedHeight(round(lines * QFontMetricsF(self.font()).lineSpacing() + around))
