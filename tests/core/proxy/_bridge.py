@@ -263,9 +263,9 @@ class HttpClient:
         greeting = {"jsonrpc": "2.0", "method": "notifications/initialized"}
         assert (await self.post(greeting)).status_code == 202
 
-    async def run(self, do: str = "", **arguments: Any) -> Any:
+    async def run(self, do: str = "", token: Any = None, **arguments: Any) -> Any:
         """The text that the tool answers, or its error."""
-        response = await self.post(self.tool(do, **arguments))
+        response = await self.post(self.tool(do, token, **arguments))
         assert response.status_code == 200, response.text
         answer = messages_of(response)[-1]
         return answer["error"] if "error" in answer else answer["result"]["content"][0]["text"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.core.mcp.proxy.bridge import answering, bridges, seats, stdio_channel
+from app.core.mcp.proxy.bridge import answering, bridges, incoming, seats, stdio_channel
 from app.core.mcp.proxy.bridge.outlets import OUTLET_BYTES
 from app.core.mcp.proxy.parts import Decision, StdioUpstream, ToolRule
 from tests.core.proxy._bridge import VERSION, bridged, client_of, scripted
@@ -360,6 +360,20 @@ async def test_an_answer_that_is_no_message_ends_its_request_in_words(broken: st
     async with bridged(tmp_path) as rig, client_of(rig) as client:
         error = await client.run("say", line=f'{{"jsonrpc":"2.0","id":"%ID%",{broken}}}')
         assert "not JSON" in error["message"]
+
+
+async def test_a_fault_of_ours_ends_the_request_and_not_the_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_arguments: object) -> bytes:
+        raise RuntimeError("a bug")
+
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        monkeypatch.setattr(incoming, "progress_for_client", broken)
+        error = await client.run("progress", "mine", steps=1)
+        assert error["data"]["outcome_unknown"] is True
+        assert "a bug" in caplog.text
+        assert await client.run()
 
 
 async def test_noise_on_standard_output_is_passed_over(tmp_path: Path) -> None:

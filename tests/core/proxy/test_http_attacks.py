@@ -68,12 +68,13 @@ CHUNKS = {
     "an extension with a bare CR": (400, chunked(b"1;\rx\r\na\r\n0\r\n\r\n")),
     "an extension with a NUL": (400, chunked(b"1;\0x\r\na\r\n0\r\n\r\n")),
     "an endless extension": (400, chunked(b"1;" + b"x" * 40_000)),
-    "many extensions": (400, chunked((b"1;" + b"x" * 100 + b"\r\na\r\n") * 400)),
-    "many chunks of a byte": (400, chunked(b"1\r\na\r\n" * 20_000)),
+    "many extensions": (400, chunked((b"1;" + b"x" * 100 + b"\r\na\r\n") * 400 + b"0\r\n\r\n")),
+    "many chunks of a byte": (400, chunked(b"1\r\na\r\n" * 20_000 + b"0\r\n\r\n")),
+    "other bytes after a chunk": (400, chunked(b"1\r\naxx0\r\n\r\n")),
     "a trailer that is no header": (400, chunked(b"0\r\nno header\r\n\r\n")),
     "a trailer that is folded": (400, chunked(b"0\r\na: b\r\n c\r\n\r\n")),
     "a trailer that is a request": (400, chunked(b"0\r\n" + SMUGGLED)),
-    "endless trailers": (400, chunked(b"0\r\n" + b"a: b\r\n" * 10_000)),
+    "endless trailers": (400, chunked(b"0\r\n" + b"a: b\r\n" * 10_000 + b"\r\n")),
 }
 HEADERS = {
     "no host": (400, b"GET /a HTTP/1.1\r\n\r\n"),
@@ -216,6 +217,20 @@ async def test_it_is_refused_with_a_reason_and_nothing_after_it_is_read(attack: 
         assert await client.closed()
         assert ran.requests == []
         await still_serves(at.port)
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (HEADERS["a bare LF in a value"][1], b"A bare CR, a bare LF or a NUL in the head."),
+        (HEADERS["a folded header"][1], b"A header that is folded over lines."),
+        (HEADERS["two origins"][1], b"More than one header origin."),
+    ],
+)
+async def test_what_is_refused_does_not_depend_on_the_parser_alone(raw: bytes, words: bytes) -> None:
+    async with serving(echo) as at, connected(at.port) as client:
+        client.send(raw)
+        assert (await client.answer())[2] == words + b"\n"
 
 
 @pytest.mark.parametrize("attack", SHORT.values(), ids=SHORT)
@@ -379,3 +394,21 @@ async def test_a_refused_client_that_goes_on_sending_still_reads_why() -> None:
             await asyncio.sleep(0)
         assert (await client.answer())[0] == 413
         assert await client.closed()
+
+
+async def test_long_bodies_of_many_clients_are_bounded_together() -> None:
+    limits = Limits(body_bytes=1_000_000, bodies_bytes=1_500_000)
+    async with serving(echo, limits) as at, connected(at.port) as first, connected(at.port) as second:
+        first.send(post(b"Content-Length: 900000\r\n", b"x" * 800_000))
+        await until(lambda: at.server.held == 800_000)
+        second.send(chunked(b"%x\r\n" % 900_000 + b"x" * 899_999))
+        assert (await second.answer())[0] == 503
+        assert at.server.held == 800_000
+        first.send(b"x" * 100_000)
+        assert len((await first.answer())[2]) == len(b"POST /a? ") + 900_000
+        await until(lambda: at.server.held == 0)
+        # Who goes away gives back what was kept for them.
+        async with connected(at.port) as third:
+            third.send(post(b"Content-Length: 900000\r\n", b"x" * 800_000))
+            await until(lambda: at.server.held == 800_000)
+        await until(lambda: at.server.held == 0)

@@ -54,9 +54,12 @@ def is_same_process(one: StdioServer, other: OwnServer) -> bool:
 def typed_command(text: str) -> tuple[str, ...]:
     """The words of a command, quoted as for a shell. Raises `Rejected` (attr `command`)."""
     try:
-        words = tuple(shlex.split(text.replace("\n", " ")))
+        # On Windows a backslash is part of a path, and quotes stay around words.
+        words = tuple(shlex.split(text.replace("\n", " "), posix=os.name == "posix"))
     except ValueError as problem:
         raise _wrong("command", f"This is not a command: {problem}.", "Quote it as for a shell.") from None
+    if os.name != "posix":
+        words = tuple(word[1:-1] if word[:1] == word[-1:] == '"' and len(word) > 1 else word for word in words)
     if not words or not words[0]:
         raise _wrong("command", "There is no command.", "Give the command that starts the server.")
     return words

@@ -51,6 +51,9 @@ class ConnectionOwner(Protocol):
     def take_turn(self, connection: ClientConnection) -> bool:
         """Whether the connection's request may run now. If not, `run` is called when it may."""
 
+    def hold(self, size: int) -> bool:
+        """So many more bytes of bodies are kept, or fewer; whether that is within bounds."""
+
     def give_turn(self) -> None:
         """A request that had its turn does not need it any more."""
 
@@ -63,6 +66,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         "_discarding",
         "_drained",
         "_ended",
+        "_held",
         "_in_body",
         "_owner",
         "_paused",
@@ -88,6 +92,8 @@ class ClientConnection(asyncio.BufferedProtocol):
         # Between two requests, before the first byte of the next.
         self._resting = False
         self._in_body = False
+        # Bytes of its body, as far as its server knows.
+        self._held = 0
         self._discarding = False
         # Whether its request is one of those that may run at once.
         self._turn = False
@@ -180,6 +186,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             self._task.cancel()
         # A task that is cancelled before its first step does nothing at all.
         self._give_turn()
+        self._hold(0)
         self._owner.lost(self)
 
     def pause_writing(self) -> None:
@@ -215,9 +222,15 @@ class ClientConnection(asyncio.BufferedProtocol):
                 self.deadline = self._owner.loop.time() + self._owner.limits.body_seconds
                 if reader.head.expects_continue and reader.lacks_body:
                     self._transport.write(CONTINUE)
+            if not self._hold(reader.held):
+                self.refuse(503, "Too many long requests at once.")
         elif self._resting and reader.ahead:
             self._resting = False
             self.deadline = self._owner.loop.time() + self._owner.limits.head_seconds
+
+    def _hold(self, size: int) -> bool:
+        more, self._held = size - self._held, size
+        return self._owner.hold(more)
 
     # Answering it.
 
@@ -255,6 +268,8 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def _next(self, answer: ClientAnswer) -> None:
         transport = self._transport
+        if self._held:
+            self._hold(0)
         self._task = self._answer = self._request = None
         if transport.is_closing() or self._discarding:
             return
@@ -290,6 +305,8 @@ class ClientConnection(asyncio.BufferedProtocol):
             return
         self.deadline = self._owner.loop.time() + self._owner.limits.linger_seconds
         self._request = None
+        self._reader.follow()
+        self._hold(0)
         self._transport.write(refusal(status, text, self._owner.clock.line()))
         # Closing with something unread would reset the connection before the client has read the answer.
         self._discarding = True

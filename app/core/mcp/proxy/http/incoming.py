@@ -32,6 +32,11 @@ class RequestReader:
         return len(self._ahead)
 
     @property
+    def held(self) -> int:
+        """How many bytes of the body are kept."""
+        return len(self._body) + (0 if self._chunks is None else len(self._chunks.body))
+
+    @property
     def lacks_body(self) -> bool:
         """Whether nothing of the body has come."""
         return not self._body and (self._chunks is None or not self._chunks.begun)

@@ -41,6 +41,7 @@ class LoopbackServer:
         self._connections: dict[ClientConnection, None] = {}
         self._empty = asyncio.Event()
         self._running = 0
+        self._held = 0
         self._queue: deque[ClientConnection] = deque()
         self._sweep: asyncio.TimerHandle | None = None
         limited = (self.limits.head_seconds, self.limits.body_seconds, self.limits.idle_seconds)
@@ -60,6 +61,11 @@ class LoopbackServer:
     def waiting(self) -> int:
         """How many requests wait for their turn."""
         return sum(connection.wants_turn for connection in self._queue)
+
+    @property
+    def held(self) -> int:
+        """How many bytes of bodies are kept that came in more than one piece."""
+        return self._held
 
     @property
     def buffered(self) -> int:
@@ -147,6 +153,10 @@ class LoopbackServer:
             return True
         self._queue.append(connection)
         return False
+
+    def hold(self, size: int) -> bool:
+        self._held += size
+        return self._held <= self.limits.bodies_bytes
 
     def give_turn(self) -> None:
         while self._queue:
