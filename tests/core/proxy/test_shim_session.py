@@ -13,6 +13,7 @@ import pytest
 
 from app.core.mcp.proxy.parts import Request, Responder
 from app.core.mcp.proxy.shim.exchange import Patience
+from app.core.mcp.proxy.shim.pipes import READ_BYTES, WAITING_BYTES
 from tests.core.proxy._shim_rig import (
     EVENTS,
     KEY,
@@ -112,6 +113,21 @@ async def test_a_line_that_is_too_long_is_refused_and_the_next_one_is_carried(
         answers = [await program.receive() for _ in range(2)]
         assert [(answer.get("id"), "error" in answer) for answer in answers] == [(None, True), (2, False)]
         assert proxy.methods() == ["tools/call"]
+
+
+async def test_many_short_lines_are_bounded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.core.mcp.proxy.shim.pipes.READ_BYTES", 1024)
+    monkeypatch.setattr("app.core.mcp.proxy.shim.pipes.WAITING_BYTES", 6400)
+    async with ScriptedProxy(tmp_path), Program(tmp_path) as program:
+        sending = asyncio.create_task(program.write(b"\n\r\n" * 1_000 + b"7\n" * 5_000))
+        most = 0
+        for _ in range(5_000):
+            assert (await program.receive())["error"]["code"] == -32600
+            most = max(most, program.lines._lines.qsize())
+        await sending
+        # 6,400 bytes are room for a hundred short lines, and one more read is handed over as a whole.
+        assert most <= 100 + 512
+        assert await program.ask(call(1)) == result(1, {})
 
 
 async def test_a_program_that_reads_slowly_slows_the_server_down(tmp_path: Path) -> None:
@@ -249,10 +265,10 @@ async def test_a_program_that_sends_without_end_is_slowed_down(tmp_path: Path) -
         text = "x" * 1_000_000
         sending = asyncio.create_task(program.send(*(call(number, text=text) for number in range(60))))
         # What waits is bounded, and so is what is read and not handled: the program cannot write on.
-        await until(lambda: program.session._bytes > 30_000_000 and not program.lines._room.is_set(), 20)
+        await until(lambda: program.session._bytes > 30_000_000 and program.lines._waiting >= WAITING_BYTES, 20)
         assert not sending.done()
         assert program.session._bytes < 35_000_000
-        assert program.lines._waiting < 10_000_000
+        assert program.lines._waiting <= WAITING_BYTES + READ_BYTES + len(text) + 1000
         release.set()
         assert {(await program.receive())["id"] for _ in range(60)} == set(range(60))
         await sending

@@ -34,10 +34,10 @@ class Lines:
         self._descriptor = descriptor
         self._loop = asyncio.get_running_loop()
         self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
-        # Of the lines that nobody has taken yet. Changed on the loop, awaited by the thread.
+        # Of the lines that nobody has taken yet, guarded by the condition. Not counted by the loop, which may be busy
+        # while the thread reads.
         self._waiting = 0
-        self._room = threading.Event()
-        self._room.set()
+        self._room = threading.Condition()
         threading.Thread(target=self._read, name="burrow-stdin", daemon=True).start()
 
     async def next(self) -> bytes | None:
@@ -45,9 +45,9 @@ class Lines:
         line = await self._lines.get()
         if line is None:
             return None
-        self._waiting -= len(line)
-        if self._waiting < WAITING_BYTES:
-            self._room.set()
+        with self._room:
+            self._waiting -= _cost(line)
+            self._room.notify()
         if line == _TOO_LONG:
             raise LineTooLong
         return line
@@ -67,12 +67,14 @@ class Lines:
                 rest.clear()
             elif not skipping:
                 rest += last
+            whole = [line for line in whole if line and line != b"\r"]
             if whole and not self._hand_over(whole):
                 return
         self._hand_over([None])
 
     def _more(self) -> bytes:
-        self._room.wait()
+        with self._room:
+            self._room.wait_for(lambda: self._waiting < WAITING_BYTES)
         while True:
             try:
                 return os.read(self._descriptor, READ_BYTES)
@@ -82,6 +84,8 @@ class Lines:
                 return b""
 
     def _hand_over(self, lines: Sequence[bytes | None]) -> bool:
+        with self._room:
+            self._waiting += sum(map(_cost, filter(None, lines)))
         try:
             self._loop.call_soon_threadsafe(self._take, lines)
         except RuntimeError:
@@ -92,9 +96,6 @@ class Lines:
     def _take(self, lines: Sequence[bytes | None]) -> None:
         for line in lines:
             self._lines.put_nowait(line)
-            self._waiting += len(line or b"")
-        if self._waiting >= WAITING_BYTES:
-            self._room.clear()
 
 
 class LineWriter:
@@ -148,6 +149,11 @@ class LineWriter:
         self._waiting -= size
         if self._waiting <= WAITING_BYTES:
             self._room.set()
+
+
+def _cost(line: bytes) -> int:
+    """The bytes that a line takes, the object around it included: a program may send many that are short."""
+    return len(line) + 64
 
 
 # No line has a line feed.
