@@ -38,9 +38,10 @@ log = logging.getLogger(__name__)
 PORT_SETTING, USUAL_PORT = "proxy_port", 41717
 ENABLED_SETTING = "proxy_enabled"
 FOLDER = "proxy"
-# How long what is in flight may take when the process ends, which takes less than a second in all.
-DRAIN_SECONDS = 0.7
-# Longer than stopping may take: closing Burrow never waits for a proxy that hangs.
+# How long what is in flight may take when the process ends. A window is gone within a second; without one nobody waits,
+# and on a busy machine answers take seconds.
+DRAIN_SECONDS = {Role.WINDOW: 0.7, Role.HEADLESS: 3.0}
+# How much longer than that stopping may take: closing Burrow never waits for a proxy that hangs.
 STOP_SECONDS = 4.0
 LOOK_SECONDS = 1.0
 
@@ -267,8 +268,9 @@ class _Run:
     async def end(self, *, keep: bool) -> None:
         """Stop it. Raises nothing, and does not wait for what hangs."""
         try:
-            async with asyncio.timeout(STOP_SECONDS):
-                await self._there.run(lambda: self.engine.close(drain=DRAIN_SECONDS, keep=keep))
+            drain = DRAIN_SECONDS[self._service._role]
+            async with asyncio.timeout(STOP_SECONDS + drain):
+                await self._there.run(lambda: self.engine.close(drain=drain, keep=keep))
         except (TimeoutError, BurrowError):
             log.warning("the proxy did not end in time")
         await self._leave()
