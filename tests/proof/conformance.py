@@ -30,7 +30,6 @@ OWN = {
         "SUCCESS",
         "the proxy refuses foreign names of the host, the server does not",
     ),
-    "localhost-host-valid-accepted": ("FAILURE", "no web page may use the proxy, not even one of this machine"),
     "server-session-terminated-returns-404": (
         "SUCCESS",
         "the session is the proxy's, and is gone as the protocol says",

@@ -95,7 +95,15 @@ async def test_the_address_has_three_names(tmp_path: Path) -> None:
             assert await status(client, request(proxy, host=f"{host}:{proxy.port}")) == 200
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:{port}", "", "file://"])
+async def test_a_program_that_names_the_address_of_the_proxy_as_its_origin_gets_in(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (_, _view, proxy), connected(proxy.port) as client:
+        for host in ("127.0.0.1", "localhost", "[::1]"):
+            assert await status(client, request(proxy, origin=f"http://{host}:{proxy.port}")) == 200
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "https://127.0.0.1:{port}", "http://127.0.0.1", "", "file://"]
+)
 async def test_no_web_page_gets_in_not_even_with_a_key(tmp_path: Path, origin: str) -> None:
     async with raw(tmp_path) as (proxy, client):
         assert await status(client, request(proxy, origin=origin.format(port=proxy.port))) == 403

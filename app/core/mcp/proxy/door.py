@@ -1,9 +1,10 @@
 """Door: whether a request may come in, before anything of it is carried anywhere.
 
 The checks and their order are those of docs/architecture.md, "The local proxy". Each answers an attack of its own: the
-exact `Host` ends DNS rebinding; any `Origin`, and a POST of anything but JSON, ends requests of web pages; no OPTIONS
-is answered, so no browser sends what needs a preflight; the key ends everybody else. Whose key it is, is a look-up of
-its hash (`ProxyHost.client_of`), so no comparison takes longer the more of it is right.
+exact `Host` ends DNS rebinding; an `Origin` of elsewhere, and a POST of anything but JSON, ends requests of web pages
+(this server has no pages, so only a program can name its origin); no OPTIONS is answered, so no browser sends what
+needs a preflight; the key ends everybody else. Whose key it is, is a look-up of its hash (`ProxyHost.client_of`), so
+no comparison takes longer the more of it is right.
 """
 
 from __future__ import annotations
@@ -99,14 +100,14 @@ class WrongKeys:
 
 
 class Door:
-    """Lets requests in. `port` is the one that clients use; `origins` are web origins that may."""
+    """Lets requests in. `port` is the one that clients use; `origins` are other web origins that may."""
 
     def __init__(
         self, host: ProxyHost, port: int, *, origins: Iterable[bytes] = (), wrong_keys: WrongKeys | None = None
     ) -> None:
         self._host = host
         self._hosts = frozenset(f"{name}:{port}".encode() for name in ("127.0.0.1", "localhost", "[::1]"))
-        self._origins = frozenset(origins)
+        self._origins = frozenset({*(b"http://" + host for host in self._hosts), *origins})
         self._wrong_keys = wrong_keys or WrongKeys()
 
     async def admit(self, request: Request) -> Admitted:
