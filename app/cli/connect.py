@@ -41,7 +41,7 @@ def add_arguments(group: Any, add: Callable[..., argparse.ArgumentParser]) -> No
     add(group, "list", list_clients, "List the clients, when they were last used, and what they may use.")
     revoke = add(group, "revoke", revoke_client, "Take a client's access away for good.", acts=True)
     key = add(group, "key", renew_key, "Give a client another key; the one before stops working.", acts=True)
-    rule = add(group, "rule", set_rule, "Decide about a tool for one client. The server's policy may be stricter.")
+    rule = add(group, "rule", set_rule, "Decide about a tool for one client. What the server blocks stays blocked.")
     servers = add(group, "servers", choose_servers, "Show or choose the servers that a client may use.")
     for command in (revoke, key, rule, servers):
         command.add_argument("client", help="its name or id")

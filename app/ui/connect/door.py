@@ -153,8 +153,7 @@ class ServicesDoor:
         return self._clients.rule_of(client_id, server_id, tool)
 
     async def set_rules(self, client_id: str, server_id: str, rules: Sequence[tuple[str, ToolRule | None]]) -> None:
-        for tool, rule in rules:
-            await self._clients.set_rule(client_id, server_id, tool, rule)
+        await self._clients.set_rules(client_id, server_id, dict(rules))
 
     async def snippets(self, client_id: str, key: str | None) -> tuple[SnippetFacts, ...]:
         """The ways of the client's program. Without a key a sign stands for it."""

@@ -114,6 +114,10 @@ class ProcessHost:
         """See `ProxyHost`."""
         return self._rules.rule(client, server_id, tool)
 
+    def asks_elsewhere(self, server_id: str, tool: str) -> bool:
+        """See `ProxyHost`."""
+        return self._rules.asks_elsewhere(server_id, tool)
+
     def hides(self, client: ProxyClient, server_id: str) -> bool:
         """See `ProxyHost`."""
         return self._rules.hides(client, server_id)

@@ -275,7 +275,8 @@ class SessionStore(Protocol):
 class ProxyHost(Protocol):
     """What the proxy asks of the process around it. All of it is called on the proxy's loop.
 
-    `client_of`, `rule`, `hides` and `used` answer from memory at once; the others hop to the main loop.
+    `client_of`, `rule`, `asks_elsewhere`, `hides` and `used` answer from memory at once; the others hop to the main
+    loop.
     """
 
     def client_of(self, key: str) -> ProxyClient | None:
@@ -291,7 +292,10 @@ class ProxyHost(Protocol):
         """Id and title of each server that the client may use."""
 
     def rule(self, client: ProxyClient, server_id: str, tool: str) -> ToolRule:
-        """Whether the client may call the tool: the strictest of the client's own rule and the server's policy."""
+        """Whether the client may call the tool, by the client's own rule and the server's policy (`tool_rules.py`)."""
+
+    def asks_elsewhere(self, server_id: str, tool: str) -> bool:
+        """Whether a store asks about the tool by itself, so that a call needs `allowed_once` whatever `rule` says."""
 
     def hides(self, client: ProxyClient, server_id: str) -> bool:
         """Whether there may be a tool that `rule` blocks. Answers from memory at once."""
@@ -310,7 +314,7 @@ class ProxyHost(Protocol):
     def allowed_once(self, server_id: str, tool: str) -> AbstractAsyncContextManager[None]:
         """Within this a tool whose policy is Ask may be called, where a store asks by itself.
 
-        Entering raises the `BurrowError` that keeps it from being allowed.
+        Entering raises the `BurrowError` that keeps it from being allowed, `PolicyRefused` where it is blocked by now.
         """
 
     def used(self, client: ProxyClient, server_id: str, tool: str | None, agent: str) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from app.core.background import retrieve
-from app.core.errors import BurrowError
+from app.core.errors import BurrowError, PolicyRefused
 from app.core.mcp.json_text import NotJson
 from app.core.mcp.proxy.failures import refusal_of
 from app.core.mcp.proxy.parts import LONGEST_LIST, Decision, HttpUpstream, ToolRule, Way
@@ -164,6 +164,8 @@ class DoorPolicy:
         await self._learn(call.upstream)
         rule = self._rule(call, message.tool)
         if rule is ToolRule.ALLOW:
+            if self._host.asks_elsewhere(call.upstream.id, message.tool):
+                await self._allow(call, message.tool, allowed)
             return
         if call.post is None or call.post.batch:
             words = "A batch may call only tools that need no approval."
@@ -176,12 +178,17 @@ class DoorPolicy:
         if decision in NOT_ALLOWED:
             words, action = NOT_ALLOWED[decision]
             raise _not_approved(call.upstream, message.tool, words, action, decision.value)
-        if decision is not Decision.ALWAYS:
-            try:
-                await allowed.enter_async_context(self._host.allowed_once(call.upstream.id, message.tool))
-            except BurrowError as failure:
-                words = f"{{0}} could not be allowed for this call: {failure}"
-                raise _not_approved(call.upstream, message.tool, words, failure.advice, "failed") from failure
+        await self._allow(call, message.tool, allowed)
+
+    async def _allow(self, call: Call, tool: str, allowed: AsyncExitStack) -> None:
+        """Have the call allowed for as long as it lasts where a store asks by itself. Raises `RequestRefused`."""
+        try:
+            await allowed.enter_async_context(self._host.allowed_once(call.upstream.id, tool))
+        except PolicyRefused as failure:
+            raise _blocked(call.upstream, tool) from failure
+        except BurrowError as failure:
+            words = f"{{0}} could not be allowed for this call: {failure}"
+            raise _not_approved(call.upstream, tool, words, failure.advice, "failed") from failure
 
     async def _ask(self, call: Call, message: ClientMessage, responder: Responder) -> Decision:
         """What the user says. Meanwhile the client hears that its call waits."""

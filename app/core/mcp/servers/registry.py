@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.core.errors import (
     BurrowError,
+    Facts,
     NotFound,
     PermissionMissing,
     PolicyRefused,
@@ -33,6 +34,7 @@ from app.core.mcp.secret_arguments import secret_texts, without_secrets
 from app.core.mcp.servers.connections import ServerConnections
 from app.core.mcp.servers.definitions import InstalledServer
 from app.core.mcp.servers.list_cache import CacheStorage, ServerListCache
+from app.core.mcp.servers.local_policies import BLOCKED
 from app.core.mcp.servers.policies import KeptPolicies, from_store, merge_policy
 from app.core.mcp.servers.refused_probes import RefusedProbes
 from app.core.mcp.servers.server import NOT_SIGNED_IN, Server, ServerState
@@ -285,9 +287,11 @@ class Servers:
             if rows is None:
                 raise
             states = {tool.name: tool.policy for tool in rows if tool.policy is not None}
+            locked = frozenset(tool.name for tool in rows if tool.locked)
         else:
             states = {tool.tool_name: tool.approval_state for tool in stored if tool.removed_at is None}
-        return KeptPolicies(states, source.unset_policy or "needs_approval", listed, local)
+            locked = frozenset(tool.tool_name for tool in stored if tool.locked)
+        return KeptPolicies(states, source.unset_policy or "needs_approval", listed, local, locked)
 
     async def _known_names(self, server_id: str, source: ServerSource) -> frozenset[str]:
         """The names of a server's tools. A list of an earlier start is read once: it may be long."""
@@ -308,16 +312,19 @@ class Servers:
 
     @asynccontextmanager
     async def allowed_once(self, server_id: str, tool: str) -> AsyncIterator[None]:
-        """Within this a tool whose policy is Ask may be called. Entering raises what keeps it from being allowed."""
+        """Within this a tool whose policy is Ask may be called. Entering raises what keeps it from being allowed.
+
+        Its policy is looked at now: one that was set to Block meanwhile raises `PolicyRefused`.
+        """
         server = await self._server(server_id)
-        known = await self.kept_tool(server_id, tool)
-        if known is None:
-            kept = await self.kept_policies(server_id)
-            known = ToolInfo(tool, policy=kept.states.get(tool, kept.unset))
-        if known.policy == "approved":
+        kept = await self.kept_policies(server_id)
+        state = kept.states.get(tool, kept.unset)
+        if state == "do_not_use":
+            raise PolicyRefused(f"The tool {tool} of {server.title} is blocked.", Facts(code=BLOCKED))
+        if state == "approved":
             yield
             return
-        async with self._source_of[server_id].allowed_once(server.definition, known):
+        async with self._source_of[server_id].allowed_once(server.definition, ToolInfo(tool, policy=state)):
             yield
 
     async def read_resource(self, server_id: str, uri: str) -> tuple[Block, ...]:
