@@ -11,11 +11,11 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from app.core.mcp.event_stream import EventReader
 from app.core.mcp.proxy.parts import SendFailure
 from app.core.mcp.proxy.refusals import INVALID_REQUEST, PARSE_ERROR
 from app.core.mcp.proxy.shim.answers import header, is_stream, read_body, read_messages
 from app.core.mcp.proxy.shim.channel import FIRST_REOPENING, NotReopened, refused_words
-from app.core.mcp.event_stream import EventReader
 from app.core.mcp.proxy.shim.exchange import DONE, PUT_OFF, AttemptOutcome, NextStep, Patience, ShimExchange
 from app.core.mcp.proxy.shim.failures import no_access, not_ready, outcome_unknown, unavailable
 from app.core.mcp.proxy.shim.messages import (
