@@ -41,6 +41,8 @@ async def test_a_port_that_is_taken_before_any_client_has_a_key_is_replaced_for_
             assert services.proxy.status.address == f"http://127.0.0.1:{services.proxy.port}"
         finally:
             await services.close()
+    async with serving(tmp_path) as again:
+        assert again.proxy.port == services.proxy.port
 
 
 async def test_a_port_that_is_taken_later_is_told_and_clients_are_answered_elsewhere_meanwhile(tmp_path: Path) -> None:
@@ -54,6 +56,14 @@ async def test_a_port_that_is_taken_later_is_told_and_clients_are_answered_elsew
             assert str(number) in status.trouble
             assert status.address != f"http://127.0.0.1:{number}"
             assert (await second.http.get(status.address, headers=second.headers)).status_code == 200
+
+
+async def test_a_proxy_that_is_started_again_has_the_same_address_and_takes_the_same_key(tmp_path: Path) -> None:
+    async with serving(tmp_path) as first:
+        address = first.proxy.status.address
+    async with serving(tmp_path) as second:
+        assert second.proxy.status.address == address
+        assert (await second.http.get(address, headers=first.headers)).status_code == 200
 
 
 async def test_it_is_switched_off_and_on_and_stays_as_it_was_switched(tmp_path: Path) -> None:
