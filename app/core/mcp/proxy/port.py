@@ -299,7 +299,8 @@ class ProxyPort:
         self._taken = holder.taken
         self._looks, self._tries = 0, 0
         try:
-            self._tell(PortStatus(PortState.ELSEWHERE, number_of(listeners), holder.taken, owner=holder.role))
+            number = number_of(listeners)
+            self._tell(PortStatus(PortState.ELSEWHERE, number, holder.taken, owner=holder.role, pid=holder.pid))
             asks = self._role is Role.WINDOW and holder.role is Role.HEADLESS
             with contextlib.suppress(OSError):
                 connection.send(STANDS_BY + YIELD if asks else STANDS_BY)
