@@ -50,6 +50,8 @@ class Agent:
     def begin(self) -> None:
         opening = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "agent", "version": "3"}}
         assert self.send("initialize", opening).status_code == 200
+
+    def go_on(self) -> None:
         done = {"jsonrpc": "2.0", "method": "notifications/initialized"}
         assert self._http.post(self._url, json=done, headers=self._headers).status_code == 202
         assert "list_tasks" in self.send("tools/list").text
@@ -93,7 +95,9 @@ def test_an_agent_is_connected_asked_about_and_revoked_by_keyboard_alone(
         agent = Agent(http, snippet.text())
         window.find(re.compile("^Claude Code, Not used yet"), "cell")
         agent.begin()
+        # It has said its name, and nothing else yet.
         window.find(re.compile("^Claude Code, Connected, now, 0 calls, .*agent 3"), "cell")
+        agent.go_on()
 
         # From the button that copies to the tabs, and to the rule of a tool.
         window.key("shift+Tab", "shift+Tab", "Right", "Right")

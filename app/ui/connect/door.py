@@ -90,7 +90,8 @@ class ServicesDoor:
         """The proxy as it stands in this process."""
         status = self._proxy.status
         other = status.state is not ProxyState.FAILED and bool(status.trouble)
-        return ProxyFacts(PHASES[status.state], status.port, status.address, other, status.trouble)
+        owner = "" if status.owner is None else status.owner.value
+        return ProxyFacts(PHASES[status.state], status.port, status.address, other, status.trouble, owner, status.pid)
 
     def servers(self) -> tuple[ProxiedServer, ...]:
         """The servers that are known now, with their addresses."""

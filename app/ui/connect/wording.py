@@ -69,7 +69,7 @@ CLIENT_STATES: Mapping[ClientState, State] = {
     ClientState.NO_SERVER: State("warning", marked("State", "No server to use"), "attention"),
     ClientState.STARTING: State("clock", marked("State", "Proxy is starting"), "info"),
     ClientState.PROXY_OFF: State("ring", marked("State", "Proxy is off"), "muted"),
-    ClientState.OTHER_PORT: State("offline", marked("State", "Port taken"), "attention"),
+    ClientState.OTHER_PORT: State("offline", marked("State", "Other port"), "attention"),
     ClientState.REVOKED: State("block", marked("State", "Revoked"), "muted"),
 }
 SERVER_STATES: Mapping[ServerState, State] = {
@@ -146,10 +146,23 @@ def proxy_sentence(proxy: ProxyFacts) -> tuple[str, str]:
     if proxy.phase is ProxyPhase.FAILED:
         return tr("The proxy could not start"), proxy.trouble
     if proxy.phase is ProxyPhase.STANDING_BY:
-        return "", tr("Another process of Burrow on this computer serves. This window takes over when it ends.")
+        return "", _owner_words(proxy)
     if proxy.phase is ProxyPhase.OFF:
         return "", tr("No client gets through while it is off.")
     return "", ""
+
+
+def _owner_words(proxy: ProxyFacts) -> str:
+    """Which process serves, and how to serve from here."""
+    if proxy.owner == "window":
+        words = tr(
+            "Another window of Burrow serves (process {0}), and asks there about calls. Close it to serve from here."
+        )
+    elif proxy.owner == "headless":
+        words = tr("burrow proxy serves (process {0}) and hands over to this window. If it does not, end it.")
+    else:
+        return tr("Another process of Burrow on this computer serves. This window takes over when it ends.")
+    return words.format(proxy.pid)
 
 
 def reason(state: ClientState) -> str:
@@ -159,7 +172,7 @@ def reason(state: ClientState) -> str:
         ClientState.UNUSED: tr("It has not sent a request yet. Add the snippet to the program, then restart it."),
         ClientState.WAITS: tr("All of its servers need a sign-in. It works again right after that."),
         ClientState.NO_SERVER: tr("None of its servers can be used now. Choose others under Servers."),
-        ClientState.OTHER_PORT: tr("Another program has the port that it was set up with."),
+        ClientState.OTHER_PORT: tr("Clients are answered on another port than the one that it was set up with."),
         ClientState.STARTING: tr("Requests wait until it serves."),
         ClientState.PROXY_OFF: tr("Nothing answers at its address. Switch the proxy on."),
         ClientState.REVOKED: tr("Its key is refused. To use the program again, add it as a new client."),
