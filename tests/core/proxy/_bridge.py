@@ -89,6 +89,9 @@ class Host:
     def used(self, client: ProxyClient, server_id: str, tool: str | None, agent: str) -> None:
         pass
 
+    def asks_elsewhere(self, server_id: str, tool: str) -> bool:
+        return False
+
     async def sign_in_needed(self, upstream: HttpUpstream) -> str:
         self.sign_ins.append(upstream.id)
         return "Sign in to it in Burrow."

@@ -88,6 +88,9 @@ class ScriptedHost:
     def used(self, client: ProxyClient, server_id: str, tool: str | None, agent: str) -> None:
         self.uses.append((server_id, tool, agent))
 
+    def asks_elsewhere(self, server_id: str, tool: str) -> bool:
+        return False
+
     async def sign_in_needed(self, upstream: HttpUpstream) -> str:
         self.sign_ins.append(upstream.id)
         return SIGN_IN
