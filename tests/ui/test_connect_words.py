@@ -46,7 +46,7 @@ RECONNECT = proxied("v", "Vendor", ServerState.RECONNECT)
         (CLIENT, SERVING, [], ClientState.NO_SERVER),
         (CLIENT, ProxyFacts(ProxyPhase.OFF), [READY], ClientState.PROXY_OFF),
         (CLIENT, ProxyFacts(ProxyPhase.STARTING), [READY], ClientState.STARTING),
-        (CLIENT, ProxyFacts(ProxyPhase.FAILED), [READY], ClientState.PROXY_OFF),
+        (CLIENT, ProxyFacts(ProxyPhase.FAILED), [READY], ClientState.PROXY_FAILED),
         (CLIENT, replace(SERVING, phase=ProxyPhase.PORT_TAKEN, temporary=True), [READY], ClientState.OTHER_PORT),
         (replace(CLIENT, revoked_at=NOW), SERVING, [READY], ClientState.REVOKED),
     ],

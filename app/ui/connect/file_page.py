@@ -81,6 +81,8 @@ class FilePage(QWidget):
         for part in (self.title, self.files, self.path, self.words, self.card):
             column.box.addWidget(part)
         column.box.addWidget(self.diff, 1)
+        # Without changes to show, the words stay at the top.
+        column.box.addStretch()
         buttons = FlowLayout()
         for button in (self.write_button, self.again_button, self.cancel_button):
             buttons.addWidget(button)
