@@ -11,6 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from app.core.auth.http.openings import JSON, PEEK_BYTES
+from app.core.mcp.proxy.answered import AnswerWatch
 from app.core.mcp.proxy.headers import SESSION, STREAMED, outward
 from app.core.mcp.proxy.masking import TokenMask
 from app.core.mcp.proxy.messages import MessageKind
@@ -42,13 +43,15 @@ STREAM_TYPE = (b"content-type", b"text/event-stream")
 NOT_STORED = (b"cache-control", b"no-store")
 SUCCESS = range(200, 300)
 CHECK_FIRST = "Check whether it took effect before sending it again."
+TRY_AGAIN = "Try again in a moment."
 
 
 class Delivery:
     """The answer to one request.
 
     `source` has the token that must not get into it. `session` is the client's session, once there is one. `revise` is
-    given each message that may be a list of tools, and returns what the client may see of it.
+    given each message that may be a list of tools, and returns what the client may see of it. `repeatable`: executing
+    the request twice does no harm. `answered` is given the server's answer, unless it is long.
     """
 
     def __init__(
@@ -60,6 +63,8 @@ class Delivery:
         source: TokenSource | None = None,
         session: str = "",
         revise: Callable[[bytes], Awaitable[bytes]] | None = None,
+        repeatable: bool = False,
+        answered: Callable[[bytes], None] | None = None,
     ) -> None:
         self._responder = responder
         self._post = post
@@ -67,6 +72,10 @@ class Delivery:
         self._source = source
         self._session = session
         self._revise = revise
+        self._repeatable = repeatable
+        self._answered = answered
+        # Of a stream that answers a request.
+        self._watch = AnswerWatch(answered) if post is not None and post.request is not None else None
         self._mask = TokenMask()
         # The tokens that were masked last.
         self._known: TokenSet | None = None
@@ -89,7 +98,13 @@ class Delivery:
         """Pass on a part of a stream."""
         data = self._masked(data)
         if data:
-            await self._responder.write(data)
+            await self._write(data)
+
+    async def _write(self, data: bytes) -> None:
+        """Pass on a part of a server's stream."""
+        if self._watch is not None:
+            self._watch.saw(data)
+        await self._responder.write(data)
 
     async def write_event(self, event: bytes) -> None:
         """Add an event of the proxy's own to a stream whose events are looked into one by one."""
@@ -174,19 +189,16 @@ class Delivery:
         if self._revise is not None:
             await self._events(answer, self._revise)
             return
-        watch = _Answered(self._post)
-        responder = self._responder
         try:
             while data := await answer.next():
                 data = self._masked(data)
                 if data:
-                    watch.saw(data)
-                    await responder.write(data)
+                    await self._write(data)
         except SendFailure as failure:
-            await self._broken(watch, failure)
+            await self._broken(failure)
             return
         if rest := self._mask.end():
-            await responder.write(rest)
+            await self._responder.write(rest)
 
     async def _events(self, answer: ServerAnswer, revise: Callable[[bytes], Awaitable[bytes]]) -> None:
         """Pass on events, each after it was looked into."""
@@ -194,9 +206,10 @@ class Delivery:
         try:
             while data := await answer.next():
                 for event in splitter.feed(self._masked(data)):
-                    await self._responder.write(await revised(event, revise))
+                    await self._write(await revised(event, revise))
         except (SendFailure, OversizedEvent) as failure:
-            raise ConnectionResetError(str(failure)) from None
+            await self._broken(failure)
+            return
         rest = splitter.rest + self._mask.end()
         if rest:
             # Without its blank line it is no event (WHATWG HTML section 9.2.6), and nobody reads it.
@@ -252,33 +265,24 @@ class Delivery:
             raise RequestRefused(Refusal(RefusalKind.SERVER_UNAVAILABLE, words, "", self._server))
         return body
 
-    async def _broken(self, watch: _Answered, failure: SendFailure) -> None:
+    async def _broken(self, failure: Exception) -> None:
         """A stream broke off. Whoever cannot resume it is told, instead of waiting for an answer for ever."""
-        request = None if self._post is None else self._post.request
-        if request is None or not watch.unanswered:
-            raise ConnectionResetError(failure.reason)
-        words = f"The connection to the server broke, and the request may have been carried out. {CHECK_FIRST}"
-        facts = {"outcome_unknown": True}
-        refusal = Refusal(RefusalKind.SERVER_UNAVAILABLE, words, CHECK_FIRST, self._server, facts)
-        await self._responder.write(message_event(refusal.to_json(request.id)))
+        if not await self.break_off("The connection to the server broke"):
+            raise ConnectionResetError(str(failure))
 
-
-class _Answered:
-    """Whether the answer to a request may have come in a stream, and whether the stream can be resumed."""
-
-    def __init__(self, post: Post | None) -> None:
-        self._nothing_yet = post is not None
-        self._whole = True
-
-    @property
-    def unanswered(self) -> bool:
-        """Whether certainly nothing came but whole events that are neither an answer nor a place to resume from."""
-        return self._nothing_yet and self._whole
-
-    def saw(self, data: bytes) -> None:
-        if self._nothing_yet and (b'"result"' in data or b'"error"' in data or b"id:" in data):
-            self._nothing_yet = False
-        self._whole = data.endswith((b"\n\n", b"\r\n\r\n", b"\r\r"))
+    async def break_off(self, why: str) -> bool:
+        """Answer the request of a stream that ends here; False where it is answered, or the client can resume it."""
+        request, watch = None if self._post is None else self._post.request, self._watch
+        if request is None or watch is None or not watch.waits:
+            return False
+        if self._repeatable:
+            refusal = Refusal(RefusalKind.SERVER_UNAVAILABLE, f"{why}. {TRY_AGAIN}", TRY_AGAIN, self._server)
+        else:
+            words = f"{why}, and the request may have been carried out. {CHECK_FIRST}"
+            facts = {"outcome_unknown": True}
+            refusal = Refusal(RefusalKind.SERVER_UNAVAILABLE, words, CHECK_FIRST, self._server, facts)
+        await self._responder.write(watch.ending + message_event(refusal.to_json(request.id)))
+        return True
 
 
 def _error_in(body: bytes) -> Any:

@@ -173,6 +173,7 @@ class Relay:
             source=route.upstream.source,
             session="" if session is None else session.id,
             revise=await self._reviser(call, route, post),
+            repeatable=out.repeatable,
         )
         if post.method == INITIALIZE:
             await self._initialize(call, out, delivery)
