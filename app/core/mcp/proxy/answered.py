@@ -56,7 +56,7 @@ class AnswerWatch:
             self._look(whole[:end])
         self._rest = whole[end:]
         if len(self._rest) > KEPT_BYTES:
-            self._over = self._over or _ID.search(self._rest) is not None
+            self._over = self._over or (not self._long and _ID.search(self._rest) is not None)
             self._long, self._rest = True, self._rest[-3:]
         elif end:
             self._long = False
@@ -78,6 +78,9 @@ class AnswerWatch:
 def _end_of_events(data: bytes) -> int:
     if data.endswith(b"\n\n"):
         return len(data)
+    # The middle of a long event: looking for one byte is much quicker than for several.
+    if b"\n" not in data and b"\r" not in data:
+        return 0
     return max((at + len(end) for end in _ENDS if (at := data.rfind(end)) >= 0), default=0)
 
 
