@@ -105,6 +105,7 @@ class Proxy:
     port: int
     http: httpx.AsyncClient
     storage: Storage
+    server: LoopbackServer
 
     def url(self, server: str = "s") -> str:
         return f"http://127.0.0.1:{self.port}/mcp/{server}"
@@ -126,6 +127,11 @@ class Proxy:
         )
         assert told.status_code == 202
         return str(session)
+
+    async def leave(self) -> None:
+        """End as a process does that waits for nothing."""
+        self.relay.leave()
+        await self.server.close()
 
     def stream(self, method: str = "GET", server: str = "s", content: Any = None, **headers: str) -> Any:
         body = None if content is None else json.dumps(content)
@@ -177,7 +183,7 @@ async def proxy(
         limits = httpx.Limits(max_connections=100)
         http = httpx.AsyncClient(headers=headers, trust_env=False, verify=False, timeout=10, limits=limits)
         await stack.enter_async_context(http)
-        yield Proxy(host, relay, port, http, storage)
+        yield Proxy(host, relay, port, http, storage, server)
 
 
 def upstream_of(rig: Rig, identity: str = "s", path: str = "/mcp", **options: Any) -> HttpUpstream:

@@ -76,6 +76,8 @@ class Delivery:
         self._answered = answered
         # Of a stream that answers a request.
         self._watch = AnswerWatch(answered) if post is not None and post.request is not None else None
+        # Whether what has begun is a stream.
+        self._streams = responder.started
         self._mask = TokenMask()
         # The tokens that were masked last.
         self._known: TokenSet | None = None
@@ -87,10 +89,12 @@ class Delivery:
     def begin_stream(self, answer: ServerAnswer) -> None:
         """The server begins a stream: so does the answer, before its first message."""
         if not self._responder.started:
+            self._streams = True
             self._responder.start(200, self._headers(answer, stream=True))
 
     def begin_own_stream(self) -> None:
         """Begin a stream before any server has."""
+        self._streams = True
         session = ((SESSION, self._session.encode("latin-1")),) if self._session else ()
         self._responder.start(200, (STREAM_TYPE, *STREAMED, *session))
 
@@ -172,17 +176,22 @@ class Delivery:
         return self._mask.feed(data)
 
     async def _pump(self, answer: ServerAnswer, change: Callable[[bytes], bytes] | None = None) -> None:
-        """Pass on all of a body as it comes."""
-        responder = self._responder
+        """Pass on all of a body as it comes, or in an event, changed for that.
+
+        Raises `ConnectionResetError` where the body broke off, in an event `SendFailure`.
+        """
+        write = self._responder.write if change is None else self._write
         try:
             while data := await answer.next():
                 data = self._masked(data)
                 if data:
-                    await responder.write(data if change is None else change(data))
+                    await write(data if change is None else change(data))
         except SendFailure as failure:
+            if change is not None:
+                raise
             raise ConnectionResetError(failure.reason) from None
         if rest := self._mask.end():
-            await responder.write(rest if change is None else change(rest))
+            await write(rest if change is None else change(rest))
 
     async def _stream(self, answer: ServerAnswer) -> None:
         """Pass on the events of a server."""
@@ -230,9 +239,13 @@ class Delivery:
             body = await self._revise(self._mask.whole(await self._read_whole(answer)))
             await self._responder.write(message_event(body))
         elif answer.status == 200 and answer.media_type == JSON:
-            await self._responder.write(b"event: message\ndata: ")
-            await self._pump(answer, on_one_line)
-            await self._responder.write(b"\n\n")
+            await self._write(b"event: message\ndata: ")
+            try:
+                await self._pump(answer, on_one_line)
+            except SendFailure as failure:
+                await self._broken(failure)
+                return
+            await self._write(b"\n\n")
         else:
             await self._error_event(answer)
 
@@ -271,9 +284,15 @@ class Delivery:
             raise ConnectionResetError(str(failure))
 
     async def break_off(self, why: str) -> bool:
-        """Answer the request of a stream that ends here; False where it is answered, or the client can resume it."""
-        request, watch = None if self._post is None else self._post.request, self._watch
-        if request is None or watch is None or not watch.waits:
+        """End an answer that does not come; False where it has begun, or the client can resume it.
+
+        A stream for no request just ends.
+        """
+        responder, watch = self._responder, self._watch
+        if self._post is None and responder.started:
+            responder.end()
+            return True
+        if responder.started and (not self._streams or watch is None or not watch.waits):
             return False
         if self._repeatable:
             refusal = Refusal(RefusalKind.SERVER_UNAVAILABLE, f"{why}. {TRY_AGAIN}", TRY_AGAIN, self._server)
@@ -281,7 +300,9 @@ class Delivery:
             words = f"{why}, and the request may have been carried out. {CHECK_FIRST}"
             facts = {"outcome_unknown": True}
             refusal = Refusal(RefusalKind.SERVER_UNAVAILABLE, words, CHECK_FIRST, self._server, facts)
-        await self._responder.write(watch.ending + message_event(refusal.to_json(request.id)))
+        if watch is not None and watch.ending:
+            await responder.write(watch.ending)
+        await self.refuse(refusal)
         return True
 
 

@@ -123,6 +123,7 @@ class ProxyEngine:
 
     async def _finish(self, server: LoopbackServer, relay: Relay, seconds: float) -> None:
         linger = min(LINGER_SECONDS, seconds)
+        relay.leave()
         await server.close(seconds - linger, linger)
         await relay.close()
         with contextlib.suppress(ValueError):

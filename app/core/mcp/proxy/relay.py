@@ -8,11 +8,13 @@ The steps of a request: `Door`, `read_post`, `CallPolicy`, then a bridge, or `Re
 
 from __future__ import annotations
 
+import asyncio
 import json
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, TypeAlias
 
 from app.core.errors import BurrowError, NotFound
-from app.core.mcp.proxy.delivery import Delivery
+from app.core.mcp.proxy.delivery import TRY_AGAIN, Delivery
 from app.core.mcp.proxy.door import ABOUT, Door, TurnedAway, nothing_here
 from app.core.mcp.proxy.failures import refusal_of
 from app.core.mcp.proxy.headers import SESSION
@@ -23,7 +25,7 @@ from app.core.mcp.proxy.open_streams import LIST_CHANGED, Streams, subscribed
 from app.core.mcp.proxy.parts import Call, HttpUpstream, Way
 from app.core.mcp.proxy.refusals import Refusal, RefusalKind, RequestRefused
 from app.core.mcp.proxy.reopening import Reopening
-from app.core.mcp.proxy.routes import Routes
+from app.core.mcp.proxy.routes import REPEATABLE_METHODS, Routes
 from app.core.mcp.proxy.sessions import SESSION_CODE, Sessions, agent_in, is_over, protocol_of
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ Reviser: TypeAlias = "Callable[[bytes], Awaitable[bytes]]"
 
 # Their answers are looked into, or they begin something that lasts.
 ALONE = (INITIALIZE, TOOLS_LIST, LISTEN)
+CLOSING = "Burrow is closing"
 TEXT = ((b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store"))
 
 
@@ -71,6 +74,7 @@ class Relay:
         self._healing = Healing(sender)
         self._reopening = Reopening(self._healing, self._sessions)
         self._streams = Streams()
+        self._leaving = False
 
     async def handle(self, request: Request, responder: Responder) -> None:
         """Answer one request. Raises only when the client is gone, or when its answer has to be cut off."""
@@ -94,6 +98,15 @@ class Relay:
                 await _turn_away(responder, nothing_here())
         except BurrowError as error:
             await Delivery(responder, post, server=server).refuse(refusal_of(error, server))
+        except asyncio.CancelledError:
+            # What was sent is answered by whoever sent it.
+            if not self._leaving or responder.started:
+                raise
+            await Delivery(responder, post, server=server).refuse(_closing(server))
+
+    def leave(self) -> None:
+        """The process ends: a request that is cancelled from now on is told so."""
+        self._leaving = True
 
     def tools_changed(self, server_id: str, client_id: str | None) -> None:
         """See `OpenStreams`."""
@@ -124,7 +137,8 @@ class Relay:
         self._count(call)
         if post is not None and post.calls:
             try:
-                async with self._policy.admitted(call, responder):
+                async with AsyncExitStack() as allowed:
+                    await self._admit(call, responder, allowed)
                     await self._send_on(call, responder, session)
             except RequestRefused as refused:
                 for bridge in self._bridges:
@@ -137,10 +151,22 @@ class Relay:
         else:
             await self._send_on(call, responder, session)
 
+    async def _admit(self, call: Call, responder: Responder, allowed: AsyncExitStack) -> None:
+        try:
+            await allowed.enter_async_context(self._policy.admitted(call, responder))
+        except asyncio.CancelledError:
+            if not self._leaving:
+                raise
+            raise RequestRefused(_closing(call.upstream.id)) from None
+
     async def _send_on(self, call: Call, responder: Responder, session: ProxySession | None) -> None:
         for bridge in self._bridges:
             if bridge.takes(call):
-                await bridge.handle(call, responder)
+                try:
+                    await bridge.handle(call, responder)
+                except asyncio.CancelledError:
+                    reads = call.post is not None and call.post.methods <= REPEATABLE_METHODS
+                    await self._broken_off(Delivery(responder, call.post, server=call.upstream.id, repeatable=reads))
                 return
         upstream = call.upstream
         if call.way is not Way.MCP or not isinstance(upstream, HttpUpstream) or upstream.sse:
@@ -157,7 +183,10 @@ class Relay:
         if request.method == "GET":
             stream = ListenStream(call, responder, route, session, self._healing, self._reopening, self._revise)
             with self._streams.opened(call, stream.write, LIST_CHANGED):
-                await stream.run()
+                try:
+                    await stream.run()
+                except asyncio.CancelledError:
+                    await self._broken_off(Delivery(responder, server=call.upstream.id))
             return
         out = Outgoing(route, request.method, request.headers, request.body, session)
         if request.method == "DELETE":
@@ -175,9 +204,18 @@ class Relay:
             revise=await self._reviser(call, route, post),
             repeatable=out.repeatable,
         )
-        if post.method == INITIALIZE:
-            await self._initialize(call, out, delivery)
-            return
+        try:
+            if post.method == INITIALIZE:
+                await self._initialize(call, out, delivery)
+            else:
+                await self._exchange(call, out, delivery)
+        except asyncio.CancelledError:
+            await self._broken_off(delivery)
+
+    async def _exchange(self, call: Call, out: Outgoing, delivery: Delivery) -> None:
+        """Carry a message that is no `initialize`."""
+        post, session = call.post, out.session
+        assert post is not None
         out.begin, out.release = delivery.begin_stream, delivery.release
         answer = await self._reopening.ask(out)
         if session is not None and answer.status == 200:
@@ -188,6 +226,11 @@ class Relay:
             return
         with self._streams.opened(call, delivery.write_event, notice):
             await delivery.answer(answer)
+
+    async def _broken_off(self, delivery: Delivery) -> None:
+        """What was sent is cancelled: the process ends, or the client is gone. Raises what has to be raised then."""
+        if not self._leaving or not await delivery.break_off(CLOSING):
+            raise asyncio.CancelledError
 
     async def _initialize(self, call: Call, out: Outgoing, delivery: Delivery) -> None:
         """Carry an `initialize`. The session that the server opens becomes one of the proxy's."""
@@ -241,6 +284,11 @@ class Relay:
         if b'"tools"' in message or b"\\u" in message:
             route.learn(message)
         return await self._policy.filtered(call.client, call.upstream, message)
+
+
+def _closing(server: str) -> Refusal:
+    """What a request is told that is not sent any more."""
+    return Refusal(RefusalKind.NOT_READY, f"{CLOSING}. {TRY_AGAIN}", TRY_AGAIN, server)
 
 
 def _read(request: Request) -> Post:
