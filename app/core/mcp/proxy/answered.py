@@ -53,26 +53,29 @@ class AnswerWatch:
             if self._long:
                 self._over = True
                 return
-            self._look(whole[:end])
+            self._over = self._ends(whole[:end])
+            if self._over:
+                return
         self._rest = whole[end:]
         if len(self._rest) > KEPT_BYTES:
-            self._over = self._over or (not self._long and _ID.search(self._rest) is not None)
+            self._over = not self._long and _ID.search(self._rest) is not None
             self._long, self._rest = True, self._rest[-3:]
         elif end:
             self._long = False
 
-    def _look(self, events: bytes) -> None:
-        """Look into whole events."""
-        if b"\nid" in events or b"\rid" in events or events.startswith(b"id"):
-            self._over = self._over or _ID.search(events) is not None
+    def _ends(self, events: bytes) -> bool:
+        """Whether the answer is among whole events, or something to resume from."""
+        marked = b"\nid" in events or b"\rid" in events or events.startswith(b"id")
+        over = marked and _ID.search(events) is not None
         if b'"result"' not in events and b'"error"' not in events:
-            return
+            return over
         for event in EventSplitter().feed(events):
             data = data_of(event)
             if (b'"result"' in data or b'"error"' in data) and _is_answer(data):
-                self._over = True
+                over = True
                 if self._told is not None and len(data) <= KEPT_BYTES:
                     self._told(data)
+        return over
 
 
 def _end_of_events(data: bytes) -> int:
