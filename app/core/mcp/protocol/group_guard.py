@@ -1,8 +1,8 @@
 """GroupGuard: ends a process group when this process is gone without having ended it, as when it was killed.
 
-A shell waits for the end of a pipe that only this process holds. (Linux could send a signal by itself, PR_SET_PDEATHSIG.
-But that has to be asked for between fork and exec, and then a fork copies the tables of all memory: 25 ms in a window,
-in which nothing else runs. It would not reach the children of a server either.)
+A shell waits for the end of a pipe that only this process holds. (Linux could send a signal by itself: prctl(2),
+PR_SET_PDEATHSIG. But that has to be asked for between fork and exec, and then a fork copies the tables of all memory:
+25 ms in a window, in which nothing else runs. It would not reach the children of a server either.)
 """
 
 from __future__ import annotations

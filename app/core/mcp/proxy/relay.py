@@ -152,8 +152,9 @@ class Relay:
             await self._send_on(call, responder, session)
 
     async def _admit(self, call: Call, responder: Responder, allowed: AsyncExitStack) -> None:
+        elsewhere = next((bridge.elsewhere(call) for bridge in self._bridges if bridge.takes(call)), None)
         try:
-            await allowed.enter_async_context(self._policy.admitted(call, responder))
+            await allowed.enter_async_context(self._policy.admitted(call, responder, elsewhere))
         except asyncio.CancelledError:
             if not self._leaving:
                 raise
