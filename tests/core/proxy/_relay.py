@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from app.core.auth.http.target import CredentialAtStake, Target
+from app.core.auth.tokens import Fingerprints
 from app.core.errors import BurrowError, NotFound
 from app.core.mcp.proxy.http.sender import DirectSender
 from app.core.mcp.proxy.http.server import LoopbackServer
@@ -174,7 +175,15 @@ async def proxy(
         stack.push_async_callback(sender.close)
         listener = bound(port)
         port = listener.getsockname()[1]
-        relay = Relay(host, sender, storage.proxy_sessions, DoorPolicy(host), port=port, bridges=bridges)
+        relay = Relay(
+            host,
+            sender,
+            storage.proxy_sessions,
+            DoorPolicy(host),
+            port=port,
+            bridges=bridges,
+            fingerprint=Fingerprints(b"install"),
+        )
         stack.push_async_callback(relay.close)
         server = LoopbackServer(relay.handle)
         await server.listen([listener])

@@ -210,8 +210,8 @@ class CallPolicy(Protocol):
 
         Entered for each POST with a `tools/call` before anything is sent, and left when its answer is over. Entering
         raises `RequestRefused`. It may ask the user, and meanwhile start the answer as an event stream and write to it.
-        Then the answer is an event of that stream, a refusal too. Whoever writes it ends the stream. A client that waits
-        `elsewhere` is told there, and the answer to its POST is ended.
+        Then the answer is an event of that stream, a refusal too. Whoever writes it ends the stream. A client
+        that waits `elsewhere` is told there, and the answer to its POST is ended.
         """
 
     def cancelled(self, call: Call) -> bool:

@@ -13,6 +13,7 @@ import json
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, TypeAlias
 
+from app.core.auth.tokens import Fingerprints
 from app.core.errors import BurrowError, NotFound
 from app.core.mcp.proxy.delivery import TRY_AGAIN, Delivery
 from app.core.mcp.proxy.door import ABOUT, Door, TurnedAway, nothing_here
@@ -64,13 +65,15 @@ class Relay:
         *,
         port: int,
         bridges: Iterable[ServerBridge] = (),
+        fingerprint: Fingerprints | None = None,
     ) -> None:
+        """`fingerprint`: of tokens, the same in every process of this installation."""
         self._host = host
         self._policy = policy
         self._door = Door(host, port)
         self._bridges = tuple(bridges)
         self._routes = Routes(host)
-        self._sessions = Sessions(store)
+        self._sessions = Sessions(store, fingerprint or Fingerprints())
         self._healing = Healing(sender)
         self._reopening = Reopening(self._healing, self._sessions)
         self._streams = Streams()
