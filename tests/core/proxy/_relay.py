@@ -75,6 +75,9 @@ class ScriptedHost:
     async def rules_known(self, server_id: str) -> None:
         return None
 
+    async def rules_doubted(self, server_id: str) -> None:
+        pass
+
     async def ask(
         self, client: ProxyClient, server_id: str, tool: str, arguments: Mapping[str, Any], session: str
     ) -> Decision:

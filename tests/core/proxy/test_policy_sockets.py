@@ -17,6 +17,7 @@ from app.core.mcp.proxy.listeners import bind, close_all, number_of
 from app.core.mcp.proxy.parts import Decision, ToolRule
 from app.core.mcp.proxy.policy import WAITING, DoorPolicy
 from app.core.mcp.proxy.service import PORT_SETTING
+from app.core.mcp.proxy.tool_rules import AGAIN_SECONDS
 from app.core.mcp.servers.definitions import HttpServer, StdioServer
 from app.core.mcp.servers.local_policies import ALLOW, ASK, BLOCK
 from tests.core._mcp_server import Reply, Scripted
@@ -412,3 +413,35 @@ async def test_a_tool_of_an_installed_server_that_asks_is_allowed_in_the_store_f
         await services.servers.set_policy(postbox.id, "list_mailboxes", BLOCK)
         [refused] = await agent.call(postbox.id, "list_mailboxes")
         assert refused["error"]["data"]["type"] == "burrow/tool_blocked"
+
+
+@pytest.mark.parametrize("state", [ASK, BLOCK])
+async def test_a_policy_that_was_set_elsewhere_counts_at_once(tmp_path: Path, state: str) -> None:
+    async with on_workspace(tmp_path) as (services, backend, lab), agent_of(services) as agent:
+        postbox = await named(services.servers, "Postbox")
+        await services.servers.tools(postbox.id)
+        await agent.begin(postbox.id)
+        await services.servers.set_policy(postbox.id, "list_mailboxes", ALLOW)
+        *_notes, answer = await agent.call(postbox.id, "list_mailboxes")
+        assert "result" in answer, answer
+        installation = postbox.definition.installation.id  # type: ignore[union-attr]
+        # As a window on another machine does it. What was read is long enough ago.
+        await backend.store.set_policy(installation, "list_mailboxes", state)
+        await asyncio.sleep(AGAIN_SECONDS)
+        waiting = asyncio.create_task(agent.call(postbox.id, "list_mailboxes"))
+        if state == BLOCK:
+            [refused] = await waiting
+            assert refused["error"]["data"]["type"] == "burrow/tool_blocked"
+            listed = await agent.post(postbox.id, {"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
+            assert '"tools"' in listed.text
+            assert '"list_mailboxes"' not in listed.text
+            return
+        await agent.answer(Decision.ONCE)
+        *_notes, answer = await waiting
+        assert "result" in answer, answer
+
+        async def asks_again() -> bool:
+            kept = await backend.store.tools(installation)
+            return next(tool for tool in kept if tool.tool_name == "list_mailboxes").approval_state == ASK
+
+        await until(asks_again)

@@ -214,6 +214,12 @@ class CallPolicy(Protocol):
         that waits `elsewhere` is told there, and the answer to its POST is ended.
         """
 
+    async def contradicted(self, call: Call) -> bool:
+        """A server refused a call for its policy, unasked: whether `admitted` is to be entered again.
+
+        Then the policy is another one than was known. Such a call did not run.
+        """
+
     def cancelled(self, call: Call) -> bool:
         """`call.post` is a `notifications/cancelled`: whether it is about a call that still waits for the user.
 
@@ -315,6 +321,9 @@ class ProxyHost(Protocol):
 
         Awaited for each call of a tool: what is known needs no hop.
         """
+
+    async def rules_doubted(self, server_id: str) -> None:
+        """The server refused a call that `rule` allows: learn the policies anew, where a store has them."""
 
     async def ask(
         self, client: ProxyClient, server_id: str, tool: str, arguments: Mapping[str, Any], session: str

@@ -126,6 +126,15 @@ class DoorPolicy:
                 await self._admit(call, message, _Waits(responder, elsewhere), allowed)
             yield
 
+    async def contradicted(self, call: Call) -> bool:
+        """See `CallPolicy`."""
+        tools = [message.tool for message in (() if call.post is None else call.post.calls) if message.tool is not None]
+        if any(self._rule(call, tool) is not ToolRule.ALLOW for tool in tools):
+            # The user was asked already.
+            return False
+        await self._host.rules_doubted(call.upstream.id)
+        return any(self._rule(call, tool) is not ToolRule.ALLOW for tool in tools)
+
     def cancelled(self, call: Call) -> bool:
         """See `CallPolicy`."""
         request = call.post.messages[0].params.get("requestId") if call.post is not None else None

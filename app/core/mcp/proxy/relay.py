@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from app.core.auth.tokens import Fingerprints
 from app.core.errors import BurrowError, NotFound
+from app.core.mcp.proxy.answers import error_code
 from app.core.mcp.proxy.delivery import TRY_AGAIN, Delivery
 from app.core.mcp.proxy.door import ABOUT, Door, TurnedAway, nothing_here
 from app.core.mcp.proxy.failures import refusal_of
@@ -27,11 +28,12 @@ from app.core.mcp.proxy.parts import Call, HttpUpstream, Way
 from app.core.mcp.proxy.refusals import Refusal, RefusalKind, RequestRefused
 from app.core.mcp.proxy.reopening import Reopening
 from app.core.mcp.proxy.routes import REPEATABLE_METHODS, Routes
-from app.core.mcp.proxy.sessions import SESSION_CODE, Sessions, agent_in, is_over, protocol_of
+from app.core.mcp.proxy.sessions import SESSION_CODE, SHOWN_BYTES, Sessions, agent_in, is_over, protocol_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
+    from app.core.mcp.proxy.answers import ServerAnswer
     from app.core.mcp.proxy.door import Admitted
     from app.core.mcp.proxy.parts import (
         CallPolicy,
@@ -49,8 +51,14 @@ Reviser: TypeAlias = "Callable[[bytes], Awaitable[bytes]]"
 
 # Their answers are looked into, or they begin something that lasts.
 ALONE = (INITIALIZE, TOOLS_LIST, LISTEN)
+# Docs/wire.md, "Calling tools of installed servers": the tool needs approval, or is disabled.
+STORE_REFUSALS = (-32001, -32002)
 CLOSING = "Burrow is closing"
 TEXT = ((b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store"))
+
+
+class _Contradicted(Exception):
+    """A store asks for the user's approval of a call that was allowed as far as anybody here knew."""
 
 
 class Relay:
@@ -140,9 +148,11 @@ class Relay:
         self._count(call)
         if post is not None and post.calls:
             try:
-                async with AsyncExitStack() as allowed:
-                    await self._admit(call, responder, allowed)
-                    await self._send_on(call, responder, session)
+                try:
+                    await self._send_admitted(call, responder, session)
+                except _Contradicted:
+                    # The policy that is known now is not Allow, and so contradicted no more.
+                    await self._send_admitted(call, responder, session)
             except RequestRefused as refused:
                 for bridge in self._bridges:
                     if bridge.takes(call) and await bridge.refuse(call, responder, refused.refusal):
@@ -152,6 +162,11 @@ class Relay:
             responder.start(202, (), length=0)
             responder.end()
         else:
+            await self._send_on(call, responder, session)
+
+    async def _send_admitted(self, call: Call, responder: Responder, session: ProxySession | None) -> None:
+        async with AsyncExitStack() as allowed:
+            await self._admit(call, responder, allowed)
             await self._send_on(call, responder, session)
 
     async def _admit(self, call: Call, responder: Responder, allowed: AsyncExitStack) -> None:
@@ -222,6 +237,9 @@ class Relay:
         assert post is not None
         out.begin, out.release = delivery.begin_stream, delivery.release
         answer = await self._reopening.ask(out)
+        if refuses_by_policy(post, answer) and await self._policy.contradicted(call):
+            answer.close()
+            raise _Contradicted
         if session is not None and answer.status == 200:
             session.remember(post)
         notice = subscribed(post) if answer.is_stream else None
@@ -293,6 +311,13 @@ class Relay:
 def _closing(server: str) -> Refusal:
     """What a request is told that is not sent any more."""
     return Refusal(RefusalKind.NOT_READY, f"{CLOSING}. {TRY_AGAIN}", TRY_AGAIN, server)
+
+
+def refuses_by_policy(post: Post, answer: ServerAnswer) -> bool:
+    """Whether a store refuses a call because of the tool's policy. Then the call did not run."""
+    if post.request is None or not post.calls or answer.status != 200 or b"-3200" not in answer.message[:SHOWN_BYTES]:
+        return False
+    return error_code(answer.message) in STORE_REFUSALS
 
 
 def _read(request: Request) -> Post:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.core.background import retrieve
 from app.core.errors import StorageTrouble
+from app.core.mcp.proxy.answers import error_code
 from app.core.storage.proxy_sessions import LONGEST_OPENING, SessionRow
 
 if TYPE_CHECKING:
@@ -217,7 +218,7 @@ def is_over(answer: ServerAnswer) -> bool:
     """Whether a server says that it does not know the session of a request. The request then was not executed."""
     status = answer.status
     if status == 404:
-        return _error_code(answer.message) != METHOD_NOT_FOUND
+        return error_code(answer.message) != METHOD_NOT_FOUND
     if status == 400:
         return UNKNOWN_SESSION.search(answer.message[:SHOWN_BYTES]) is not None
     if status == 200:
@@ -225,7 +226,7 @@ def is_over(answer: ServerAnswer) -> bool:
         message = answer.message[:SHOWN_BYTES]
         return (
             b"-32001" in message
-            and _error_code(answer.message) == SESSION_CODE
+            and error_code(answer.message) == SESSION_CODE
             and UNKNOWN_SESSION.search(message) is not None
         )
     return status == 503
@@ -270,14 +271,6 @@ def _words_of(info: object) -> str:
             return words[:200].strip().encode("utf-8", "replace").decode()
         case _:
             return ""
-
-
-def _error_code(message: bytes) -> object:
-    match _json(message):
-        case {"error": {"code": code}}:
-            return code
-        case _:
-            return None
 
 
 def _json(text: bytes) -> Any:

@@ -287,7 +287,23 @@ class Servers:
             states = {tool.name: tool.policy for tool in rows if tool.policy is not None}
         else:
             states = {tool.tool_name: tool.approval_state for tool in stored if tool.removed_at is None}
+            if not local:
+                await self._note_policies(server_id, source, stored)
         return KeptPolicies(states, source.unset_policy or "needs_approval", listed, local)
+
+    async def _note_policies(self, server_id: str, source: ServerSource, stored: Iterable[StoreTool]) -> None:
+        """What the store says now counts for the tools that are known too: somebody may have set it elsewhere."""
+        listed, cache = self._tools.get(server_id), self._cache_of(source)
+        known = await cache.tools(server_id) if listed is None else listed
+        if known is None:
+            return
+        rows = merge_policy(known, stored, source.unset_policy)
+        if rows == known:
+            return
+        if listed is not None:
+            self._tools[server_id] = rows
+            self.tools_changed.emit(server_id)
+        await cache.keep_tools(server_id, rows)
 
     async def _known_names(self, server_id: str, source: ServerSource) -> frozenset[str]:
         """The names of a server's tools. A list of an earlier start is read once: it may be long."""
