@@ -128,6 +128,8 @@ class Delivery:
                 # Whatever type it claims to have: some clients read it as JSON all the same.
                 await self._whole(answer)
             else:
+                if self._answered is not None and answer.ended:
+                    self._answered(answer.message)
                 self._responder.start(answer.status, self._headers(answer), length=answer.length)
                 await self._pump(answer)
             self._responder.end()

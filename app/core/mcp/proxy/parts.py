@@ -214,6 +214,9 @@ class CallPolicy(Protocol):
         that waits `elsewhere` is told there, and the answer to its POST is ended.
         """
 
+    def answered(self, call: Call, answer: bytes) -> None:
+        """What a server answered to a call: it may want more input, which is no new call for the user."""
+
     async def contradicted(self, call: Call) -> bool:
         """A server refused a call for its policy, unasked: whether `admitted` is to be entered again.
 

@@ -14,6 +14,7 @@ import re
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from app.core.background import retrieve
 from app.core.errors import BurrowError
@@ -21,6 +22,7 @@ from app.core.mcp.json_text import NotJson
 from app.core.mcp.proxy.failures import refusal_of
 from app.core.mcp.proxy.parts import LONGEST_LIST, Decision, HttpUpstream, ToolRule, Way
 from app.core.mcp.proxy.refusals import Refusal, RefusalKind, RequestRefused
+from app.core.mcp.proxy.rounds import Rounds
 from app.core.mcp.proxy.tool_lists import ListUnreadable, may_have_tools, without_tools
 from app.core.mcp.proxy.tool_rules import strictest
 from app.marks import revealed_name
@@ -115,6 +117,9 @@ class DoorPolicy:
         self._host = host
         self._beat_seconds = beat_seconds
         self._waiting: set[_Waiting] = set()
+        # The calls that were allowed once and are not answered yet, and what follows on them.
+        self._allowed: WeakSet[Call] = WeakSet()
+        self._rounds = Rounds()
 
     @asynccontextmanager
     async def admitted(
@@ -125,6 +130,11 @@ class DoorPolicy:
             for message in () if call.post is None else call.post.calls:
                 await self._admit(call, message, _Waits(responder, elsewhere), allowed)
             yield
+
+    def answered(self, call: Call, answer: bytes) -> None:
+        """See `CallPolicy`."""
+        if call in self._allowed:
+            self._rounds.answered(call, answer)
 
     async def contradicted(self, call: Call) -> bool:
         """See `CallPolicy`."""
@@ -205,12 +215,14 @@ class DoorPolicy:
             raise RequestRefused(Refusal(RefusalKind.INVALID, words, server=call.upstream.id))
         if rule is ToolRule.BLOCK:
             raise _blocked(call.upstream, message.tool)
-        decision = await self._ask(call, message, waits)
+        decision = Decision.ONCE if self._rounds.take(call) else await self._ask(call, message, waits)
         if decision is Decision.BLOCK or self._rule(call, message.tool) is ToolRule.BLOCK:
             raise _blocked(call.upstream, message.tool)
         if decision in NOT_ALLOWED:
             words, action = NOT_ALLOWED[decision]
             raise _not_approved(call.upstream, message.tool, words, action, decision.value)
+        if decision is Decision.ONCE:
+            self._allowed.add(call)
         if decision is not Decision.ALWAYS:
             try:
                 await allowed.enter_async_context(self._host.allowed_once(call.upstream.id, message.tool))

@@ -222,6 +222,7 @@ class Relay:
             session="" if session is None else session.id,
             revise=await self._reviser(call, route, post),
             repeatable=out.repeatable,
+            answered=(lambda message: self._policy.answered(call, message)) if post.calls else None,
         )
         try:
             if post.method == INITIALIZE:
