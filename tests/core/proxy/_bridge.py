@@ -76,6 +76,9 @@ class Host:
     async def rules_known(self, server_id: str) -> None:
         pass
 
+    async def rules_doubted(self, server_id: str) -> None:
+        pass
+
     async def ask(
         self, client: ProxyClient, server_id: str, tool: str, arguments: Mapping[str, Any], session: str
     ) -> Decision:

@@ -298,7 +298,7 @@ async def test_the_sessions_not_used_for_longest_go_first(storage: Storage, tmp_
     sessions = storage.proxy_sessions
     rows = [(f"s{n}", f"c{n % 5}", "s", b"{}", "", "", float(n)) for n in range(SESSIONS)]
     connection = sqlite3.connect(tmp_path / FILE_NAME)
-    connection.executemany("INSERT INTO proxy_sessions VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    connection.executemany("INSERT INTO proxy_sessions VALUES (?, ?, ?, ?, ?, ?, '', ?)", rows)
     connection.commit()
     sessions.touch("s0")
     await sessions.put(session("new", client="c9"))
@@ -313,7 +313,7 @@ async def test_a_client_that_opens_a_session_for_each_call_pushes_out_only_its_o
     await storage.proxy_sessions.put(session("other", client="c2"))
     rows = [(f"s{n}", "c1", "s", b"{}", "", "", 1e9 + n) for n in range(SESSIONS_OF_A_CLIENT)]
     connection = sqlite3.connect(tmp_path / FILE_NAME)
-    connection.executemany("INSERT INTO proxy_sessions VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    connection.executemany("INSERT INTO proxy_sessions VALUES (?, ?, ?, ?, ?, ?, '', ?)", rows)
     connection.commit()
     await storage.proxy_sessions.put(session("new"))
     left = {name for (name,) in connection.execute("SELECT id FROM proxy_sessions")}

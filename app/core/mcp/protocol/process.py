@@ -12,6 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from app.core.errors import Facts, ServerTrouble
+from app.core.mcp.protocol.group_guard import GroupGuard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,6 +58,7 @@ class ServerProcess:
         self._transport = transport
         self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
         self._stderr_ended = asyncio.Event()
+        self._guard = GroupGuard(process.pid) if POSIX else None
 
     async def read_stderr(self) -> None:
         """Keep the last lines of standard error. Reading it also keeps the process from blocking on a full pipe."""
@@ -110,6 +112,8 @@ class ServerProcess:
         finally:
             self._signal(None)
             self._transport.close()
+            if self._guard is not None:
+                await self._guard.dismiss()
 
     async def _has_ended(self, seconds: float) -> bool:
         try:

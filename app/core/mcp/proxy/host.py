@@ -127,6 +127,10 @@ class ProcessHost:
         if not self._rules.fresh(server_id):
             await self._gate.run(lambda: self._rules.learn(server_id))
 
+    async def rules_doubted(self, server_id: str) -> None:
+        """See `ProxyHost`."""
+        await self._gate.run(lambda: self._rules.learn_again(server_id))
+
     @asynccontextmanager
     async def allowed_once(self, server_id: str, tool: str) -> AsyncIterator[None]:
         """See `ProxyHost`."""

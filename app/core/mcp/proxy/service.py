@@ -13,6 +13,8 @@ from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from app.core.auth.registry import INSTALL_KEY
+from app.core.auth.tokens import Fingerprints
 from app.core.background import BackgroundTasks
 from app.core.errors import BurrowError, StorageTrouble
 from app.core.events import Event
@@ -293,7 +295,9 @@ class _Run:
 
         service, gate = self._service, self._gate
         around = service._around
-        engine = ProxyEngine(self._host, around.storage.proxy_sessions)
+        install_key = around.storage.settings.get(INSTALL_KEY)
+        fingerprint = Fingerprints(install_key.encode() if isinstance(install_key, str) else None, FOLDER)
+        engine = ProxyEngine(self._host, around.storage.proxy_sessions, fingerprint)
         self._host.admitted = engine.admitted
 
         async def choose(number: int) -> bool:

@@ -44,6 +44,8 @@ STRICTNESS = {ToolRule.ALLOW: 0, ToolRule.ASK: 1, ToolRule.BLOCK: 2}
 LOCAL_SECONDS, STORE_SECONDS = 1.0, 120.0
 # How old those of this machine may be before they are read ahead, so that no call has to wait for that.
 AHEAD_SECONDS = 0.5
+# A server may refuse for reasons of its own, and the store counts requests.
+AGAIN_SECONDS = 1.0
 # How long changes that follow each other are waited for, in seconds.
 SETTLE_SECONDS = 0.3
 # When policies were read that have changed since.
@@ -245,6 +247,14 @@ class ToolRules:
             # An older one that could be read was known before.
             if server_id not in self._known:
                 raise
+
+    async def learn_again(self, server_id: str) -> None:
+        """Read policies of a store that has refused what they allow: somebody set them elsewhere. Raises nothing."""
+        known = self._known.get(server_id)
+        if known is None or known.local or known.age < AGAIN_SECONDS:
+            return
+        with suppress(BurrowError):
+            await asyncio.shield(self._read_soon(server_id))
 
     async def close(self) -> None:
         """Stop reading."""

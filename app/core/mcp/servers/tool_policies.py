@@ -67,13 +67,8 @@ class ToolPolicies:
         if self._tools.of(server.id) is None:
             return
         stored = await source.policies(server.definition)
-        rows = self._tools.of(server.id)
-        if rows is None:
-            return
-        merged = merge_policy(rows, stored, source.unset_policy)
-        if self._tools.put(server.id, merged):
-            self._tools_changed.emit(server.id)
-            await listed.cache.keep_tools(server.id, merged)
+        if self._tools.of(server.id) is not None:
+            await self._note(listed, stored)
 
     async def kept(self, listed: ListedServer) -> KeptPolicies:
         """The policies of a server's tools, without asking the server.
@@ -94,7 +89,23 @@ class ToolPolicies:
         else:
             states = {tool.tool_name: tool.approval_state for tool in stored if tool.removed_at is None}
             locked = frozenset(tool.tool_name for tool in stored if tool.locked)
+            if not local:
+                await self._note(listed, stored)
         return KeptPolicies(states, source.unset_policy or ASK, names, local, locked)
+
+    async def _note(self, listed: ListedServer, stored: Iterable[StoreTool]) -> None:
+        """Show in the list that was last seen what counts now: somebody may have set it elsewhere."""
+        server_id, here = listed.server.id, self._tools.of(listed.server.id)
+        known = await listed.cache.tools(server_id) if here is None else here
+        if known is None:
+            return
+        rows = merge_policy(known, stored, listed.source.unset_policy)
+        if rows == known:
+            return
+        if here is not None:
+            self._tools.put(server_id, rows)
+            self._tools_changed.emit(server_id)
+        await listed.cache.keep_tools(server_id, rows)
 
     @asynccontextmanager
     async def allowed_once(self, listed: ListedServer, tool: str) -> AsyncIterator[None]:
