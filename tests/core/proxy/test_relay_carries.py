@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from app.core.errors import NotFound, ServerTrouble, SignInNeeded, VendorSignInNeeded
-from app.core.mcp.proxy.parts import Decision, NotReady, ToolRule
 from app.core.mcp.event_stream import EventReader
+from app.core.mcp.proxy.parts import Decision, NotReady, ToolRule
 from tests.core.proxy._relay import INITIALIZE, call_of, data_lines, event, events, proxied, rpc_error, upstream_of
 from tests.core.scripted import Reply
 
