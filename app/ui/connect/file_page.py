@@ -155,6 +155,7 @@ class FilePage(QWidget):
             return
         self._outdated = False
         self.write_button.setEnabled(False)
+        self.diff.setVisible(bool(self.diff.toPlainText()))
         self.again_button.setVisible(True)
         self.card.show_error(error)
         self.again_button.setFocus(Qt.FocusReason.OtherFocusReason)
