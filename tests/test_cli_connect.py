@@ -83,7 +83,7 @@ def ids(terminal: Terminal) -> dict[str, str]:
         (("snippet", "zed", "--client", "nobody"), 5, "burrow connect list"),
         (("add", " \n"), 2, "1 to 80 characters"),
         (("add", "x" * 81), 2, "1 to 80 characters"),
-        (("add", "new", "--server", "Twin"), 2, "Name one by its id"),
+        (("add", "new", "--server", "TWIN"), 2, "Name one by its id"),
         (("add", "new", "--server", "No such"), 5, "burrow mcp servers"),
         (("snippet", "claude-desktop"), 2, "--client NAME"),
         (("snippet", "claude-desktop", "--via", "http"), 2, "--via stdio"),

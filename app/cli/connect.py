@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from app.cli import shim
-from app.cli.common import connect, secret_of, services_of
+from app.cli.common import connect, secret_of, server_called, services_of
 from app.cli.terminal import column, data, line, printable, say
 from app.core.errors import BurrowError, NotFound, Rejected
 from app.core.mcp.programs.program import OfferedServer, Via
@@ -233,13 +233,10 @@ async def _offered(
 
 
 def _match(servers: Sequence[OfferedServer], named: str, failure: BurrowError | None) -> OfferedServer:
-    matches = [server for server in servers if named == server.id]
-    matches = matches or [server for server in servers if named.casefold() == server.title.casefold()]
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        raise Rejected(f"Several servers are called {named}.", action="Name one by its id: burrow mcp servers")
-    raise failure or NotFound(f"There is no server {named}.", action="List them with: burrow mcp servers")
+    found = server_called(servers, named)
+    if found is None:
+        raise failure or NotFound(f"There is no server {named}.", action="List them with: burrow mcp servers")
+    return found
 
 
 def _chosen(known: KnownClient | None) -> frozenset[str] | None:

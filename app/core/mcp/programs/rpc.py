@@ -11,11 +11,11 @@ import http.client
 import json
 import os
 import socket
-import subprocess
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
+from app.core.child_processes import NO_CONSOLE
 from app.core.mcp.event_stream import EventReader, EventTooLong
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 ANSWER_LIMIT = 32 * 1024 * 1024
 BOTH = "application/json, text/event-stream"
-NO_CONSOLE: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 WORDS_LIMIT = 300
 NOT_IN_TIME = "There was no answer in time."
 

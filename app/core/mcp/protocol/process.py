@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 from collections import deque
 from typing import TYPE_CHECKING
 
+from app.core.child_processes import NO_CONSOLE
 from app.core.errors import Facts, ServerTrouble
 from app.core.mcp.protocol.group_guard import GroupGuard
 
@@ -29,7 +29,6 @@ EXIT_SECONDS = (0.3, 0.3)
 # How long to wait for the exit code of a process that closed its output, and for the rest of its standard error.
 EXIT_CODE_SECONDS = 0.5
 POSIX = os.name == "posix"
-NO_CONSOLE: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 # The variables that a server inherits: those that the SDK considers safe. They are repeated here because the import of
 # the SDK takes a second.
 INHERITED = (
