@@ -67,6 +67,7 @@ def _open(options: argparse.Namespace, services: Services) -> int:
     app.setApplicationName("Burrow")
     app.setApplicationVersion(__version__)
     app.setDesktopFileName("burrow")
+    services.serves_clients = not options.screenshot
     bridge = Bridge()
     # The window is made with the connector, which calls it later.
     connecting = HostConnector(services, bridge, choose=lambda: window.choose_host(), stay=lambda: window.stay_here())
@@ -103,7 +104,7 @@ def _open(options: argparse.Namespace, services: Services) -> int:
         await asyncio.sleep(SETTLE_SECONDS)
         await services.activity.load()
         collectors.append(freeze_collector())
-        if not options.screenshot:
+        if services.serves_clients:
             await serve_clients()
 
     async def serve_clients() -> None:

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
-import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from app.cli.main import main
 from app.core.mcp.proxy.clients import ProxyClients
 from app.core.mcp.proxy.keys import hash_of, is_key
 from app.core.mcp.proxy.parts import ToolRule
@@ -20,27 +15,14 @@ from app.core.mcp.servers.definitions import HttpServer
 from app.core.services import Services
 from app.core.storage import Storage
 from tests._command import DataFolder
+from tests._in_process import CommandLine
 
 
-@dataclass
-class Terminal:
-    """Commands on one data folder, in this process; `out` and `words` are those of the last one."""
-
-    data: Path
-    capture: pytest.CaptureFixture[str]
-    monkeypatch: pytest.MonkeyPatch
-    out: str = ""
-    words: str = ""
+class Terminal(CommandLine):
+    """`burrow connect` on one data folder."""
 
     def run(self, *arguments: str, stdin: str = "") -> int:
-        self.monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
-        code = main(["connect", *arguments, "--data", str(self.data)])
-        self.out, self.words = self.capture.readouterr()
-        return code
-
-    def read(self, *arguments: str, stdin: str = "") -> Any:
-        assert self.run(*arguments, "--json", stdin=stdin) == 0, self.words
-        return json.loads(self.out)
+        return super().run("connect", *arguments, stdin=stdin)
 
     def keys(self) -> dict[str, str]:
         """What is stored of keys: the clients by the hashes."""
@@ -75,9 +57,6 @@ def terminal(
 ) -> Terminal:
     import shutil
 
-    monkeypatch.delenv("BURROW_DATA", raising=False)
-    # A process has one log and one file for crashes, and this process has many commands.
-    monkeypatch.setattr("app.cli.main.start_logging", lambda folder: None)
     shutil.copytree(folder, tmp_path / "data")
     return Terminal(tmp_path / "data", capsys, monkeypatch)
 
@@ -104,7 +83,7 @@ def ids(terminal: Terminal) -> dict[str, str]:
         (("snippet", "zed", "--client", "nobody"), 5, "burrow connect list"),
         (("add", " \n"), 2, "1 to 80 characters"),
         (("add", "x" * 81), 2, "1 to 80 characters"),
-        (("add", "new", "--server", "Twin"), 2, "Name one by its id"),
+        (("add", "new", "--server", "TWIN"), 2, "Name one by its id"),
         (("add", "new", "--server", "No such"), 5, "burrow mcp servers"),
         (("snippet", "claude-desktop"), 2, "--client NAME"),
         (("snippet", "claude-desktop", "--via", "http"), 2, "--via stdio"),

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests._command import DataFolder
+from tests._in_process import CommandLine
 
 PIPES = Path(__file__).parent / "core" / "_stdio_server.py"
 SECRET = "sk-very-secret-value"
 
 
 @pytest.fixture
-def nobody(tmp_path: Path) -> DataFolder:
-    """A folder in which nobody ever signed in."""
-    return DataFolder(tmp_path / "data")
+def nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """On a folder in which nobody ever signed in."""
+    return CommandLine(tmp_path / "data", capsys, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -30,14 +30,16 @@ def nobody(tmp_path: Path) -> DataFolder:
         (("--url", "https://server.example/mcp", "--shared"), "--shared is for a process"),
     ],
 )
-def test_what_describes_no_server_is_not_kept(nobody: DataFolder, given: tuple[str, ...], words: str) -> None:
-    outcome = nobody.run("mcp", "add", *given)
-    assert outcome.returncode == 2
-    assert words in outcome.stderr
-    assert SECRET not in outcome.stderr
+def test_what_describes_no_server_is_not_kept(nobody: CommandLine, given: tuple[str, ...], words: str) -> None:
+    assert nobody.run("mcp", "add", *given) == 2
+    assert words in nobody.words
+    assert SECRET not in nobody.words
 
 
-def test_a_process_is_added_called_listed_without_its_secrets_and_removed(nobody: DataFolder, tmp_path: Path) -> None:
+def test_a_process_is_added_called_listed_without_its_secrets_and_removed(
+    nobody: CommandLine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "app")
     (tmp_path / "record").touch()
     command = shlex.join([sys.executable, str(PIPES), str(tmp_path / "record")])
     options = ("--title", "Pipes", "--folder", str(tmp_path), "--env", f"KEY={SECRET}", "--shared")
@@ -46,19 +48,18 @@ def test_a_process_is_added_called_listed_without_its_secrets_and_removed(nobody
     arguments = ("Pipes", "run", "--args", '{"do": "tell the environment"}')
     answer = nobody.read("mcp", "call", *arguments)
     assert json.loads(answer["content"][0]["text"])["KEY"] == SECRET
-    outcome = nobody.run("mcp", "servers", "--json")
-    assert "Pipes" in outcome.stdout
-    assert SECRET not in outcome.stdout
-    again = nobody.run("mcp", "add", "--stdio", command, *options)
-    assert again.returncode == 2
-    assert "You already added it" in again.stderr
-    assert nobody.run("mcp", "remove", "pipes").returncode == 0
-    gone = nobody.run("mcp", "remove", "Pipes")
-    assert "no server Pipes of your own" in gone.stderr
-    assert not any(SECRET in path.read_text("latin-1") for path in nobody.data.rglob("*.log"))
+    assert nobody.run("mcp", "servers", "--json") == 0
+    assert "Pipes" in nobody.out
+    assert SECRET not in nobody.out
+    assert nobody.run("mcp", "add", "--stdio", command, *options) == 2
+    assert "You already added it" in nobody.words
+    assert nobody.run("mcp", "remove", "pipes") == 0
+    assert nobody.run("mcp", "remove", "Pipes") == 5
+    assert "no server Pipes of your own" in nobody.words
+    assert SECRET not in caplog.text
 
 
-def test_both_kinds_of_addresses_are_added(nobody: DataFolder) -> None:
+def test_both_kinds_of_addresses_are_added(nobody: CommandLine) -> None:
     ids = [
         nobody.read("mcp", "add", kind, "https://server.example/mcp", "--title", kind[2:])["id"]
         for kind in ("--url", "--sse")

@@ -8,17 +8,22 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
 
 from app.cli import proxy as proxy_command
 from app.core.lab import Lab as Switchboard
+from app.core.mcp.proxy.clients import ProxyClients
+from app.core.mcp.servers.definitions import StdioServer
+from app.core.services import Services
 from tests._command import SECONDS, DataFolder, command, environment
 from tests.core.proxy._service import free_port, serving
 from tests.test_cli_servers import AN_HOUR, sign_in
@@ -26,6 +31,9 @@ from tests.workspace.conftest import lab, shared_lab, shared_workspace  # noqa: 
 from tests.workspace.lab import Lab
 from tests.workspace.store_client import connected, until
 
+T = TypeVar("T")
+
+PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 PIPES = Path(__file__).parent / "core" / "_stdio_server.py"
 
 
@@ -70,7 +78,7 @@ def proxy(folder: DataFolder, *arguments: str, key: str = "", **variables: str) 
                     break
             else:
                 raise AssertionError(process.stderr.read())
-            key = key or folder.read("connect", "add", "a client")["key"]
+            key = key or with_services(folder, new_key)
             yield Running(folder, process, said["address"], key)
         finally:
             process.send_signal(signal.SIGTERM)
@@ -88,16 +96,57 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = DataFolder(tmp_path_factory.mktemp("proxy"))
     record = folder.data.parent / f"{folder.data.name}-record"
     record.touch()
-    added = folder.read("mcp", "add", "--title", "Pipes", "--stdio", f"{sys.executable} {PIPES} {record}")
-    assert added["id"]
+    process = StdioServer("", "Pipes", (sys.executable, str(PIPES), str(record)))
+    with_services(folder, lambda services: services.own_servers.add(process))
     with proxy(folder, "--host", "workspace", "--port", str(free_port())) as found:
+        # It serves before it has signed in to the workspace that it starts.
+        until(lambda: "burrow/" not in (answer := found.post("workspace", PING)).text and answer.status_code != 404, 30)
         yield found
+
+
+def with_services(folder: DataFolder, work: Callable[[Services], Coroutine[Any, Any, T]]) -> T:
+    """What comes of `work` on the data folder, on a loop of its own: the caller may have one."""
+
+    async def run() -> T:
+        services = Services(folder.data, role="test", long_lived=False)
+        try:
+            return await work(services)
+        finally:
+            await services.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, run()).result()
+
+
+@asynccontextmanager
+async def clients_of(services: Services) -> AsyncIterator[ProxyClients]:
+    clients = ProxyClients(services.storage.proxy_clients)
+    await clients.start()
+    try:
+        yield clients
+    finally:
+        await clients.close()
+
+
+async def new_key(services: Services) -> str:
+    """The key of a new client."""
+    async with clients_of(services) as clients:
+        return (await clients.create("a client"))[1]
+
+
+async def last_used(services: Services) -> float | None:
+    async with clients_of(services) as clients:
+        return clients.clients[0].last_used
 
 
 def own(folder: DataFolder, title: str) -> str:
     """The id of a server of the user's own."""
-    [found] = [server["id"] for server in folder.read("mcp", "servers") if server["title"] == title]
-    return str(found)
+
+    async def found(services: Services) -> str:
+        [server] = [each for each in await services.own_servers.definitions() if each.title == title]
+        return server.id
+
+    return with_services(folder, found)
 
 
 def test_without_a_key_nothing_is_answered(running: Running) -> None:
@@ -142,12 +191,12 @@ async def test_a_process_of_the_users_own_is_offered_over_http(running: Running)
 
 
 def test_a_server_that_there_is_not_is_not_found(running: Running) -> None:
-    assert running.post("nothing", {"jsonrpc": "2.0", "id": 1, "method": "ping"}).status_code == 404
+    assert running.post("nothing", PING).status_code == 404
 
 
 def test_the_clients_use_is_counted(running: Running) -> None:
-    running.post("workspace", {"jsonrpc": "2.0", "id": 1, "method": "ping"})
-    until(lambda: running.folder.read("connect", "list")[0]["last_used"] is not None)
+    running.post("workspace", PING)
+    until(lambda: with_services(running.folder, last_used) is not None)
 
 
 async def test_a_server_of_the_users_own_with_a_sign_in_is_healed(
@@ -161,45 +210,6 @@ async def test_a_server_of_the_users_own_with_a_sign_in_is_healed(
             assert (await client.list_tools()).tools
             shared_lab.switch("advance-clock", seconds=AN_HOUR)
             assert not (await client.call_tool("list_invoices", {})).is_error
-
-
-def test_a_port_of_another_program_is_left_to_it_and_the_new_one_is_kept(tmp_path: Path) -> None:
-    import socket
-
-    folder = DataFolder(tmp_path / "data")
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        number = other.getsockname()[1]
-        write_setting(folder, "proxy_port", number)
-        with proxy(folder) as first:
-            kept = first.address
-            assert kept != f"http://127.0.0.1:{number}"
-        # Now a client knows the address: what takes its port is told, and clients are answered on another one.
-        with socket.create_server(("127.0.0.1", int(kept.rpartition(":")[2]))), proxy(folder, key=first.key) as second:
-            assert second.address != kept
-    with proxy(folder, key=first.key) as third:
-        assert third.address == kept
-
-
-def write_setting(folder: DataFolder, key: str, value: Any) -> None:
-    from app.core.storage import Storage
-
-    async def write() -> None:
-        storage = Storage.open(folder.data)
-        await storage.settings.set(key, value)
-        await storage.close()
-
-    asyncio.run(write())
-
-
-def test_a_proxy_that_is_started_again_has_the_same_address_and_takes_the_same_key(tmp_path: Path) -> None:
-    folder = DataFolder(tmp_path / "data")
-    port = str(free_port())
-    with proxy(folder, "--port", port) as first:
-        pass
-    with proxy(folder, "--port", port, key=first.key) as second:
-        assert second.address == first.address
-        answer = httpx.get(second.address, headers={"authorization": f"Bearer {first.key}"}, trust_env=False)
-    assert answer.status_code == 200
 
 
 def test_a_port_that_is_no_port_is_refused(tmp_path: Path) -> None:
@@ -220,7 +230,7 @@ def test_a_second_proxy_stands_by_and_serves_once_the_first_is_killed(tmp_path: 
     )
     with first:
         assert first.stdout is not None
-        key = folder.read("connect", "add", "a client")["key"]
+        key = with_services(folder, new_key)
         while '"serving"' not in first.stdout.readline():
             pass
         second = subprocess.Popen(
@@ -262,7 +272,8 @@ async def test_a_window_serves_in_the_place_of_a_proxy_without_one_and_gives_the
     folder = DataFolder(tmp_path / "data")
     with proxy(folder, "--port", str(free_port())) as running:
         number = int(running.address.rpartition(":")[2])
-        await asyncio.to_thread(write_setting, folder, "proxy_port", number)
+        setting = partial(with_services, folder, lambda services: services.storage.settings.set("proxy_port", number))
+        await asyncio.to_thread(setting)
         window = await asyncio.to_thread(opened_window, folder)
         lost: list[str] = []
         over = asyncio.Event()

@@ -5,19 +5,32 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from app.cli.signals import interruption, to_the_end
 from app.cli.terminal import read_line, say
 from app.core.auth.vault.base import StoreKind
-from app.core.errors import BurrowError, SignInNeeded
+from app.core.errors import BurrowError, Rejected, SignInNeeded
 from app.core.services import Services, data_folder
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
     from app.core.backend import Backend
+
+
+class Titled(Protocol):
+    """Something that is named by its id or its title."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
+
+
+S = TypeVar("S", bound=Titled)
 
 
 @asynccontextmanager
@@ -77,3 +90,18 @@ def secret_of(given: str | None, what: str) -> str | None:
 
         return getpass(f"{what}: ")
     return read_line()
+
+
+def called_so(servers: Iterable[S], named: str) -> list[S]:
+    """The servers of this id or title. One that is written exactly so goes before those in other case."""
+    folded = named.casefold()
+    found = [server for server in servers if named == server.id or folded == server.title.casefold()]
+    return [server for server in found if named in {server.id, server.title}] or found
+
+
+def server_called(servers: Iterable[S], named: str) -> S | None:
+    """The only server of this id or title, None where there is none. Raises `Rejected`: titles need not be unique."""
+    found = called_so(servers, named)
+    if len(found) > 1:
+        raise Rejected(f"Several servers are called {named}.", action="Name one by its id: burrow mcp servers")
+    return found[0] if found else None

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from app.cli import shim
-from app.cli.common import connect, secret_of, services_of
+from app.cli.common import connect, secret_of, server_called, services_of
 from app.cli.terminal import column, data, line, printable, say
 from app.core.errors import BurrowError, NotFound, Rejected
 from app.core.mcp.programs.program import OfferedServer, Via
@@ -41,7 +41,7 @@ def add_arguments(group: Any, add: Callable[..., argparse.ArgumentParser]) -> No
     add(group, "list", list_clients, "List the clients, when they were last used, and what they may use.")
     revoke = add(group, "revoke", revoke_client, "Take a client's access away for good.", acts=True)
     key = add(group, "key", renew_key, "Give a client another key; the one before stops working.", acts=True)
-    rule = add(group, "rule", set_rule, "Decide about a tool for one client. The server's policy may be stricter.")
+    rule = add(group, "rule", set_rule, "Decide about a tool for one client. What the server blocks stays blocked.")
     servers = add(group, "servers", choose_servers, "Show or choose the servers that a client may use.")
     for command in (revoke, key, rule, servers):
         command.add_argument("client", help="its name or id")
@@ -233,13 +233,10 @@ async def _offered(
 
 
 def _match(servers: Sequence[OfferedServer], named: str, failure: BurrowError | None) -> OfferedServer:
-    matches = [server for server in servers if named == server.id]
-    matches = matches or [server for server in servers if named.casefold() == server.title.casefold()]
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        raise Rejected(f"Several servers are called {named}.", action="Name one by its id: burrow mcp servers")
-    raise failure or NotFound(f"There is no server {named}.", action="List them with: burrow mcp servers")
+    found = server_called(servers, named)
+    if found is None:
+        raise failure or NotFound(f"There is no server {named}.", action="List them with: burrow mcp servers")
+    return found
 
 
 def _chosen(known: KnownClient | None) -> frozenset[str] | None:

@@ -7,7 +7,7 @@ import shlex
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from app.cli.common import connect, services_of
+from app.cli.common import called_so, connect, server_called, services_of
 from app.cli.pasted import can_paste, pasted_lines
 from app.cli.terminal import column, data, line, printable, read_text, say
 from app.core.errors import BurrowError, NotFound, Rejected, SignInNeeded, VendorSignInNeeded
@@ -154,11 +154,11 @@ async def _chosen(options: argparse.Namespace, named: str | None) -> AsyncIterat
             chosen = await _described(services, options)
         else:
             own = await services.own_servers.definitions()
-            if not any(_is_called(server.id, server.title, named) for server in own):
+            if not called_so(own, named):
                 # An own server needs no account, and must not wait for one.
                 await (await connect(services, options)).ready()
             servers = services.servers
-            chosen = Chosen(servers, _only_match(await servers.list(refresh=True), named))
+            chosen = Chosen(servers, _found(await servers.list(refresh=True), named))
         try:
             yield chosen
         except (SignInNeeded, VendorSignInNeeded) as failure:
@@ -210,20 +210,11 @@ async def _sign_in_failure(services: Services, options: argparse.Namespace) -> B
     return None
 
 
-def _only_match(servers: Iterable[Server], named: str) -> Server:
-    matches = [server for server in servers if _is_called(server.id, server.title, named)]
-    # Titles need not be unique: one that is written exactly so goes before one in other case.
-    exact = [server for server in matches if named in {server.id, server.title}]
-    matches = exact or matches
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        raise Rejected(f"Several servers are called {named}.", action="Name one by its id: burrow mcp servers")
-    raise NotFound(f"There is no server {named}.", action="List them with: burrow mcp servers")
-
-
-def _is_called(identity: str, title: str, named: str) -> bool:
-    return named == identity or named.casefold() == title.casefold()
+def _found(servers: Iterable[Server], named: str) -> Server:
+    found = server_called(servers, named)
+    if found is None:
+        raise NotFound(f"There is no server {named}.", action="List them with: burrow mcp servers")
+    return found
 
 
 def _record(server: Server) -> dict[str, Any]:

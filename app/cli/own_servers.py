@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
-from app.cli.common import services_of
+from app.cli.common import server_called, services_of
 from app.cli.terminal import data, line, printable, say
 from app.core.errors import Facts, NotFound, Rejected
 from app.core.mcp.servers.definitions import HttpServer, SseServer, StdioServer
@@ -14,7 +14,7 @@ from app.core.mcp.servers.typed import is_same_process, typed_process
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable
 
     from app.core.mcp.servers.definitions import OwnServer
 
@@ -64,7 +64,12 @@ async def remove_server(options: argparse.Namespace) -> int:
     """Forget a server of the user's own."""
     async with services_of(options) as services:
         await services.own_servers.definitions()
-        server = _only_match(services.own_servers.servers, options.server)
+        server = server_called(services.own_servers.servers, options.server)
+        if server is None:
+            raise NotFound(
+                f"There is no server {options.server} of your own.",
+                action="List them with: burrow mcp servers. Those of an account are removed in the window.",
+            )
         await services.own_servers.remove(server.id)
     if options.json:
         data({"id": server.id, "title": server.title})
@@ -106,18 +111,3 @@ def _is_same(kept: OwnServer, new: OwnServer) -> bool:
     if isinstance(new, StdioServer):
         return is_same_process(new, kept)
     return isinstance(kept, HttpServer) and kept.kind == new.kind and kept.url == new.url.strip()
-
-
-def _only_match(servers: Iterable[OwnServer], named: str) -> OwnServer:
-    matches: Sequence[OwnServer] = [
-        each for each in servers if named == each.id or named.casefold() == each.title.casefold()
-    ]
-    matches = [each for each in matches if named in {each.id, each.title}] or matches
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        raise Rejected(f"Several servers are called {named}.", action="Name one by its id: burrow mcp servers")
-    raise NotFound(
-        f"There is no server {named} of your own.",
-        action="List them with: burrow mcp servers. Those of an account are removed in the window.",
-    )

@@ -114,6 +114,12 @@ async def _connect(services: Services, options: argparse.Namespace) -> None:
         return
 
 
+def _owner(status: ProxyStatus) -> str:
+    named = {Role.WINDOW: "A window of Burrow", Role.HEADLESS: "Another burrow proxy"}
+    who = named.get(status.owner, "Another Burrow") if status.owner else "Another Burrow"
+    return f"{who} (process {status.pid})" if status.pid else who
+
+
 def _show(status: ProxyStatus, *, json: bool) -> None:
     """One line for each state that lasts."""
     if json:
@@ -129,7 +135,7 @@ def _show(status: ProxyStatus, *, json: bool) -> None:
     words = {
         ProxyState.SERVING: f"Serving MCP clients on {status.address}",
         ProxyState.PORT_TAKEN: f"Serving MCP clients on {status.address}",
-        ProxyState.STANDING_BY: f"Another Burrow serves MCP clients on {status.address}; this one stands by",
+        ProxyState.STANDING_BY: f"{_owner(status)} serves MCP clients on {status.address}; this one stands by",
     }.get(status.state)
     if words is not None:
         line(words)

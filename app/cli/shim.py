@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if os.name != "nt" else ()))
 # How long the end may take to give the key back. One that stays is deleted by the next shim.
 RETURN_SECONDS = 1.0
+# How long a program that sends no more may take to read the last answers.
+WRITTEN_SECONDS = 1.0
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -111,6 +113,9 @@ async def _serve(folder: Path, server: str, key: str) -> None:
         await asyncio.wait([carrying, leaving], return_when=asyncio.FIRST_COMPLETED)
         if carrying.done():
             carrying.result()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WRITTEN_SECONDS):
+                    await writer.written()
     finally:
         for task in (carrying, leaving):
             task.cancel()

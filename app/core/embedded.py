@@ -21,6 +21,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 
+from app.core.child_processes import NO_CONSOLE
 from app.core.errors import BurrowError, ServerTrouble, StorageTrouble
 from app.core.events import Event
 from app.core.fetcher import plain_json
@@ -50,7 +51,6 @@ LOG_FILE = "workspace.log"
 RUNTIME_FILE = "runtime.json"
 LEASES_FOLDER = "leases"
 # Windows opens a console for a console program unless told otherwise.
-NO_CONSOLE: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 
 
 @dataclass(frozen=True, slots=True)

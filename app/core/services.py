@@ -91,6 +91,8 @@ class Services:
         cannot be stored now.
         """
         self.folder = folder
+        # Whether this process starts the local proxy by itself, as a window does.
+        self.serves_clients = False
         self.role = role
         self._long_lived = long_lived
         self.storage = Storage.open(folder)
@@ -179,7 +181,7 @@ class Services:
         from app.core.mcp.proxy.service import ProxyService
         from app.core.mcp.proxy.sign_in_notices import WindowNotice
 
-        return ProxyService(self, Role.WINDOW, WindowNotice(lambda: self.sign_ins))
+        return ProxyService(self, Role.WINDOW, WindowNotice(lambda: self.sign_ins), begins=self.serves_clients)
 
     @cached_property
     def sign_ins(self) -> SignIns:

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 from time import monotonic
@@ -241,9 +241,9 @@ async def test_calls_at_once_share_one_process(tmp_path: Path) -> None:
 def alive(process: int) -> bool:
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+        return Path(f"/proc/{process}/stat").read_text().split()[2] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
         return False
-    return Path(f"/proc/{process}/stat").read_text().split()[2] != "Z"
 
 
 def test_a_server_inherits_the_variables_that_the_sdk_considers_safe() -> None:
@@ -267,3 +267,43 @@ async def test_a_line_of_standard_error_that_never_ends_takes_no_memory() -> Non
     assert len(words) < 1_000
     await reading
     await server.end()
+
+
+DEAF = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+time.sleep(600)
+"""
+OWNER = """
+import asyncio, sys, time
+from app.core.mcp.protocol.process import start_process
+async def main():
+    server = await start_process((sys.executable, "-c", sys.argv[1]), None, {})
+    print(server.process.pid, flush=True)
+    await asyncio.sleep(600)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="process groups of POSIX")
+async def test_a_server_that_notices_nothing_ends_with_a_process_that_is_killed() -> None:
+    owner = await asyncio.create_subprocess_exec(sys.executable, "-c", OWNER, DEAF, stdout=asyncio.subprocess.PIPE)
+    assert owner.stdout is not None
+    server = int(await owner.stdout.readline())
+    await until(lambda: len(group_of(server)) == 2)
+    members = group_of(server)
+    owner.kill()
+    await owner.communicate()
+    await until(lambda: not any(map(alive, members)))
+
+
+def group_of(group: int) -> list[int]:
+    """The processes of a group."""
+    found = []
+    for place in Path("/proc").iterdir():
+        if place.name.isdigit():
+            with suppress(OSError):
+                if os.getpgid(int(place.name)) == group:
+                    found.append(int(place.name))
+    return found

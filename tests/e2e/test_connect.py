@@ -50,12 +50,14 @@ class Agent:
     def begin(self) -> None:
         opening = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "agent", "version": "3"}}
         assert self.send("initialize", opening).status_code == 200
+
+    def go_on(self) -> None:
         done = {"jsonrpc": "2.0", "method": "notifications/initialized"}
         assert self._http.post(self._url, json=done, headers=self._headers).status_code == 202
         assert "list_tasks" in self.send("tools/list").text
 
-    def call(self) -> str:
-        return self.send("tools/call", {"name": "list_tasks", "arguments": {"limit": 1}}).text
+    def call(self, tool: str, arguments: dict[str, Any]) -> str:
+        return self.send("tools/call", {"name": tool, "arguments": arguments}).text
 
 
 async def prepare(folder: Path) -> None:
@@ -93,7 +95,9 @@ def test_an_agent_is_connected_asked_about_and_revoked_by_keyboard_alone(
         agent = Agent(http, snippet.text())
         window.find(re.compile("^Claude Code, Not used yet"), "cell")
         agent.begin()
+        # It has said its name, and nothing else yet.
         window.find(re.compile("^Claude Code, Connected, now, 0 calls, .*agent 3"), "cell")
+        agent.go_on()
 
         # From the button that copies to the tabs, and to the rule of a tool.
         window.key("shift+Tab", "shift+Tab", "Right", "Right")
@@ -101,7 +105,7 @@ def test_an_agent_is_connected_asked_about_and_revoked_by_keyboard_alone(
         window.key("slash", "Down", "k")
         window.find(re.compile("List tasks.?, Ask"), "cell")
 
-        call = pool.submit(agent.call)
+        call = pool.submit(agent.call, "list_tasks", {"limit": 1})
         window.find(ASKS)
         window.key("Return")
         assert window.shows(ASKS)
@@ -109,11 +113,19 @@ def test_an_agent_is_connected_asked_about_and_revoked_by_keyboard_alone(
         assert "burrow/not_approved" in call.result(10)
         window.until(lambda: not window.shows(ASKS))
 
-        call = pool.submit(agent.call)
+        call = pool.submit(agent.call, "list_tasks", {"limit": 1})
         window.find(ASKS)
         # Right after a question has appeared nothing is allowed.
         window.until(lambda: (window.key("alt+o"), call.done())[1])
         assert "HED-" in call.result()
+
+        call = pool.submit(agent.call, "list_tasks", {"limit": 1})
+        window.find(ASKS)
+        window.until(lambda: (window.key("alt+a"), call.done())[1])
+        assert "HED-" in call.result()
+        # For this client, and shown as its own rule.
+        window.find(re.compile("List tasks.?, Allow"), "cell")
+        assert "HED-" in agent.call("list_tasks", {"limit": 1})
 
         window.key("ctrl+k")
         window.type("revoke client")

@@ -12,13 +12,16 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from app.core.storage import Storage
 from tests.conftest import RunningWorkspace
+from tests.e2e.test_connect import Agent
 from tests.e2e.window import RunningWindow
 
 pytestmark = [pytest.mark.serial, pytest.mark.x11]
@@ -91,6 +94,7 @@ def test_a_person_works_through_a_dead_token_unseen_and_through_a_revoked_grant_
         assert renewals(workspace) == (1, 0)
         assert not window.shows(BAR)
         look_at_what_happened(window, album / "sign-in-details.png")
+        let_an_agent_in(window, album)
 
         window.key("ctrl+1")
         window.key("ctrl+n")
@@ -125,6 +129,43 @@ def look_at_what_happened(window: RunningWindow, picture: Path) -> None:
     window.desktop.screenshot(picture, details)
     window.key("Escape")
     window.desktop.xdotool("windowactivate", "--sync", window.id)
+
+
+def let_an_agent_in(window: RunningWindow, album: Path) -> None:
+    """Connect an agent, have it ask before it creates a task, and refuse that: by keyboard alone."""
+    window.key("ctrl+3")
+    window.find(re.compile("^Local proxy, Serving"), "cell")
+    window.key("ctrl+shift+l")
+    window.find("Claude Code", "combo box")
+    window.key("ctrl+Return")
+    snippet = window.find("Snippet", "text")
+    window.until(lambda: "bw_" in snippet.text())
+    with httpx.Client(trust_env=False, timeout=CALL_SECONDS) as http, ThreadPoolExecutor(1) as pool:
+        agent = Agent(http, snippet.text())
+        agent.begin()
+        agent.go_on()
+        window.key("shift+Tab", "shift+Tab", "Right", "Right")
+        window.find(re.compile("Create a task.?, As set"), "cell")
+        window.key("slash")
+        window.type("create a task")
+        window.key("Down", "k")
+        window.find(re.compile("Create a task.?, Ask"), "cell")
+        window.key("slash", "ctrl+a", "BackSpace", "Down")
+        window.find(re.compile("List tasks.?, As set"), "cell")
+        window.find(re.compile("^Claude Code, Connected, now"), "cell")
+        window.picture(album / "connect.png")
+        window.key("ctrl+1")
+        words = {
+            "title": "Rotate the signing keys",
+            "description": "They are a year old.",
+            "repository": "hedgerow/api",
+        }
+        call = pool.submit(agent.call, "create_task", words)
+        window.find(re.compile("^.?Claude Code.? wants to call"))
+        window.picture(album / "approval.png")
+        window.key("ctrl+shift+a", "space")
+        assert "burrow/not_approved" in call.result(CALL_SECONDS)
+        window.until(lambda: not window.shows(re.compile("wants to call")))
 
 
 def draw_a_chart(window: RunningWindow) -> None:

@@ -288,12 +288,15 @@ def plain(text: str) -> str:
 
 @asynccontextmanager
 async def connect_place(
-    qapp: QApplication, door: FakeDoor | None = None, size: tuple[int, int] = (1000, 700)
+    qapp: QApplication,
+    door: FakeDoor | None = None,
+    size: tuple[int, int] = (1000, 700),
+    services: FakeServices | None = None,
 ) -> AsyncIterator[Shown]:
     bridge, door, navigator = Bridge(), door or FakeDoor(), FakeNavigator()
     crashes: list[BaseException] = []
     bridge.crashed.connect(crashes.append)
-    place = ConnectPlace(Context(cast(Any, FakeServices()), bridge, navigator), door=door)
+    place = ConnectPlace(Context(cast(Any, services or FakeServices()), bridge, navigator), door=door)
     place.resize(*size)
     place.show()
     place.activateWindow()

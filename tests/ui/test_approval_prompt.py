@@ -318,7 +318,7 @@ async def test_answers_that_nobody_here_can_give_are_not_offered(
         on.approvals.ask(question(locked=True, session=""))
         await settle()
         shown = [name for name, _ in ANSWERS if getattr(on.prompt, name).isVisible()]
-        assert shown == ["refuse", "once"]
+        assert shown == ["refuse", "once", "block"]
 
 
 async def test_each_question_is_announced_once_and_marks_the_task_bar(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
@@ -164,6 +164,9 @@ async def test_a_file_that_cannot_be_read_or_has_the_entry_says_so_and_cannot_be
         on.door.shown = replace(on.door.shown, diff="")
         setup.file.again_button.click()
         await until(lambda: "nothing to write" in setup.file.words.text())
+        await settle()
+        # What is said stands together at the top.
+        assert setup.file.words.mapTo(setup.file, QPoint()).y() < setup.file.height() / 4
         assert not setup.file.write_button.isEnabled()
         QTest.keyClick(setup.file.cancel_button, Qt.Key.Key_Escape)
         assert setup.currentWidget() is setup.area

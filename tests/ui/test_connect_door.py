@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import httpx
@@ -49,6 +50,22 @@ async def served(folder: Path) -> AsyncIterator[tuple[ServicesDoor, Services]]:
     finally:
         await services.proxy.stop(keep=False)
         await services.close()
+
+
+async def test_what_is_set_up_gets_the_chosen_port_while_it_is_taken(qapp: QApplication, tmp_path: Path) -> None:
+    async with served(tmp_path / "data") as (door, services):
+        client_id, key = await door.create("Cursor", "cursor", None)
+        chosen = door.proxy().address
+        await services.proxy.stop(keep=False)
+        with closing(socket.create_server(("127.0.0.1", services.proxy.port))):
+            await services.proxy.start()
+            await state_is(services.proxy, ProxyState.PORT_TAKEN)
+            assert door.proxy().temporary
+            assert chosen != door.proxy().address
+            [way, _command] = await door.snippets(client_id, key)
+            assert f"{chosen}/mcp/own-1" in way.text
+            file = tmp_path / "mcp.json"
+            assert f"{chosen}/mcp/own-1" in (await door.preview(client_id, way.id, key, str(file))).diff
 
 
 async def status_with(door: ServicesDoor, key: str) -> int:

@@ -15,6 +15,7 @@ from app.core.errors import StorageTrouble
 from app.ui.connect.facts import ProxyPhase
 from app.ui.connect.rows import PROXY_ROW
 from tests.ui._connect_fakes import ADDRESS, NOW, Shown, connect_place, plain, used
+from tests.ui._servers_fakes import FakeServices
 from tests.ui._tasks_fakes import settle, until
 
 pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
@@ -56,17 +57,34 @@ async def test_a_proxy_that_does_not_serve_says_why_and_what_helps(qapp: QApplic
         on.door.become(ProxyPhase.FAILED, address="", trouble="The disk is full.")
         await on.changed()
         assert on.rows[0] == "Local proxy, Failed"
-        assert on.rows[2].startswith("Cursor, Proxy is off")
+        assert on.rows[2].startswith("Cursor, Proxy failed")
         assert "The disk is full." in page.trouble.text()
         assert not page.copy_button.isEnabled()
         on.door.become(ProxyPhase.PORT_TAKEN, address="http://127.0.0.1:5000", temporary=True, trouble="It is taken.")
         await on.changed()
         assert "It is taken." in page.trouble.text()
-        assert on.rows[2].startswith("Cursor, Port taken")
+        assert on.rows[2].startswith("Cursor, Other port")
+        on.door.become(ProxyPhase.SERVING, address="http://127.0.0.1:5000", temporary=True, trouble="It is elsewhere.")
+        await on.changed()
+        assert on.rows[0].startswith("Local proxy, Other port")
         on.door.become(ProxyPhase.SERVING, address=ADDRESS, temporary=False, trouble="")
         await on.changed()
         assert page.trouble.isHidden()
         assert on.rows[2].startswith("Cursor, Connected")
+
+
+async def test_a_window_that_stands_by_says_who_serves_and_how_to_serve_from_here(qapp: QApplication) -> None:
+    async with connect_place(qapp) as on:
+        page = on.place.pages.overview
+        for owner, words in (
+            ("window", "Another window of Burrow serves (process 4711), and asks there about calls. Close it"),
+            ("headless", "burrow proxy serves (process 4711) and hands over"),
+            ("", "Another process of Burrow on this computer serves"),
+        ):
+            on.door.become(ProxyPhase.STANDING_BY, owner=owner, pid=4711)
+            await on.changed()
+            assert page.note.text().startswith(words)
+            assert page.note.isVisible()
 
 
 async def test_the_proxy_is_switched_by_its_box_and_by_space_on_its_row(qapp: QApplication) -> None:
@@ -157,7 +175,7 @@ async def test_a_new_client_is_of_an_installed_program_first_and_named_like_it(q
         form.submit()
         assert "There is a client of this name" in form.error.text()
         QTest.keyClick(form.name, Qt.Key.Key_X)
-        assert on.place.unsaved_text() == "Add a client: cursorx"
+        assert on.place.unsaved
         form.checks.which._buttons["chosen"].click()
         form.checks.boxes["sqlite"].click()
         form.submit()
@@ -167,6 +185,39 @@ async def test_a_new_client_is_of_an_installed_program_first_and_named_like_it(q
             ("create", "cursorx", "cursor", frozenset({"posthog", "notion"}))
         ]
         assert on.place.unsaved_text() == ""
+
+
+async def test_what_is_typed_for_a_new_client_is_there_after_a_restart_until_it_is_added(qapp: QApplication) -> None:
+    services = FakeServices()
+    async with connect_place(qapp, services=services) as on:
+        on.place.show_account(None)
+        on.place.pages.add_client()
+        await settle()
+        form = on.place.pages.new
+        form.name.setFocus()
+        form.name.selectAll()
+        QTest.keyClicks(form.name, "Laptop")
+        form.program.setCurrentIndex(form.program.findData("vscode"))
+        form.program.activated.emit(form.program.currentIndex())
+        form.checks.which._buttons["chosen"].click()
+        form.checks.boxes["sqlite"].click()
+        await on.place.flush()
+        assert not on.place.unsaved
+    async with connect_place(qapp, services=services) as on:
+        on.place.show_account(None)
+        await settle()
+        form = on.place.pages.new
+        on.place.pages.add_client()
+        assert form.name.text() == "Laptop"
+        assert form.program.currentData() == "vscode"
+        assert form.checks.value() == {"posthog", "notion"}
+        form.submit()
+        await until(lambda: on.place.pages.shows_client)
+        await on.place.flush()
+        assert services.storage.drafts.kept == {}
+        on.place.pages.add_client()
+        assert form.name.text() == "Cursor"
+        assert form.checks.value() is None
 
 
 async def test_a_client_that_could_not_be_added_keeps_the_form(qapp: QApplication) -> None:

@@ -46,7 +46,7 @@ RECONNECT = proxied("v", "Vendor", ServerState.RECONNECT)
         (CLIENT, SERVING, [], ClientState.NO_SERVER),
         (CLIENT, ProxyFacts(ProxyPhase.OFF), [READY], ClientState.PROXY_OFF),
         (CLIENT, ProxyFacts(ProxyPhase.STARTING), [READY], ClientState.STARTING),
-        (CLIENT, ProxyFacts(ProxyPhase.FAILED), [READY], ClientState.PROXY_OFF),
+        (CLIENT, ProxyFacts(ProxyPhase.FAILED), [READY], ClientState.PROXY_FAILED),
         (CLIENT, replace(SERVING, phase=ProxyPhase.PORT_TAKEN, temporary=True), [READY], ClientState.OTHER_PORT),
         (replace(CLIENT, revoked_at=NOW), SERVING, [READY], ClientState.REVOKED),
     ],
@@ -82,14 +82,21 @@ def test_the_use_of_a_client_says_when_how_often_and_who_it_says_it_is() -> None
 
 
 @pytest.mark.parametrize(
-    ("rule", "policy", "words"),
+    ("rule", "policy", "locked", "words"),
     [
-        (RuleChoice.AS_SET, "do_not_use", "Server: Block"),
-        (RuleChoice.ALLOW, "needs_approval", "Server: Ask, which counts"),
-        (RuleChoice.ASK, "do_not_use", "Server: Block, which counts"),
-        (RuleChoice.BLOCK, "approved", "Server: Allow"),
-        (RuleChoice.ALLOW, None, ""),
+        (RuleChoice.AS_SET, "do_not_use", False, "Server: Block"),
+        (RuleChoice.ALLOW, "needs_approval", False, "Server: Ask"),
+        (RuleChoice.ALLOW, "needs_approval", True, "Server: Ask, which counts"),
+        (RuleChoice.BLOCK, "needs_approval", True, "Server: Ask"),
+        (RuleChoice.ALLOW, "do_not_use", False, "Server: Block, which counts"),
+        (RuleChoice.ASK, "do_not_use", False, "Server: Block, which counts"),
+        (RuleChoice.BLOCK, "do_not_use", False, "Server: Block"),
+        (RuleChoice.BLOCK, "approved", False, "Server: Allow"),
+        (RuleChoice.ASK, "approved", True, "Server: Allow"),
+        (RuleChoice.ALLOW, None, False, ""),
     ],
 )
-def test_a_rule_that_the_server_is_stricter_than_is_told_so(rule: RuleChoice, policy: str | None, words: str) -> None:
-    assert tool_row(ToolInfo("a", policy=policy), rule).detail == words
+def test_a_rule_that_the_policy_of_the_server_overrules_is_told_so(
+    rule: RuleChoice, policy: str | None, locked: bool, words: str
+) -> None:
+    assert tool_row(ToolInfo("a", policy=policy, locked=locked), rule).detail == words

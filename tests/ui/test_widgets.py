@@ -21,7 +21,7 @@ from app.ui.tasks.wording import run_state
 from app.ui.theme import apply_theme, icons, theme, tokens
 from app.ui.widgets import guard
 from app.ui.widgets.buttons import IconButton, QuietButton, with_keys
-from app.ui.widgets.choices import CheckBox, Select, TabStrip
+from app.ui.widgets.choices import CheckBox, Segmented, Select, TabStrip
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.feedback import Banner, EmptyState, InlineCard, ProgressLine
 from app.ui.widgets.fields import FieldError, FilterField, JsonEdit, KeyValueGrid
@@ -735,3 +735,23 @@ def test_the_icon_of_a_disabled_button_is_as_readable_as_its_words(qtbot) -> Non
     spots = [(x, y) for x in range(image.width()) for y in range(image.height())]
     inks = {image.pixelColor(x, y).name() for x, y in spots if image.pixelColor(x, y).alpha() > 250}
     assert inks == {theme().colour("muted").name()}
+
+
+def test_what_assistive_technology_toggles_is_chosen_once_as_by_a_click(qtbot: Any) -> None:
+    choices = shown(qtbot, Segmented([("a", "A", "", "accent"), ("b", "B", "", "accent")], "Which"), (200, 24))
+    box = shown(qtbot, CheckBox("Wrap"), (160, 24))
+    told: list[object] = []
+    choices.chosen.connect(told.append)
+    box.switched.connect(told.append)
+    choices.set_value("a")
+    box.setChecked(True)
+    assert told == []
+    choices._buttons["b"].toggle()
+    box.toggle()
+    assert told == ["b", False]
+    for control in (choices._buttons["a"], choices._buttons["a"], box):
+        QTest.mouseClick(control, Qt.MouseButton.LeftButton)
+    assert told == ["b", False, "a", "a", True]
+    choices._buttons["b"].toggle()
+    QTest.mouseClick(choices._buttons["b"], Qt.MouseButton.LeftButton)
+    assert told[5:] == ["b", "b"]

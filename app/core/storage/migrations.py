@@ -113,7 +113,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # The sessions of those clients with servers (`proxy_sessions.py`).
         """CREATE TABLE proxy_sessions (
             id TEXT PRIMARY KEY, client TEXT NOT NULL, server TEXT NOT NULL, opening BLOB NOT NULL,
-            upstream_id TEXT NOT NULL, protocol TEXT NOT NULL, used_at REAL NOT NULL
+            upstream_id TEXT NOT NULL, protocol TEXT NOT NULL, token TEXT NOT NULL, used_at REAL NOT NULL
         )""",
         "CREATE INDEX proxy_sessions_by_use ON proxy_sessions (used_at)",
         "CREATE INDEX proxy_sessions_of_a_client ON proxy_sessions (client, used_at)",

@@ -18,7 +18,7 @@ from app.core.storage.repository import Repository, Unreadable, moment, number, 
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 T = TypeVar("T")
 Version: TypeAlias = tuple[int, int]
@@ -118,17 +118,19 @@ class StoredClients(Repository):
         stored = None if servers is None else json.dumps(sorted(servers))
         return await self._write(lambda connection: _update(connection, client, "servers = ?", stored))
 
-    async def set_rule(self, client: str, server: str, tool: str, rule: str | None) -> bool:
-        """What the user decided about a tool for a client, None for nothing. Returns whether there is such a client."""
+    async def set_rules(self, client: str, server: str, rules: Mapping[str, str | None]) -> bool:
+        """What the user decided about tools for a client, None for nothing: all of it or none.
+
+        Returns whether there is such a client.
+        """
+        changed = [(client, server, tool) for tool in rules]
+        kept = [(client, server, tool, rule) for tool, rule in rules.items() if rule is not None]
 
         def change(connection: sqlite3.Connection) -> bool:
             if not _in_force(connection, client):
                 return False
-            connection.execute(
-                "DELETE FROM proxy_rules WHERE client = ? AND server = ? AND tool = ?", (client, server, tool)
-            )
-            if rule is not None:
-                connection.execute("INSERT INTO proxy_rules VALUES (?, ?, ?, ?)", (client, server, tool, rule))
+            connection.executemany("DELETE FROM proxy_rules WHERE client = ? AND server = ? AND tool = ?", changed)
+            connection.executemany("INSERT INTO proxy_rules VALUES (?, ?, ?, ?)", kept)
             return True
 
         return await self._write(change)

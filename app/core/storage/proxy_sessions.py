@@ -21,7 +21,7 @@ SESSIONS, SESSIONS_OF_A_CLIENT = 1_000, 250
 LONGEST_OPENING = 64 * 1024
 BATCH_SECONDS = 2.0
 
-_COLUMNS = "id, client, server, opening, upstream_id, protocol, used_at"
+_COLUMNS = "id, client, server, opening, upstream_id, protocol, token, used_at"
 # Answered by the indexes alone: the openings are long.
 _TRIM = """DELETE FROM proxy_sessions WHERE rowid IN (
     SELECT rowid FROM proxy_sessions {where} ORDER BY used_at DESC, rowid DESC LIMIT -1 OFFSET ?
@@ -32,8 +32,9 @@ _TRIM_CLIENT, _TRIM_ALL = _TRIM.format(where="WHERE client = ?"), _TRIM.format(w
 class SessionRow(NamedTuple):
     """A session. `id` is the one that the client has, `upstream_id` the server's, empty if it gave none.
 
-    `opening` is the client's own `initialize` message, `protocol` the version that the server chose. `used_at` is in
-    Unix seconds.
+    `opening` is the client's own `initialize` message, `protocol` the version that the server chose, `token` the
+    fingerprint of the token that it was opened with at the server, empty where it is not known. `used_at` is in Unix
+    seconds.
     """
 
     id: str
@@ -42,6 +43,7 @@ class SessionRow(NamedTuple):
     opening: bytes
     upstream_id: str
     protocol: str
+    token: str = ""
     used_at: float = 0.0
 
 
@@ -75,7 +77,7 @@ class StoredSessions(Repository):
 
         def change(connection: sqlite3.Connection) -> None:
             self._write_touched(connection)
-            connection.execute("INSERT OR REPLACE INTO proxy_sessions VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            connection.execute("INSERT OR REPLACE INTO proxy_sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
             connection.execute(_TRIM_CLIENT, (session.client, SESSIONS_OF_A_CLIENT))
             connection.execute(_TRIM_ALL, (SESSIONS,))
 
@@ -114,9 +116,9 @@ class StoredSessions(Repository):
 
 
 def _decode(row: tuple[Any, ...]) -> SessionRow:
-    id_, client, server, opening, upstream_id, protocol, used_at = row
+    id_, client, server, opening, upstream_id, protocol, token, used_at = row
     if not isinstance(opening, bytes):
         raise Unreadable
     return SessionRow(
-        text(id_), text(client), text(server), opening, text(upstream_id), text(protocol), moment(used_at)
+        text(id_), text(client), text(server), opening, text(upstream_id), text(protocol), text(token), moment(used_at)
     )

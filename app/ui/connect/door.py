@@ -90,7 +90,8 @@ class ServicesDoor:
         """The proxy as it stands in this process."""
         status = self._proxy.status
         other = status.state is not ProxyState.FAILED and bool(status.trouble)
-        return ProxyFacts(PHASES[status.state], status.port, status.address, other, status.trouble)
+        owner = "" if status.owner is None else status.owner.value
+        return ProxyFacts(PHASES[status.state], status.port, status.address, other, status.trouble, owner, status.pid)
 
     def servers(self) -> tuple[ProxiedServer, ...]:
         """The servers that are known now, with their addresses."""
@@ -153,8 +154,7 @@ class ServicesDoor:
         return self._clients.rule_of(client_id, server_id, tool)
 
     async def set_rules(self, client_id: str, server_id: str, rules: Sequence[tuple[str, ToolRule | None]]) -> None:
-        for tool, rule in rules:
-            await self._clients.set_rule(client_id, server_id, tool, rule)
+        await self._clients.set_rules(client_id, server_id, dict(rules))
 
     async def snippets(self, client_id: str, key: str | None) -> tuple[SnippetFacts, ...]:
         """The ways of the client's program. Without a key a sign stands for it."""
@@ -206,7 +206,7 @@ class ServicesDoor:
             TrialOutcome.FAILED: StepOutcome.FAILED,
             TrialOutcome.SKIPPED: StepOutcome.SKIPPED,
         }
-        access = self._access(client, key or "")
+        access = self._access(client, key or "", now=True)
         tried = try_client(
             found.program,
             self._offered(client),
@@ -244,11 +244,13 @@ class ServicesDoor:
         listed: tuple[Server, ...] = self._services.servers.listed
         return tuple(OfferedServer(each.id, each.title) for each in listed if chosen is None or each.id in chosen)
 
-    def _access(self, known: KnownClient, key: str) -> Access:
+    def _access(self, known: KnownClient, key: str, *, now: bool = False) -> Access:
+        """With the address that was chosen; `now`: with the one that answers, which may be temporary."""
         from app.core.mcp.programs.entries import Access
 
         status = self._proxy.status
-        address = status.address or f"http://127.0.0.1:{status.port}"
+        chosen = f"http://127.0.0.1:{status.port}"
+        address = status.address or chosen if now else chosen
         return Access(address, key, known.client.id, _unusual(self._services.folder))
 
     async def _installation(self, client_id: str) -> Found:

@@ -42,7 +42,8 @@ class ProxyFacts:
     """`address` is where clients are answered, such as `http://127.0.0.1:41717`; empty while there is none.
 
     `port` is the one that was chosen. With `temporary` it was taken, and `address` has another one until Burrow
-    restarts. `trouble` says what is wrong and what to do, empty for nothing.
+    restarts. `trouble` says what is wrong and what to do, empty for nothing. While another process of Burrow serves,
+    `owner` is what that is, `window` or `headless`, and `pid` which one, as far as they are known.
     """
 
     phase: ProxyPhase = ProxyPhase.OFF
@@ -50,6 +51,8 @@ class ProxyFacts:
     address: str = ""
     temporary: bool = False
     trouble: str = ""
+    owner: str = ""
+    pid: int = 0
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,8 @@ class FilePage(QWidget):
         for part in (self.title, self.files, self.path, self.words, self.card):
             column.box.addWidget(part)
         column.box.addWidget(self.diff, 1)
+        # Without changes to show, the words stay at the top.
+        column.box.addStretch()
         buttons = FlowLayout()
         for button in (self.write_button, self.again_button, self.cancel_button):
             buttons.addWidget(button)
@@ -153,6 +155,7 @@ class FilePage(QWidget):
             return
         self._outdated = False
         self.write_button.setEnabled(False)
+        self.diff.setVisible(bool(self.diff.toPlainText()))
         self.again_button.setVisible(True)
         self.card.show_error(error)
         self.again_button.setFocus(Qt.FocusReason.OtherFocusReason)

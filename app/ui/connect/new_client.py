@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
@@ -21,23 +22,29 @@ from app.ui.widgets.page import TitledPage
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from PySide6.QtGui import QKeyEvent
 
     from app.core.errors import BurrowError
     from app.ui.connect.facts import ProgramFacts, ProxiedServer
+    from app.ui.widgets.feedback import InlineCard
 
 
 class NewClientPage(QWidget):
-    """Emits `add_wanted(name, program id, servers)` when the fields are complete, and `left()`."""
+    """Emits `add_wanted(name, program id, servers)` when the fields are complete, `typed()` when the user changed one,
+    and `left()`."""
 
     add_wanted = Signal(str, str, object)
+    typed = Signal()
     left = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._programs: dict[str, ProgramFacts] = {}
+        self._servers: Sequence[ProxiedServer] = ()
+        # The program that the user chose; it may not be listed yet.
+        self._program = ""
         self._taken: frozenset[str] = frozenset()
         # Whether the name is the user's own. Else it follows the program.
         self._named = False
@@ -47,13 +54,14 @@ class NewClientPage(QWidget):
         self.page.add_action(self.back)
         self.setWindowTitle(self.page.windowTitle())
         self.program = Select(self.tr("Program"))
-        self.program.activated.connect(lambda _row: self._suggest())
+        self.program.activated.connect(lambda _row: self._chosen())
         self.name = LineEdit()
         self.name.setAccessibleName(self.tr("Name"))
         self.name.setMaxLength(LONGEST_NAME)
         self.name.textEdited.connect(self._typed)
         self.error = FieldError(self.name)
         self.checks = ServerChecks()
+        self.checks.chosen.connect(lambda _servers: self.typed.emit())
         self.add_button = PrimaryButton(self.tr("Add client"), keys="Ctrl+Return", clicked=self.submit)
         cancel = QuietButton(self.tr("Cancel"), clicked=self.left.emit)
         buttons = QHBoxLayout()
@@ -78,20 +86,39 @@ class NewClientPage(QWidget):
         outer.addWidget(self.page)
 
     @property
-    def typed(self) -> str:
-        """The name that the user typed; empty if it is the suggested one."""
-        return self.name.text().strip() if self._named else ""
+    def card(self) -> InlineCard:
+        """Where the form says something."""
+        return self.page.card
+
+    def typed_fields(self) -> dict[str, str]:
+        """The name that the user typed, with what was chosen; empty while nothing was."""
+        name, servers = self.name.text() if self._named else "", self.checks.value()
+        if not (name.strip() or self._program or servers is not None):
+            return {}
+        chosen = "" if servers is None else json.dumps(sorted(servers))
+        return {"name": name, "program": self._program, "servers": chosen}
+
+    def fill(self, fields: Mapping[str, str]) -> None:
+        """Put back what `typed_fields` gave."""
+        self._program = fields.get("program", "")
+        self.program.setCurrentIndex(max(self.program.findData(self._program), 0))
+        name = fields.get("name", "")
+        self._named = bool(name.strip())
+        self.name.setText(name)
+        self.checks.show_value(self._servers, _servers_in(fields.get("servers", "")))
+        self._suggest()
 
     def show_choices(
         self, programs: Iterable[ProgramFacts], servers: Sequence[ProxiedServer], taken: Iterable[str]
     ) -> None:
         """Show these programs, those that are installed first. `taken` are the names of clients that there are."""
         ordered = sorted(programs, key=lambda each: not each.found)
+        self._servers = servers
         self._taken = frozenset(name.casefold() for name in taken)
         known = {each.id: each for each in ordered}
         if list(known.items()) != list(self._programs.items()):
             self._programs = known
-            former = self.program.currentData()
+            former = self._program or self.program.currentData()
             self.program.clear()
             for each in ordered:
                 self.program.addItem(program_words(each), each.id)
@@ -101,11 +128,13 @@ class NewClientPage(QWidget):
 
     def reset(self) -> None:
         """Empty the form."""
-        self._named = False
+        self._named, self._program = False, ""
         self.error.say("")
         self.page.card.clear()
-        self.checks.show_value((), None)
+        self.checks.show_value(self._servers, None)
         self.program.setCurrentIndex(0)
+        self._suggest()
+        self.typed.emit()
 
     def submit(self) -> None:
         """Check the fields, then emit `add_wanted`."""
@@ -140,6 +169,12 @@ class NewClientPage(QWidget):
     def _typed(self, text: str) -> None:
         self._named = bool(text.strip())
         self.error.say("")
+        self.typed.emit()
+
+    def _chosen(self) -> None:
+        self._program = self.program.currentData() or ""
+        self._suggest()
+        self.typed.emit()
 
     def _suggest(self) -> None:
         """Name the client like its program, with a number where there is one of that name."""
@@ -158,6 +193,15 @@ class NewClientPage(QWidget):
             self.left.emit()
         else:
             super().keyPressEvent(event)
+
+
+def _servers_in(text: str) -> frozenset[str] | None:
+    """The servers of a draft; all of them where it says nothing that can be read."""
+    try:
+        found = json.loads(text) if text else None
+    except ValueError:
+        return None
+    return frozenset(map(str, found)) if isinstance(found, list) else None
 
 
 def _field(words: str, field: QWidget, *more: QWidget) -> QVBoxLayout:

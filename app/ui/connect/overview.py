@@ -63,7 +63,7 @@ class OverviewPage(QWidget):
         self.on = CheckBox(self.tr("On"))
         self.on.setAccessibleName(self.tr("The local proxy is switched on"))
         self.on.setToolTip(self.tr("Switch the proxy on or off, also for later starts"))
-        self.on.clicked.connect(self._toggle)
+        self.on.switched.connect(self._toggle)
         self._busy = False
         self._said: tuple[object, ...] = ()
         self.page.add_action(self.on)

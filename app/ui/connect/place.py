@@ -14,6 +14,7 @@ from app.ui.connect.controller import ConnectController
 from app.ui.connect.menus import ConnectMenus
 from app.ui.connect.pages import ConnectPages
 from app.ui.connect.wording import ClientState, client_state
+from app.ui.form_draft import NewItemDraft
 from app.ui.place import Place
 from app.ui.settings import UiSettings
 from app.ui.theme import theme, tokens
@@ -47,6 +48,8 @@ class ConnectPlace(Place):
         self.pane = ClientPane(self.controller)
         self.pages = ConnectPages(self.controller, self.pane)
         self.connect_actions = ConnectActions(navigator, self.controller, self.pane, self.pages)
+        other = self.tr("Another client was typed in another window")
+        self.draft = NewItemDraft(services, bridge, self.pages.new, "client", other, self)
         self.menus = ConnectMenus(navigator, self.controller, self.connect_actions, self.pane, self.pages)
         width = theme().px(tokens.LIST)
         self.splitter = RememberedSplitter(
@@ -56,6 +59,7 @@ class ConnectPlace(Place):
             lambda widths: settings.put(WIDTHS, widths),
             share=0 if settings.sizes(WIDTHS) else tokens.LIST_SHARE,
         )
+        self._drafted = False
         box = QHBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.addWidget(self.splitter)
@@ -66,6 +70,10 @@ class ConnectPlace(Place):
     def show_account(self, former: Identity | None) -> None:
         """The servers of another account are offered; the clients stay."""
         self.pages.client.page.undo.drop()
+        # Clients belong to this computer, whoever is signed in.
+        if not self._drafted:
+            self._drafted = True
+            self.draft.start(None)
         self.controller.forget_tools()
         self.controller.load()
 
@@ -103,11 +111,18 @@ class ConnectPlace(Place):
     def panes(self) -> Sequence[QWidget]:
         return [self.pane, self.pages]
 
+    @property
+    def unsaved(self) -> bool:
+        return super().unsaved or self.draft.unsaved
+
+    async def save_typed(self) -> None:
+        """Save what is being typed."""
+        await self.draft.flush()
+
     def unsaved_text(self) -> str:
         """A name or a port that was typed and not put in force."""
         pages = self.pages
         typed = (
-            (self.tr("Add a client: {0}"), pages.new.typed if pages.shows_new else ""),
             (self.tr("Rename the client: {0}"), pages.client.rename.typed),
             (self.tr("Port of the proxy: {0}"), pages.overview.port.typed),
         )

@@ -34,8 +34,6 @@ LOOKED_AT = 4_000
 # The states of policies of the MCP store (docs/wire.md, "Tools and approval states").
 POLICIES = {"approved": RuleChoice.ALLOW, "needs_approval": RuleChoice.ASK, "do_not_use": RuleChoice.BLOCK}
 
-STRICTNESS = (RuleChoice.AS_SET, RuleChoice.ALLOW, RuleChoice.ASK, RuleChoice.BLOCK)
-
 
 def proxy_row(proxy: ProxyFacts) -> Row:
     """The proxy, its state and address."""
@@ -96,9 +94,7 @@ def tool_row(tool: ToolInfo, rule: RuleChoice) -> Row:
     words = tool.problem or shown_name(_first_line(tool.description)[:SHOWN_DESCRIPTION])
     set_to = ""
     if policy is not None:
-        # The strictest counts.
-        stricter = rule is not RuleChoice.AS_SET and STRICTNESS.index(policy) > STRICTNESS.index(rule)
-        words_of = tr("Server: {0}, which counts") if stricter else tr("Server: {0}")
+        words_of = tr("Server: {0}, which counts") if _overrules(policy, rule, tool.locked) else tr("Server: {0}")
         set_to = words_of.format(state_of_rule(policy).word)
     state = state_of_rule(rule)
     name = revealed_name(tool.name)
@@ -111,6 +107,13 @@ def tool_row(tool: ToolInfo, rule: RuleChoice) -> Row:
         accessible=", ".join(part for part in (tool.label, state.word, set_to, tool.problem or "") if part),
         tooltip=name if tool.title else "",
     )
+
+
+def _overrules(policy: RuleChoice, rule: RuleChoice, locked: bool) -> bool:
+    """Whether the server's policy counts in the place of the client's rule (`app.core.mcp.proxy.tool_rules`)."""
+    if rule in {RuleChoice.AS_SET, policy}:
+        return False
+    return policy is RuleChoice.BLOCK or (policy is RuleChoice.ASK and rule is RuleChoice.ALLOW and locked)
 
 
 def _first_line(text: str) -> str:

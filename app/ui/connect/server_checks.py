@@ -83,7 +83,7 @@ class ServerChecks(QWidget):
             box = self.boxes[each.id] = CheckBox(shown_name(each.server.title).replace("&", "&&"))
             box.setAccessibleName(shown_name(each.server.title))
             box.setAccessibleDescription(state_of_server(each).word)
-            box.clicked.connect(lambda _checked: self.chosen.emit(self.value()))
+            box.switched.connect(lambda _checked: self.chosen.emit(self.value()))
             row.addWidget(box)
             row.addWidget(StatusWord(state_of_server(each), "caption"))
             row.addStretch()

@@ -174,7 +174,8 @@ class SetupPane(QStackedWidget):
         if proxy.phase is ProxyPhase.OFF:
             title, text = self.tr("The local proxy is off"), self.tr("Nothing answers at its address.")
             actions = [(self.tr("Switch on"), partial(controller.set_on, True))]
-        shown = state in {ClientState.PROXY_OFF, ClientState.OTHER_PORT} and proxy.phase is not ProxyPhase.STARTING
+        unserved = {ClientState.PROXY_OFF, ClientState.PROXY_FAILED, ClientState.OTHER_PORT}
+        shown = state in unserved and proxy.phase is not ProxyPhase.STARTING
         said = (title, text) if shown else ()
         # Said again, it would lose its button, and the focus that this may have.
         if said != self._said:

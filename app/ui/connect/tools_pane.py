@@ -89,7 +89,8 @@ class ClientTools(LowArea):
         room.addLayout(line)
         self._head = QWidget()
         head = QVBoxLayout(self._head)
-        head.setContentsMargins(wide, gap, wide, 0)
+        # With the line above, as far below the tabs as the search on the page of a server.
+        head.setContentsMargins(wide, gap - tokens.SELECTION_BAR, wide, gap)
         head.setSpacing(gap)
         head.addWidget(self.server)
         search = QHBoxLayout()
@@ -97,7 +98,6 @@ class ClientTools(LowArea):
         search.addWidget(self.filter, 1)
         search.addWidget(self.count)
         head.addLayout(search)
-        column.box.setSpacing(gap)
         column.box.addWidget(self.progress)
         column.box.addWidget(self._head)
         column.box.addWidget(self.question)

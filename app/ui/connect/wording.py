@@ -33,6 +33,7 @@ class ClientState(Enum):
     NO_SERVER = "no server"
     STARTING = "starting"
     PROXY_OFF = "proxy off"
+    PROXY_FAILED = "proxy failed"
     OTHER_PORT = "other port"
     REVOKED = "revoked"
 
@@ -62,6 +63,8 @@ PROXY_STATES: Mapping[ProxyPhase, State] = {
     ProxyPhase.PORT_TAKEN: State("warning", marked("State", "Port taken"), "attention"),
     ProxyPhase.FAILED: State("cross", marked("State", "Failed"), "bad"),
 }
+# It serves, but not where clients look for it.
+OTHER_PORT = State("warning", marked("State", "Other port"), "attention")
 CLIENT_STATES: Mapping[ClientState, State] = {
     ClientState.CONNECTED: State("dot", marked("State", "Connected"), "good"),
     ClientState.UNUSED: State("dashed", marked("State", "Not used yet"), "muted"),
@@ -69,7 +72,8 @@ CLIENT_STATES: Mapping[ClientState, State] = {
     ClientState.NO_SERVER: State("warning", marked("State", "No server to use"), "attention"),
     ClientState.STARTING: State("clock", marked("State", "Proxy is starting"), "info"),
     ClientState.PROXY_OFF: State("ring", marked("State", "Proxy is off"), "muted"),
-    ClientState.OTHER_PORT: State("offline", marked("State", "Port taken"), "attention"),
+    ClientState.PROXY_FAILED: State("cross", marked("State", "Proxy failed"), "bad"),
+    ClientState.OTHER_PORT: State("offline", marked("State", "Other port"), "attention"),
     ClientState.REVOKED: State("block", marked("State", "Revoked"), "muted"),
 }
 SERVER_STATES: Mapping[ServerState, State] = {
@@ -97,6 +101,9 @@ USABLE = frozenset({ServerState.READY, ServerState.UNKNOWN})
 WAITING = frozenset({ServerState.SIGN_IN, ServerState.RECONNECT})
 
 
+NOT_SERVED = {ProxyPhase.STARTING: ClientState.STARTING, ProxyPhase.FAILED: ClientState.PROXY_FAILED}
+
+
 def client_state(client: ClientFacts, proxy: ProxyFacts, servers: Iterable[ProxiedServer]) -> ClientState:
     """Whether a client could use a server now: the port is served, the key valid, one of its servers usable."""
     if client.revoked:
@@ -105,7 +112,7 @@ def client_state(client: ClientFacts, proxy: ProxyFacts, servers: Iterable[Proxi
         # What was set up has the address that was chosen.
         return ClientState.OTHER_PORT
     if not proxy.phase.serves:
-        return ClientState.STARTING if proxy.phase is ProxyPhase.STARTING else ClientState.PROXY_OFF
+        return NOT_SERVED.get(proxy.phase, ClientState.PROXY_OFF)
     states = {each.server.state for each in servers if client.may_use(each.id)}
     if not states & USABLE:
         return ClientState.WAITS if states & WAITING else ClientState.NO_SERVER
@@ -114,7 +121,8 @@ def client_state(client: ClientFacts, proxy: ProxyFacts, servers: Iterable[Proxi
 
 def state_of_proxy(proxy: ProxyFacts) -> State:
     """Glyph, word and tone."""
-    return translated(PROXY_STATES[proxy.phase])
+    elsewhere = proxy.temporary and proxy.phase.serves
+    return translated(OTHER_PORT if elsewhere else PROXY_STATES[proxy.phase])
 
 
 def state_of_client(state: ClientState) -> State:
@@ -146,10 +154,23 @@ def proxy_sentence(proxy: ProxyFacts) -> tuple[str, str]:
     if proxy.phase is ProxyPhase.FAILED:
         return tr("The proxy could not start"), proxy.trouble
     if proxy.phase is ProxyPhase.STANDING_BY:
-        return "", tr("Another process of Burrow on this computer serves. This window takes over when it ends.")
+        return "", _owner_words(proxy)
     if proxy.phase is ProxyPhase.OFF:
         return "", tr("No client gets through while it is off.")
     return "", ""
+
+
+def _owner_words(proxy: ProxyFacts) -> str:
+    """Which process serves, and how to serve from here."""
+    if proxy.owner == "window":
+        words = tr(
+            "Another window of Burrow serves (process {0}), and asks there about calls. Close it to serve from here."
+        )
+    elif proxy.owner == "headless":
+        words = tr("burrow proxy serves (process {0}) and hands over to this window. If it does not, end it.")
+    else:
+        return tr("Another process of Burrow on this computer serves. This window takes over when it ends.")
+    return words.format(proxy.pid)
 
 
 def reason(state: ClientState) -> str:
@@ -159,8 +180,9 @@ def reason(state: ClientState) -> str:
         ClientState.UNUSED: tr("It has not sent a request yet. Add the snippet to the program, then restart it."),
         ClientState.WAITS: tr("All of its servers need a sign-in. It works again right after that."),
         ClientState.NO_SERVER: tr("None of its servers can be used now. Choose others under Servers."),
-        ClientState.OTHER_PORT: tr("Another program has the port that it was set up with."),
+        ClientState.OTHER_PORT: tr("Clients are answered on another port than the one that it was set up with."),
         ClientState.STARTING: tr("Requests wait until it serves."),
+        ClientState.PROXY_FAILED: tr("The proxy could not start. Its page says why."),
         ClientState.PROXY_OFF: tr("Nothing answers at its address. Switch the proxy on."),
         ClientState.REVOKED: tr("Its key is refused. To use the program again, add it as a new client."),
     }[state]

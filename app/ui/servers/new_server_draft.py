@@ -2,134 +2,46 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QCoreApplication
 
-from app.core.mcp.servers.own_source import THIS_MACHINE
-from app.ui.save_soon import SaveSoon
+from app.ui.form_draft import NewItemDraft
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from PySide6.QtCore import QObject
 
-    from app.core.errors import BurrowError
     from app.core.services import Services
-    from app.core.storage import Draft, Scope
+    from app.core.storage import Scope
     from app.ui.bridge import Bridge
     from app.ui.servers.new_server import CustomServerPage
     from app.ui.servers.template_page import TemplatePage
 
-KIND, ID = "server", "new"
+KIND = "server"
 
 
-class NewServerDraft(QObject):
+class NewServerDraft(NewItemDraft):
     """The draft of the form of a new server. Without an account it belongs to this computer."""
 
     def __init__(
         self, services: Services, bridge: Bridge, page: CustomServerPage, offered: TemplatePage, parent: QObject
     ) -> None:
-        super().__init__(parent)
-        self._services, self._bridge, self._page, self._offered = services, bridge, page, offered
-        self._scope: Scope = THIS_MACHINE
-        self._filling = self._pending = self._touched = False
-        self._save_soon = SaveSoon(self._save, self)
-        page.typed.connect(self._typed)
+        words = QCoreApplication.translate("NewServerDraft", "Another server was typed in another window")
+        super().__init__(services, bridge, page, KIND, words, parent)
+        self._page, self._offered = page, offered
 
     def start(self, scope: Scope | None) -> None:
-        """Keep what was typed for the former account, and show what was typed for this one."""
-        self._save()
-        self._scope = scope or THIS_MACHINE
-        self._touched = False
-        self._fill({})
+        """See `NewItemDraft`."""
+        super().start(scope)
         self._offered.forget_keys()
-        self._bridge.cancel(self, "load")
-        self._bridge.spawn(
-            self,
-            self._services.storage.drafts.load(self._scope, KIND, ID),
-            done=self._loaded,
-            failed=_only_in_memory,
-            key="load",
-        )
 
     @property
     def unsaved(self) -> bool:
         """Whether something is not saved yet, or never will be."""
-        return self._pending or bool(self.unsaved_text())
+        return super().unsaved or bool(self.unsaved_text())
 
     def unsaved_text(self) -> str:
         """Which secrets were typed, not what they are: they are not stored before the server is added."""
         found = [self.tr("Add a server: {0}").format(label) for label in self._page.typed_secrets()]
         found += [self.tr("{0}: API key").format(title) for title in self._offered.typed_keys()]
         return "\n".join(self.tr("{0} (not stored)").format(each) for each in found)
-
-    async def flush(self) -> None:
-        """Save what is being typed."""
-        self._save_soon.stop()
-        if self._pending:
-            self._pending = False
-            await self._stored()
-
-    def _typed(self) -> None:
-        if not self._filling:
-            self._touched = self._pending = True
-            self._save_soon.changed()
-
-    def _save(self) -> None:
-        self._save_soon.stop()
-        if self._pending:
-            self._pending = False
-            self._bridge.spawn(self, self._stored(), failed=_only_in_memory)
-
-    def _stored(self) -> Coroutine[Any, Any, None]:
-        """Stores what is typed now, for whom it is typed now, whenever it is awaited."""
-        drafts, fields = self._services.storage.drafts, self._page.typed_fields()
-        if fields:
-            return drafts.save(self._scope, KIND, ID, fields)
-        return drafts.discard(self._scope, KIND, ID)
-
-    def _loaded(self, fields: dict[str, str] | None) -> None:
-        if fields is None:
-            return
-        if self._touched:
-            # What is typed from here on must not replace the stored text, which nobody has seen.
-            self._services.storage.drafts.release_soon(self._scope, KIND, ID)
-        else:
-            self._fill(fields)
-        self._look_for_other()
-
-    def _look_for_other(self) -> None:
-        work = self._services.storage.drafts.others(self._scope, KIND, ID)
-        self._bridge.spawn(self, work, done=self._offer_other, failed=_only_in_memory, key="load")
-
-    def _offer_other(self, others: tuple[Draft, ...]) -> None:
-        if others:
-            show = (self.tr("Show it"), lambda: self._show_other(others[0]))
-            self._page.card.show_note(
-                self.tr("Another server was typed in another window"), actions=[show], tone="info"
-            )
-
-    def _show_other(self, other: Draft) -> None:
-        """Show what another window left behind. What is in the form stays stored, and is the other one then."""
-        self._save()
-        work = self._services.storage.drafts.change_to(self._scope, other)
-        self._bridge.spawn(self, work, done=self._changed_to, failed=_only_in_memory, key="load")
-
-    def _changed_to(self, fields: dict[str, str] | None) -> None:
-        if fields is not None:
-            self._fill({})
-            self._fill(fields)
-        self._look_for_other()
-
-    def _fill(self, fields: dict[str, str]) -> None:
-        self._filling = True
-        try:
-            if fields:
-                self._page.fill(fields)
-            else:
-                self._page.reset()
-        finally:
-            self._filling = False
-
-
-def _only_in_memory(_error: BurrowError) -> None:
-    """A draft that could not be saved stays in memory. The storage asks about it when the window closes."""

@@ -56,7 +56,7 @@ class ServerPage(QWidget):
         current = theme()
         self.page = TitledPage()
         self.enabled = CheckBox(self.tr("On"))
-        self.enabled.clicked.connect(self._toggle)
+        self.enabled.switched.connect(self._toggle)
         self.connect_button = PrimaryButton(self.tr("Reconnect"), clicked=self.connect_wanted.emit)
         self.page.add_action(self.enabled)
         self.page.add_action(self.connect_button)

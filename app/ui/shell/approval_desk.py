@@ -11,6 +11,8 @@ from PySide6.QtWidgets import QApplication, QWidget
 from shiboken6 import isValid
 
 from app.core.mcp.json_text import NotJson, write_json
+from app.core.mcp.proxy.parts import Decision
+from app.marks import isolated, revealed_name
 from app.ui.shell.panes import holds_focus
 
 if TYPE_CHECKING:
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
     from app.core.errors import BurrowError
     from app.core.mcp.proxy.approvals import Approvals, Question
-    from app.core.mcp.proxy.parts import Decision
     from app.ui.bridge import Bridge
     from app.ui.context import Navigator
     from app.ui.shell.approval_prompt import ApprovalPrompt
@@ -156,9 +157,19 @@ class ApprovalDesk(QObject):
         self._bridge.spawn(
             self,
             self._approvals.answer(question, decision),
-            done=lambda _: prompt.set_busy(False),
+            done=lambda _: self._answered(question, decision),
             failed=failed,
         )
+
+    def _answered(self, question: Question, decision: Decision) -> None:
+        if self.prompt is not None:
+            self.prompt.set_busy(False)
+        # What was decided for good, where it can be found again.
+        words = {Decision.ALWAYS: self.tr("Always allowed"), Decision.BLOCK: self.tr("Blocked")}.get(decision)
+        if words is not None:
+            self._navigator.status(words)
+            client = isolated(revealed_name(question.client.name))
+            self._navigator.announce(self.tr("{0}. The rules of {1} are in Connect.").format(words, client))
 
     def _tell(self, question: Question) -> None:
         if question in self._told or self.prompt is None:

@@ -127,13 +127,13 @@ class ApprovalPrompt(QFrame):
         self.always = AnswerButton(
             tr("Always allow"),
             "A",
-            tr("Sets the policy of the tool to Allow. Nobody is asked about it any more."),
+            tr("This client may call the tool from now on. Nothing changes for others. Connect can undo it."),
             lambda: self._answer(Decision.ALWAYS),
         )
         self.block = AnswerButton(
             tr("Block"),
             "B",
-            tr("Sets the policy of the tool to Block. No client can see or call it any more."),
+            tr("This client can no longer see or call the tool. Nothing changes for others. Connect can undo it."),
             lambda: self._answer(Decision.BLOCK),
             "danger",
         )
@@ -200,9 +200,8 @@ class ApprovalPrompt(QFrame):
         names = ", ".join(revealed_name(each) for each in question.hidden[:20])
         self.hidden.setText(self.tr("Not shown, because they are secret: {0}").format(names))
         self.hidden.setVisible(bool(question.hidden))
-        # The team has set the policy, and nobody here can change it.
+        # The team has set that it asks each time. To allow less is up to the user.
         self.always.setVisible(not question.locked)
-        self.block.setVisible(not question.locked)
         self.session.setVisible(bool(question.session))
         for button in self._answers():
             button.setAccessibleName(f"{button.text()}: {self.title.text()}")

@@ -27,7 +27,8 @@ TOPICS: tuple[tuple[str, str, str], ...] = (
     (
         marked("Help", "Find anything"),
         marked(
-            "Help", "{0} opens the palette: type a few letters of a task, a server, a tool, a setting or a command."
+            "Help",
+            "{0} opens the palette: type a few letters of a task, a server, a tool, a client, a setting or a command.",
         ),
         "Ctrl+K",
     ),
@@ -53,7 +54,11 @@ TOPICS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         marked("Help", "Answer agents"),
-        marked("Help", "{0} goes to the question of an agent that wants to call a tool. Enter never allows."),
+        marked(
+            "Help",
+            "{0} goes to the question of an agent that wants to call a tool. Enter never allows. Always and Block "
+            "count for that agent alone.",
+        ),
         "Ctrl+Shift+A",
     ),
     (

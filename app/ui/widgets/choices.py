@@ -112,6 +112,9 @@ class Segmented(QWidget):
         super().__init__(parent)
         self.setAccessibleName(name)
         self._buttons: dict[str, _Segment] = {}
+        # Whether the code selects, and what the press under way has chosen.
+        self._setting = False
+        self._toggled_to: str | None = None
         self._group = QButtonGroup(self)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -120,7 +123,9 @@ class Segmented(QWidget):
             place = "first" if number == 0 else "last" if number == len(options) - 1 else "middle"
             button = _Segment(text, glyph, tone, place, self)
             button.setAccessibleName(f"{name}: {text}")
-            button.clicked.connect(lambda _checked=False, value=value: self._choose(value))
+            button.pressed.connect(self._begin)
+            button.toggled.connect(lambda checked, value=value: self._toggled(value, checked))
+            button.clicked.connect(lambda _checked=False, value=value: self._clicked(value))
             self._buttons[value] = button
             self._group.addButton(button)
             row.addWidget(button)
@@ -136,10 +141,26 @@ class Segmented(QWidget):
         """Select a choice without emitting `chosen`; None or an unknown value selects none."""
         # An exclusive group does not let its last checked button be unchecked.
         self._group.setExclusive(False)
+        self._setting = True
         for name, button in self._buttons.items():
             button.setChecked(name == value)
+        self._setting = False
         self._group.setExclusive(True)
         self._keep_one_focus_stop()
+
+    def _begin(self) -> None:
+        self._toggled_to = None
+
+    def _toggled(self, value: str, checked: bool) -> None:
+        # Assistive technology toggles a part, which is no click.
+        if checked and not self._setting:
+            self._toggled_to = value
+            self._choose(value)
+
+    def _clicked(self, value: str) -> None:
+        # The chosen part again.
+        if self._toggled_to != value:
+            self._choose(value)
 
     def _choose(self, value: str) -> None:
         self._keep_one_focus_stop()
@@ -163,7 +184,26 @@ class Segmented(QWidget):
 
 
 class CheckBox(QCheckBox):
-    """A check box whose box can be seen in both schemes."""
+    """A check box whose box can be seen in both schemes.
+
+    Emits `switched(bool)` when the user changed it, by a click, a key, or assistive technology, whose toggling is no
+    click.
+    """
+
+    switched = Signal(bool)
+
+    def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(text, parent)
+        self._setting = False
+        self.toggled.connect(lambda checked: None if self._setting else self.switched.emit(checked))
+
+    def setChecked(self, checked: bool) -> None:
+        # Qt itself does not come here.
+        self._setting = True
+        try:
+            super().setChecked(checked)
+        finally:
+            self._setting = False
 
     @guarded()
     def paintEvent(self, event: QPaintEvent) -> None:

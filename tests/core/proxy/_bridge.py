@@ -76,6 +76,9 @@ class Host:
     async def rules_known(self, server_id: str) -> None:
         pass
 
+    async def rules_doubted(self, server_id: str) -> None:
+        pass
+
     async def ask(
         self, client: ProxyClient, server_id: str, tool: str, arguments: Mapping[str, Any], session: str
     ) -> Decision:
@@ -88,6 +91,9 @@ class Host:
 
     def used(self, client: ProxyClient, server_id: str, tool: str | None, agent: str) -> None:
         pass
+
+    def asks_elsewhere(self, server_id: str, tool: str) -> bool:
+        return False
 
     async def sign_in_needed(self, upstream: HttpUpstream) -> str:
         self.sign_ins.append(upstream.id)

@@ -1,4 +1,4 @@
-"""A process that takes part in the proxy's port: `FOLDER ROLE NUMBER`. Says each status as a line of output.
+"""A process that takes part in the proxy's port: `FOLDER ROLE NUMBER PATIENCE`. Says each status as a line of output.
 
 Answers each connection with its name. Reads commands from standard input: `stop` (keep the port), `leave`.
 """
@@ -24,6 +24,7 @@ def say(**what: object) -> None:
 
 async def main() -> None:
     port_module.LOOK_AFTER_SECONDS = 0.1
+    port_module.PATIENCE_SECONDS = float(sys.argv[4])
     folder, role, number = Path(sys.argv[1]), Role(sys.argv[2]), int(sys.argv[3])
     servers: list[asyncio.Server] = []
 

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from app.core.auth.http.target import CredentialAtStake, Target
+from app.core.auth.tokens import Fingerprints
 from app.core.errors import BurrowError, NotFound
 from app.core.mcp.proxy.http.sender import DirectSender
 from app.core.mcp.proxy.http.server import LoopbackServer
@@ -74,6 +75,9 @@ class ScriptedHost:
     async def rules_known(self, server_id: str) -> None:
         return None
 
+    async def rules_doubted(self, server_id: str) -> None:
+        pass
+
     async def ask(
         self, client: ProxyClient, server_id: str, tool: str, arguments: Mapping[str, Any], session: str
     ) -> Decision:
@@ -87,6 +91,9 @@ class ScriptedHost:
 
     def used(self, client: ProxyClient, server_id: str, tool: str | None, agent: str) -> None:
         self.uses.append((server_id, tool, agent))
+
+    def asks_elsewhere(self, server_id: str, tool: str) -> bool:
+        return False
 
     async def sign_in_needed(self, upstream: HttpUpstream) -> str:
         self.sign_ins.append(upstream.id)
@@ -105,6 +112,7 @@ class Proxy:
     port: int
     http: httpx.AsyncClient
     storage: Storage
+    server: LoopbackServer
 
     def url(self, server: str = "s") -> str:
         return f"http://127.0.0.1:{self.port}/mcp/{server}"
@@ -126,6 +134,11 @@ class Proxy:
         )
         assert told.status_code == 202
         return str(session)
+
+    async def leave(self) -> None:
+        """End as a process does that waits for nothing."""
+        self.relay.leave()
+        await self.server.close()
 
     def stream(self, method: str = "GET", server: str = "s", content: Any = None, **headers: str) -> Any:
         body = None if content is None else json.dumps(content)
@@ -168,7 +181,15 @@ async def proxy(
         stack.push_async_callback(sender.close)
         listener = bound(port)
         port = listener.getsockname()[1]
-        relay = Relay(host, sender, storage.proxy_sessions, DoorPolicy(host), port=port, bridges=bridges)
+        relay = Relay(
+            host,
+            sender,
+            storage.proxy_sessions,
+            DoorPolicy(host),
+            port=port,
+            bridges=bridges,
+            fingerprint=Fingerprints(b"install"),
+        )
         stack.push_async_callback(relay.close)
         server = LoopbackServer(relay.handle)
         await server.listen([listener])
@@ -177,7 +198,7 @@ async def proxy(
         limits = httpx.Limits(max_connections=100)
         http = httpx.AsyncClient(headers=headers, trust_env=False, verify=False, timeout=10, limits=limits)
         await stack.enter_async_context(http)
-        yield Proxy(host, relay, port, http, storage)
+        yield Proxy(host, relay, port, http, storage, server)
 
 
 def upstream_of(rig: Rig, identity: str = "s", path: str = "/mcp", **options: Any) -> HttpUpstream:

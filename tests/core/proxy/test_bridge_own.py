@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.core.mcp.protocol import process
 from app.core.mcp.proxy.bridge import answering, bridges, incoming, seats, stdio_channel
 from app.core.mcp.proxy.bridge.outlets import OUTLET_BYTES
 from app.core.mcp.proxy.parts import Decision, StdioUpstream, ToolRule
@@ -42,7 +43,8 @@ async def test_a_command_that_is_not_there_is_told_in_words_and_no_session_begin
         assert "mcp-session-id" not in response.headers
 
 
-async def test_what_a_process_said_before_it_ended_is_told(tmp_path: Path) -> None:
+async def test_what_a_process_said_before_it_ended_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "EXIT_CODE_SECONDS", 20.0)
     async with bridged(tmp_path) as rig, client_of(rig) as client:
         error = await client.run("die")
         assert error["code"] == -32013

@@ -284,3 +284,30 @@ async def test_a_client_without_sessions_is_told_that_the_server_is_older(tmp_pa
         response = await client.post(client.message("server/discover", {"_meta": meta}), **headers)
         assert response.status_code == 404
         assert messages_of(response)[0]["error"]["code"] == -32601
+
+
+async def test_an_old_client_hears_that_its_call_waits_and_can_cancel_it(tmp_path: Path) -> None:
+    async with old_server(tmp_path) as (_server, rig), old_client(rig) as client:
+        rig.host.rules["run"] = ToolRule.ASK
+        called = {"jsonrpc": "2.0", "id": 4, "method": "tools/call", "params": {"name": "run", "arguments": {}}}
+        called["params"] |= {"_meta": {"progressToken": "p"}}
+        # Its POST is answered, although the user has not.
+        assert (await client.post(called)).status_code == 202
+        beats = [await client.message() for _ in range(3)]
+        assert [beat["params"]["progressToken"] for beat in beats] == ["p"] * 3
+        assert beats[2]["params"]["progress"] > beats[1]["params"]["progress"]
+        cancelled = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 4}}
+        assert (await client.post(cancelled)).status_code == 202
+        while (message := await client.message()).get("id") != 4:
+            assert message["method"] == "notifications/progress"
+        assert message["error"]["data"]["decision"] == "cancelled"
+
+
+async def test_the_question_of_an_old_client_that_goes_away_is_withdrawn(tmp_path: Path) -> None:
+    async with old_server(tmp_path) as (_server, rig):
+        async with old_client(rig) as client:
+            rig.host.rules["run"] = ToolRule.ASK
+            called = {"jsonrpc": "2.0", "id": 4, "method": "tools/call", "params": {"name": "run", "arguments": {}}}
+            assert (await client.post(called)).status_code == 202
+            assert not rig.host.decision.done()
+        await until(rig.host.decision.cancelled)

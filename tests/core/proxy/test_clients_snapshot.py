@@ -194,6 +194,22 @@ async def test_rules_are_those_of_the_client_alone_and_an_unknown_one_blocks(tmp
         assert clients.rule_of(client.id, "own:1", "drop") is None
 
 
+async def test_rules_of_many_tools_are_one_change_and_none_of_them_is_kept_when_one_cannot_be(tmp_path: Path) -> None:
+    async with Process(tmp_path) as clients:
+        client, _ = await clients.create("Cursor")
+        told: list[int] = []
+        clients.changed.subscribe(lambda _nothing: told.append(len(clients.rules_of(client.id))))
+        names = [f"tool {number}" for number in range(3000)]
+        await clients.set_rules(client.id, "own:1", dict.fromkeys(names, ToolRule.ASK))
+        assert told == [3000]
+        with pytest.raises(Rejected):
+            await clients.set_rules(client.id, "own:1", {"tool 1": None, "half of a pair \ud800": ToolRule.BLOCK})
+        await clients.set_rules(client.id, "own:1", {"tool 2": None, "tool 3": ToolRule.ALLOW})
+        assert told == [3000, 2999]
+        kept = [clients.rule_of(client.id, "own:1", f"tool {number}") for number in range(5)]
+        assert kept == [ToolRule.ASK, ToolRule.ASK, None, ToolRule.ALLOW, ToolRule.ASK]
+
+
 @pytest.mark.parametrize("name", ["", "  ", "x" * 81, "a\x00b", "a\u202eb", "\ud800"])
 async def test_a_name_that_cannot_be_shown_is_refused(tmp_path: Path, name: str) -> None:
     async with Process(tmp_path) as clients:

@@ -52,10 +52,10 @@ async def test_a_client_is_there_after_a_restart_with_its_key_rules_and_use(tmp_
     storage = Storage.open(tmp_path)
     await storage.proxy_clients.add(SCRIPT, "hash 2")
     await storage.proxy_clients.add(CURSOR, "hash 1")
-    assert await storage.proxy_clients.set_rule("c1", "own:1", "drop", "block")
-    assert await storage.proxy_clients.set_rule("c1", "own:1", "drop", "ask")
-    assert await storage.proxy_clients.set_rule("c1", "own:1", "read", "allow")
-    assert await storage.proxy_clients.set_rule("c1", "own:1", "read", None)
+    assert await storage.proxy_clients.set_rules("c1", "own:1", {"drop": "block"})
+    assert await storage.proxy_clients.set_rules("c1", "own:1", {"drop": "ask"})
+    assert await storage.proxy_clients.set_rules("c1", "own:1", {"read": "allow"})
+    assert await storage.proxy_clients.set_rules("c1", "own:1", {"read": None})
     storage.proxy_clients.count(UseRow("c1", "own:1", 3, 50.0, "Cursor 2"))
     assert (await storage.proxy_clients.all()).use == (UseRow("c1", "own:1", 3, 50.0, "Cursor 2"),)
     for use in (
@@ -111,7 +111,7 @@ async def test_a_client_that_nobody_has_cannot_be_changed(storage: Storage) -> N
     clients = storage.proxy_clients
     assert not await clients.rename("c1", "x")
     assert not await clients.set_servers("c1", None)
-    assert not await clients.set_rule("c1", "s", "t", "allow")
+    assert not await clients.set_rules("c1", "s", {"t": "allow"})
     assert not await clients.renew_key("c1", "hash", 1.0)
     assert not await clients.lend_key("c1", "hash", "owner", 1.0)
     assert not await clients.revoke("c1", 1.0)
@@ -124,14 +124,14 @@ async def test_a_revoked_client_has_no_key_session_or_rule_and_can_never_get_one
     await clients.add(CURSOR, "hash 1")
     await clients.add(SCRIPT, "hash 2")
     await clients.lend_key("c1", "lent", "", 1.0)
-    await clients.set_rule("c1", "s", "t", "block")
+    await clients.set_rules("c1", "s", {"t": "block"})
     clients.count(UseRow("c1", "s", 3, 50.0, ""))
     await storage.proxy_sessions.put(session("s1"))
     assert await clients.revoke("c1", 9.0)
     assert not await clients.revoke("c1", 10.0)
     assert not await clients.renew_key("c1", "hash 3", 11.0)
     assert not await clients.lend_key("c1", "hash 4", "", 11.0)
-    assert not await clients.set_rule("c1", "s", "t", "allow")
+    assert not await clients.set_rules("c1", "s", {"t": "allow"})
     found = await clients.all()
     assert found.keys == {"hash 2": "c2"}
     assert found.rules == ()
@@ -250,7 +250,7 @@ async def test_rows_of_the_other_tables_that_cannot_be_read_are_set_aside_alone(
 ) -> None:
     clients, sessions = storage.proxy_clients, storage.proxy_sessions
     await clients.add(CURSOR, "hash 1")
-    await clients.set_rule("c1", "s", "t", "block")
+    await clients.set_rules("c1", "s", {"t": "block"})
     clients.count(UseRow("c1", "s", 1, 1.0, ""))
     await sessions.put(session("s1"))
     await sessions.put(session("s2"))
@@ -298,7 +298,7 @@ async def test_the_sessions_not_used_for_longest_go_first(storage: Storage, tmp_
     sessions = storage.proxy_sessions
     rows = [(f"s{n}", f"c{n % 5}", "s", b"{}", "", "", float(n)) for n in range(SESSIONS)]
     connection = sqlite3.connect(tmp_path / FILE_NAME)
-    connection.executemany("INSERT INTO proxy_sessions VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    connection.executemany("INSERT INTO proxy_sessions VALUES (?, ?, ?, ?, ?, ?, '', ?)", rows)
     connection.commit()
     sessions.touch("s0")
     await sessions.put(session("new", client="c9"))
@@ -313,7 +313,7 @@ async def test_a_client_that_opens_a_session_for_each_call_pushes_out_only_its_o
     await storage.proxy_sessions.put(session("other", client="c2"))
     rows = [(f"s{n}", "c1", "s", b"{}", "", "", 1e9 + n) for n in range(SESSIONS_OF_A_CLIENT)]
     connection = sqlite3.connect(tmp_path / FILE_NAME)
-    connection.executemany("INSERT INTO proxy_sessions VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    connection.executemany("INSERT INTO proxy_sessions VALUES (?, ?, ?, ?, ?, ?, '', ?)", rows)
     connection.commit()
     await storage.proxy_sessions.put(session("new"))
     left = {name for (name,) in connection.execute("SELECT id FROM proxy_sessions")}

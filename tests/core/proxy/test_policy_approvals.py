@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app.core.errors import Rejected
+from app.core.errors import PolicyRefused, StorageTrouble
 from app.core.mcp.proxy import approvals as approvals_module
 from app.core.mcp.proxy.approvals import HEADLESS_ALLOW, HEADLESS_SETTING, Approvals, Question
 from app.core.mcp.proxy.clients import ProxyClients
@@ -137,25 +138,16 @@ async def test_for_a_session_answers_its_other_calls_now_and_later_and_those_of_
             task.cancel()
 
 
-async def test_always_sets_the_policy_and_answers_every_call_of_the_tool(tmp_path: Path) -> None:
+async def test_always_answers_every_call_of_the_tool_by_this_client_and_changes_nothing_for_others(
+    tmp_path: Path,
+) -> None:
     async with desk(tmp_path) as on:
-        tasks = [on.ask(), on.ask(session="s2"), on.ask(on.two)]
+        mine, theirs = [on.ask(), on.ask(session="s2")], on.ask(on.two)
         [question, *_rest] = await on.questions(3)
         await on.approvals.answer(question, Decision.ALWAYS)
-        assert [await task for task in tasks] == [Decision.ALWAYS] * 3
-        assert on.services.local_policies.state_of(on.server, "echo") == ALLOW
-        await on.rules.learn(on.server)
-        assert on.rules.rule(on.one, on.server, "echo") is ToolRule.ALLOW
-
-
-async def test_always_lifts_a_rule_of_the_client_too_and_leaves_that_of_another_client(tmp_path: Path) -> None:
-    async with desk(tmp_path) as on:
-        await on.clients.set_rule(on.one.id, on.server, "echo", ToolRule.ASK)
-        await on.clients.set_rule(on.two.id, on.server, "echo", ToolRule.ASK)
-        mine, theirs = on.ask(), on.ask(on.two)
-        [question, _other] = await on.questions(2)
-        await on.approvals.answer(question, Decision.ALWAYS)
-        assert await mine is Decision.ALWAYS
+        assert [await task for task in mine] == [Decision.ALWAYS] * 2
+        assert on.clients.rule_of(on.one.id, on.server, "echo") is ToolRule.ALLOW
+        assert on.services.local_policies.state_of(on.server, "echo") == ASK
         await on.rules.learn(on.server)
         assert on.rules.rule(on.one, on.server, "echo") is ToolRule.ALLOW
         assert on.rules.rule(on.two, on.server, "echo") is ToolRule.ASK
@@ -163,20 +155,77 @@ async def test_always_lifts_a_rule_of_the_client_too_and_leaves_that_of_another_
         theirs.cancel()
 
 
-async def test_block_blocks_the_tool_and_ends_what_was_allowed_for_sessions(tmp_path: Path) -> None:
+async def test_always_replaces_a_rule_of_the_client_and_leaves_that_of_another_client(tmp_path: Path) -> None:
     async with desk(tmp_path) as on:
-        before = on.ask(on.two, session="t")
+        await on.services.servers.set_policy(on.server, "echo", ALLOW)
+        await on.clients.set_rule(on.one.id, on.server, "echo", ToolRule.ASK)
+        await on.clients.set_rule(on.two.id, on.server, "echo", ToolRule.ASK)
+        await on.rules.learn(on.server)
+        mine, theirs = on.ask(), on.ask(on.two)
+        [question, _other] = await on.questions(2)
+        await on.approvals.answer(question, Decision.ALWAYS)
+        assert await mine is Decision.ALWAYS
+        assert on.rules.rule(on.one, on.server, "echo") is ToolRule.ALLOW
+        assert on.rules.rule(on.two, on.server, "echo") is ToolRule.ASK
+        assert not theirs.done()
+        theirs.cancel()
+
+
+async def test_what_the_team_has_locked_is_never_always_allowed_and_can_be_blocked_for_a_client(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with desk(tmp_path) as on:
+        known = await on.services.servers.kept_tool(on.server, "echo")
+        assert known is not None
+
+        async def locked(*_arguments: Any) -> Any:
+            return replace(known, locked=True)
+
+        monkeypatch.setattr(on.services.servers, "kept_tool", locked)
+        asking = on.ask()
+        [question] = await on.questions()
+        assert question.locked
+        with pytest.raises(PolicyRefused):
+            await on.approvals.answer(question, Decision.ALWAYS)
+        assert on.approvals.open == (question,)
+        assert on.clients.rule_of(on.one.id, on.server, "echo") is None
+        await on.approvals.answer(question, Decision.BLOCK)
+        assert await asking is Decision.BLOCK
+
+
+async def test_block_blocks_the_tool_for_this_client_and_ends_what_was_allowed_for_its_sessions(
+    tmp_path: Path,
+) -> None:
+    async with desk(tmp_path) as on:
+        before = on.ask(session="t")
         [question] = await on.questions()
         await on.approvals.answer(question, Decision.SESSION)
         assert await before is Decision.SESSION
-        tasks = [on.ask(), on.ask(session="s2")]
-        [question, _other] = await on.questions(2)
+        mine, theirs = [on.ask(), on.ask(session="s2")], on.ask(on.two)
+        [question, *_others] = await on.questions(3)
         await on.approvals.answer(question, Decision.BLOCK)
-        assert [await task for task in tasks] == [Decision.BLOCK] * 2
-        assert on.services.local_policies.state_of(on.server, "echo") == BLOCK
-        await on.rules.learn(on.server)
-        await on.services.servers.set_policy(on.server, "echo", ASK)
-        again = on.ask(on.two, session="t")
+        assert [await task for task in mine] == [Decision.BLOCK] * 2
+        assert on.services.local_policies.state_of(on.server, "echo") == ASK
+        assert on.rules.rule(on.one, on.server, "echo") is ToolRule.BLOCK
+        assert not theirs.done()
+        theirs.cancel()
+        # The block is lifted: what was allowed before it is not allowed again.
+        await on.clients.set_rule(on.one.id, on.server, "echo", None)
+        again = on.ask(session="t")
+        await on.questions()
+        again.cancel()
+
+
+async def test_a_policy_of_the_server_that_blocks_ends_what_was_allowed_for_sessions(tmp_path: Path) -> None:
+    async with desk(tmp_path) as on:
+        before = on.ask(session="t")
+        [question] = await on.questions()
+        await on.approvals.answer(question, Decision.SESSION)
+        assert await before is Decision.SESSION
+        for state in (BLOCK, ASK):
+            await on.services.servers.set_policy(on.server, "echo", state)
+            await on.rules.learn(on.server)
+        again = on.ask(session="t")
         await on.questions()
         again.cancel()
 
@@ -200,7 +249,7 @@ async def test_a_policy_that_is_set_elsewhere_meanwhile_answers_the_question(tmp
         theirs.cancel()
 
 
-async def test_a_policy_that_cannot_be_set_leaves_the_question_open(
+async def test_a_rule_that_cannot_be_set_leaves_the_question_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with desk(tmp_path) as on:
@@ -208,11 +257,11 @@ async def test_a_policy_that_cannot_be_set_leaves_the_question_open(
         [question] = await on.questions()
 
         async def refuse(*_arguments: Any) -> None:
-            raise Rejected("The team has locked it.")
+            raise StorageTrouble("The disk is full.")
 
-        monkeypatch.setattr(on.services.servers, "set_policy", refuse)
+        monkeypatch.setattr(on.clients, "set_rule", refuse)
         for decision in (Decision.ALWAYS, Decision.BLOCK):
-            with pytest.raises(Rejected):
+            with pytest.raises(StorageTrouble):
                 await on.approvals.answer(question, decision)
         assert on.approvals.open == (question,)
         await on.approvals.answer(question, Decision.ONCE)

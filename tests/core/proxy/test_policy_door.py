@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from app.core.auth.http.target import CredentialAtStake, Target
-from app.core.errors import NotFound, Offline, Rejected, SignInNeeded
+from app.core.errors import NotFound, Offline, PolicyRefused, Rejected, SignInNeeded
 from app.core.mcp.proxy.approvals import Question
 from app.core.mcp.proxy.messages import read_post
 from app.core.mcp.proxy.parts import (
@@ -47,11 +47,15 @@ class Host:
     def __init__(self, on: Desk) -> None:
         self._on = on
         self.allowed: list[str] = []
+        self.elsewhere = False
         self.fails: BurrowError | None = None
         self.unknown: BurrowError | None = None
 
     def rule(self, client: ProxyClient, server_id: str, tool: str) -> ToolRule:
         return self._on.rules.rule(client, server_id, tool)
+
+    def asks_elsewhere(self, server_id: str, tool: str) -> bool:
+        return self.elsewhere
 
     def hides(self, client: ProxyClient, server_id: str) -> bool:
         return self._on.rules.hides(client, server_id)
@@ -177,7 +181,8 @@ async def test_a_call_waits_for_the_user_and_passes_when_it_is_allowed(tmp_path:
         passing = asyncio.create_task(at.through(at.call(calling(), session="s2")))
         at.host.allowed.clear()
         await answered(at, Decision.ALWAYS)
-        assert await passing == []
+        assert await passing == ["+echo"]
+        at.host.allowed.clear()
         assert await at.through(at.call(calling(), session="s3")) == []
 
 
@@ -354,6 +359,22 @@ async def test_a_tool_that_cannot_be_allowed_for_one_call_is_not_called(tmp_path
         kind, words = await refused
         assert kind is RefusalKind.NOT_APPROVED
         assert "The team does not allow it." in words
+
+
+async def test_a_call_that_a_client_may_make_is_allowed_in_the_store_that_asks_for_as_long_as_it_lasts(
+    tmp_path: Path,
+) -> None:
+    async with door(tmp_path) as at:
+        await at.on.clients.set_rule(at.on.one.id, at.on.server, "echo", ToolRule.ALLOW)
+        assert await at.through(at.call(calling())) == []
+        at.host.elsewhere = True
+        assert await at.through(at.call(calling())) == ["+echo"]
+        assert at.host.allowed == ["+echo", "-echo"]
+        at.host.fails = Rejected("The team does not allow it.")
+        assert (await at.refusal(at.call(calling())))[0] is RefusalKind.NOT_APPROVED
+        at.host.fails = PolicyRefused("It is blocked by now.")
+        assert (await at.refusal(at.call(calling())))[0] is RefusalKind.TOOL_BLOCKED
+        assert not at.on.approvals.open
 
 
 async def test_what_goes_wrong_within_the_call_is_not_mistaken_for_a_refusal(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ async def test_another_process_sees_a_policy_and_its_rows_follow(tmp_path: Path)
         assert changed == [own]
         with pytest.raises(PolicyRefused):
             await there.servers.start_call(own, "echo", {}).result()
-        await until(lambda: there.servers._tools[own][0].policy == BLOCK)
+        await until(lambda: there.servers._tools.find(own, "echo").policy == BLOCK)
 
 
 async def test_what_one_process_sets_does_not_undo_what_another_has_set(tmp_path: Path) -> None:

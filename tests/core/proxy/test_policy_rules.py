@@ -1,4 +1,5 @@
-"""Which rule counts: the strictest of the client's own and the server's, and never Allow for what is not known."""
+"""Which rule counts: the strictest of the client's own and the server's, but for an Ask that the user answered for a
+client alone; and never Allow for what is not known."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app.core.errors import Offline, StorageTrouble
+from app.core.errors import Offline, PolicyRefused, StorageTrouble
 from app.core.mcp.proxy import tool_rules as rules_module
 from app.core.mcp.proxy.clients import ProxyClients
 from app.core.mcp.proxy.parts import ProxyClient, ToolRule
@@ -70,7 +71,7 @@ def test_names_alike_are_equal_only_where_a_reader_would_take_them_for_one() -> 
     assert alike("straße") == alike("STRASSE")
 
 
-async def test_the_strictest_of_client_and_server_counts_for_every_pair(tmp_path: Path) -> None:
+async def test_the_strictest_counts_for_every_pair_but_an_allow_of_the_client_answers_an_ask(tmp_path: Path) -> None:
     states = {ALLOW: ToolRule.ALLOW, ASK: ToolRule.ASK, BLOCK: ToolRule.BLOCK}
     async with Scripted() as server, services_in(tmp_path) as services, ruled(services) as (rules, clients, client):
         own = (await services.own_servers.add(HttpServer("", "Echo", server.url))).id
@@ -79,6 +80,8 @@ async def test_the_strictest_of_client_and_server_counts_for_every_pair(tmp_path
             await clients.set_rule(client.id, own, "echo", of_client)
             await rules.learn(own)
             expected = of_server if of_client is None else strictest(of_server, of_client)
+            if (of_server, of_client) == (ToolRule.ASK, ToolRule.ALLOW):
+                expected = ToolRule.ALLOW
             assert rules.rule(client, own, "echo") is expected
             assert rules.hides(client, own) is (expected is ToolRule.BLOCK)
             assert rules.server_rule(own, "echo") is of_server
@@ -87,8 +90,41 @@ async def test_the_strictest_of_client_and_server_counts_for_every_pair(tmp_path
             assert rules.rule(ProxyClient("other", "Other"), own, "echo") is of_server
 
 
+@pytest.mark.parametrize("name", ["Echo", " echo", "\u200becho", "ｅｃｈｏ"])
+async def test_an_allow_of_the_client_is_for_exactly_that_tool(tmp_path: Path, name: str) -> None:
+    async with Scripted() as server, services_in(tmp_path) as services, ruled(services) as (rules, clients, client):
+        own = (await services.own_servers.add(HttpServer("", "Echo", server.url))).id
+        await services.servers.set_policy(own, "echo", ASK)
+        await clients.set_rule(client.id, own, "echo", ToolRule.ALLOW)
+        await rules.learn(own)
+        assert rules.rule(client, own, "echo") is ToolRule.ALLOW
+        assert rules.rule(client, own, name) is ToolRule.ASK
+
+
+async def test_what_the_team_has_locked_and_what_nobody_knows_asks_whatever_the_client_may() -> None:
+    async with world() as on:
+        on.store.stored["i1"] = (
+            StoreTool("echo", approval_state="needs_approval", locked=True),
+            StoreTool("odd", approval_state="new"),
+            StoreTool("count", approval_state="needs_approval"),
+            StoreTool("gone", approval_state="do_not_use"),
+        )
+        rules = ToolRules(on.servers(), AllowsAll(("echo", "Echo", "odd", "count", "gone", "never seen")))
+        await rules.learn("i1")
+        asked = [name for name in ("echo", "Echo", "odd") if rules.rule(AGENT, "i1", name) is ToolRule.ASK]
+        assert asked == ["echo", "Echo", "odd"]
+        assert rules.rule(AGENT, "i1", "gone") is ToolRule.BLOCK
+        for name in ("count", "never seen"):
+            assert rules.rule(AGENT, "i1", name) is ToolRule.ALLOW
+            assert rules.asks_elsewhere("i1", name)
+        assert not rules.asks_elsewhere("i1", "gone")
+        assert not rules.asks_elsewhere("i2", "count")
+        await rules.close()
+
+
 async def test_what_is_not_known_yet_asks_and_hides(tmp_path: Path) -> None:
-    async with services_in(tmp_path) as services, ruled(services) as (rules, _clients, client):
+    async with services_in(tmp_path) as services, ruled(services) as (rules, clients, client):
+        await clients.set_rule(client.id, "nobody", "echo", ToolRule.ALLOW)
         assert rules.rule(client, "nobody", "echo") is ToolRule.ASK
         assert rules.hides(client, "nobody")
         assert not rules.fresh("nobody")
@@ -171,6 +207,17 @@ class NoRules:
 
 
 AGENT = ProxyClient("c1", "Agent")
+
+
+class AllowsAll(NoRules):
+    """A client that may call these tools of a server."""
+
+    def __init__(self, tools: tuple[str, ...]) -> None:
+        super().__init__()
+        self._rules = {("i1", tool): ToolRule.ALLOW for tool in tools}
+
+    def rules_of(self, client: str) -> dict[tuple[str, str], ToolRule]:
+        return self._rules
 
 
 async def fail(*_arguments: Any) -> Any:
@@ -289,6 +336,25 @@ async def test_a_tool_that_the_store_allows_is_not_set_to_ask_after_a_call_that_
         servers: Any = World.servers(on)
         async with servers.allowed_once("i1", "echo"):
             pass
+        assert not set_to
+
+
+async def test_a_tool_that_was_blocked_since_is_not_allowed_for_one_call() -> None:
+    async with world() as on:
+        on.store.stored["i1"] = (StoreTool("echo", approval_state="needs_approval"),)
+        servers: Any = World.servers(on)
+        await servers.tools("i1")
+        set_to: list[Any] = []
+
+        async def note(*arguments: Any) -> StoreTool:
+            set_to.append(arguments)
+            return StoreTool("echo", approval_state="approved")
+
+        on.store.set_policy = note  # type: ignore[method-assign]
+        on.store.stored["i1"] = (StoreTool("echo", approval_state="do_not_use"),)
+        with pytest.raises(PolicyRefused):
+            async with servers.allowed_once("i1", "echo"):
+                raise AssertionError("it was allowed")
         assert not set_to
 
 

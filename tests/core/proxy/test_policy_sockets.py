@@ -17,6 +17,7 @@ from app.core.mcp.proxy.listeners import bind, close_all, number_of
 from app.core.mcp.proxy.parts import Decision, ToolRule
 from app.core.mcp.proxy.policy import WAITING, DoorPolicy
 from app.core.mcp.proxy.service import PORT_SETTING
+from app.core.mcp.proxy.tool_rules import AGAIN_SECONDS
 from app.core.mcp.servers.definitions import HttpServer, StdioServer
 from app.core.mcp.servers.local_policies import ALLOW, ASK, BLOCK
 from tests.core._mcp_server import Reply, Scripted
@@ -406,9 +407,114 @@ async def test_a_tool_of_an_installed_server_that_asks_is_allowed_in_the_store_f
         await until(asks_again)
         waiting = asyncio.create_task(agent.call(postbox.id, "list_mailboxes"))
         await agent.answer(Decision.ALWAYS)
-        *_notes, answer = await waiting
-        assert "result" in answer, answer
-        assert await policy_of("list_mailboxes") == ALLOW
+        # Always is for this client: the store goes on to ask about the tool, and is told of each call.
+        for call in (waiting, agent.call(postbox.id, "list_mailboxes")):
+            *_notes, answer = await call
+            assert "result" in answer, answer
+            assert not answer["result"].get("isError")
+            await until(asks_again)
+        assert agent.services.proxy.clients.rule_of(agent.id, postbox.id, "list_mailboxes") is ToolRule.ALLOW
         await services.servers.set_policy(postbox.id, "list_mailboxes", BLOCK)
         [refused] = await agent.call(postbox.id, "list_mailboxes")
         assert refused["error"]["data"]["type"] == "burrow/tool_blocked"
+
+
+@pytest.mark.parametrize("state", [ASK, BLOCK])
+async def test_a_policy_that_was_set_elsewhere_counts_at_once(tmp_path: Path, state: str) -> None:
+    async with on_workspace(tmp_path) as (services, backend, _lab), agent_of(services) as agent:
+        postbox = await named(services.servers, "Postbox")
+        await services.servers.tools(postbox.id)
+        await agent.begin(postbox.id)
+        await services.servers.set_policy(postbox.id, "list_mailboxes", ALLOW)
+        *_notes, answer = await agent.call(postbox.id, "list_mailboxes")
+        assert "result" in answer, answer
+        installation = postbox.definition.installation.id  # type: ignore[union-attr]
+        # As a window on another machine does it. What was read is long enough ago.
+        await backend.store.set_policy(installation, "list_mailboxes", state)
+        await asyncio.sleep(AGAIN_SECONDS)
+        waiting = asyncio.create_task(agent.call(postbox.id, "list_mailboxes"))
+        if state == BLOCK:
+            [refused] = await waiting
+            assert refused["error"]["data"]["type"] == "burrow/tool_blocked"
+            listed = await agent.post(postbox.id, {"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
+            assert '"tools"' in listed.text
+            assert '"list_mailboxes"' not in listed.text
+            return
+        await agent.answer(Decision.ONCE)
+        *_notes, answer = await waiting
+        assert "result" in answer, answer
+
+        async def asks_again() -> bool:
+            kept = await backend.store.tools(installation)
+            return next(tool for tool in kept if tool.tool_name == "list_mailboxes").approval_state == ASK
+
+        await until(asks_again)
+
+
+def asking_more(state: str | None, kind: str = "input_required") -> dict[str, Any]:
+    question = {"method": "elicitation/create", "params": {"message": "Sure?", "requestedSchema": {}}}
+    more = {} if state is None else {"requestState": state}
+    return {"result": {"resultType": kind, "inputRequests": {"sure": question}, **more}}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_one_approval_covers_the_rounds_of_one_call(tmp_path: Path, stream: bool) -> None:
+    async with serving(tmp_path) as (agent, server, own):
+        await agent.services.servers.set_policy(own, "echo", ASK)
+
+        def answers(*states: str | None) -> None:
+            for state in states:
+                asked = asking_more(state)
+                reply = Reply(stream=[{"method": "notifications/message", "params": {}}, asked], result=None)
+                server.next["tools/call"].append(reply if stream else Reply(result=asked["result"]))
+
+        async def round_of(text: Any, **params: Any) -> Any:
+            message = calling("echo", {"text": text})
+            message["params"] |= params
+            answer = await agent.post(own, message)
+            lines = [line[6:] for line in answer.text.splitlines() if line.startswith("data: ")]
+            return json.loads(lines[-1] if lines else answer.text)
+
+        said = {"sure": {"action": "accept", "content": {}}}
+        answers("one", "two")
+        first = asyncio.create_task(round_of(1.0))
+        await agent.answer(Decision.ONCE)
+        assert (await first)["result"]["requestState"] == "one"
+        assert (await round_of(1.0, requestState="one", inputResponses=said))["result"]["requestState"] == "two"
+        assert "content" in (await round_of(1.0, requestState="two", inputResponses=said))["result"]
+        # What is no round of that call is a call of its own: the same again, another state, other arguments, no answer.
+        answers("three")
+        first = asyncio.create_task(round_of("a"))
+        await agent.answer(Decision.ONCE)
+        await first
+        for text, params in (
+            ("a", {"requestState": "two", "inputResponses": said}),
+            ("a", {"requestState": "four", "inputResponses": said}),
+            ("b", {"requestState": "three", "inputResponses": said}),
+            ("a", {"inputResponses": said}),
+            ("a", {}),
+        ):
+            other = asyncio.create_task(round_of(text, **params))
+            await agent.answer(Decision.REFUSE)
+            assert (await other)["error"]["data"]["type"] == "burrow/not_approved"
+        assert "content" in (await round_of("a", requestState="three", inputResponses=said))["result"]
+        # A server that keeps the state itself.
+        answers(None)
+        first = asyncio.create_task(round_of("c"))
+        await agent.answer(Decision.ONCE)
+        await first
+        assert "content" in (await round_of("c", inputResponses=said))["result"]
+
+
+async def test_a_tool_that_is_blocked_between_two_rounds_is_refused(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (agent, server, own):
+        await agent.services.servers.set_policy(own, "echo", ASK)
+        server.next["tools/call"].append(Reply(result=asking_more("one")["result"]))
+        waiting = asyncio.create_task(agent.call(own, "echo"))
+        await agent.answer(Decision.ONCE)
+        await waiting
+        await agent.services.servers.set_policy(own, "echo", BLOCK)
+        message = calling("echo", {})
+        message["params"] |= {"requestState": "one", "inputResponses": {}}
+        answer = await agent.post(own, message)
+        assert answer.json()["error"]["data"]["type"] == "burrow/tool_blocked"

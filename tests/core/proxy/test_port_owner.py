@@ -19,6 +19,7 @@ import pytest
 
 from app.core.mcp.proxy.handover import Holder, Role, Unreachable, door_path, hand_out, open_door, visit
 from app.core.mcp.proxy.listeners import NotLoopback, PortTaken, bind, check, close_all, number_of
+from app.core.mcp.proxy.port import PATIENCE_SECONDS
 from tests.until import until
 
 
@@ -34,9 +35,9 @@ def number() -> int:
 class Candidate:
     """One process of `_port_process.py`."""
 
-    def __init__(self, folder: Path, role: str, number: int) -> None:
+    def __init__(self, folder: Path, role: str, number: int, patience: float) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.core.proxy._port_process", str(folder), role, str(number)],
+            [sys.executable, "-m", "tests.core.proxy._port_process", str(folder), role, str(number), str(patience)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -67,15 +68,15 @@ class Candidate:
                     pipe.close()
 
 
-Start = Callable[[str], Candidate]
+Start = Callable[..., Candidate]
 
 
 @pytest.fixture
 def start(tmp_path: Path, number: int) -> Iterator[Start]:
     started: list[Candidate] = []
 
-    def start(role: str) -> Candidate:
-        candidate = Candidate(tmp_path / "proxy", role, number)
+    def start(role: str, patience: float = PATIENCE_SECONDS) -> Candidate:
+        candidate = Candidate(tmp_path / "proxy", role, number, patience)
         started.append(candidate)
         return candidate
 
@@ -349,7 +350,7 @@ async def test_an_owner_that_hangs_is_told_and_followed_once_it_ends(start: Star
     first = start("headless")
     await first.until("owned")
     first.process.send_signal(signal.SIGSTOP)
-    second = start("headless")
+    second = start("headless", 0.2)
     assert "does not answer" in (await second.until("failed"))["trouble"]
     first.close()
     await second.until("owned")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,31 @@ async def test_a_proxy_that_was_started_again_knows_the_session(tmp_path: Path) 
             await call(running, session, 8)
             assert running.host.uses[-1] == ("s", "count", "agent 1.2")
         assert sum(view.opened.values()) == 2
+
+
+async def test_a_session_that_was_bound_to_a_former_token_costs_no_renewal_after_a_restart_either(
+    tmp_path: Path,
+) -> None:
+    async with signed_in(tmp_path) as rig:
+        view = McpView(rig, sessions=True, bound=True)
+        rig.server.views["/mcp"] = view
+        async with proxy(tmp_path, [upstream_of(rig)]) as running:
+            session = await running.initialize()
+            port = running.port
+        token = rig.issuer.access_token
+        await renew(rig)
+        async with proxy(tmp_path, [upstream_of(rig)], port=port) as running:
+            await call(running, session)
+            assert rig.issuer.accepted == 1
+            assert sum(view.opened.values()) == 2
+            # A token that is dead costs one all the same.
+            rig.issuer.kill()
+            await call(running, session, 8)
+            assert rig.issuer.accepted == 2
+        assert not view.duplicates
+    stored = b"".join((tmp_path / name).read_bytes() for name in os.listdir(tmp_path) if "sqlite" in name)
+    assert session.encode() in stored
+    assert token.encode() not in stored
 
 
 async def test_a_session_is_no_use_to_another_client_or_for_another_server(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import threading
 from contextlib import closing
@@ -12,7 +13,9 @@ import httpx
 import pytest
 
 from app.core.mcp.proxy import host as host_module
-from app.core.mcp.proxy.service import PORT_SETTING, ProxyState
+from app.core.mcp.proxy.handover import Role
+from app.core.mcp.proxy.service import PORT_SETTING, ProxyService, ProxyState
+from app.core.mcp.proxy.sign_in_notices import WindowNotice
 from app.core.mcp.servers.definitions import HttpServer
 from app.core.mcp.servers.server import ServerState
 from app.core.services import Services
@@ -41,6 +44,8 @@ async def test_a_port_that_is_taken_before_any_client_has_a_key_is_replaced_for_
             assert services.proxy.status.address == f"http://127.0.0.1:{services.proxy.port}"
         finally:
             await services.close()
+    async with serving(tmp_path) as again:
+        assert again.proxy.port == services.proxy.port
 
 
 async def test_a_port_that_is_taken_later_is_told_and_clients_are_answered_elsewhere_meanwhile(tmp_path: Path) -> None:
@@ -54,6 +59,60 @@ async def test_a_port_that_is_taken_later_is_told_and_clients_are_answered_elsew
             assert str(number) in status.trouble
             assert status.address != f"http://127.0.0.1:{number}"
             assert (await second.http.get(status.address, headers=second.headers)).status_code == 200
+
+
+async def test_a_proxy_that_is_started_again_has_the_same_address_and_takes_the_same_key(tmp_path: Path) -> None:
+    async with serving(tmp_path) as first:
+        address = first.proxy.status.address
+    async with serving(tmp_path) as second:
+        assert second.proxy.status.address == address
+        assert (await second.http.get(address, headers=first.headers)).status_code == 200
+
+
+async def test_it_is_said_to_start_only_where_it_will(tmp_path: Path) -> None:
+    async def state(starts: bool) -> ProxyState:
+        services = Services(tmp_path)
+        services.serves_clients = starts
+        try:
+            return services.proxy.status.state
+        finally:
+            await services.close()
+
+    assert await state(False) is ProxyState.OFF
+    assert await state(True) is ProxyState.STARTING
+    async with serving(tmp_path) as served:
+        await served.proxy.switch(False)
+    assert await state(True) is ProxyState.OFF
+
+
+async def test_a_window_takes_over_from_a_process_of_another_port_and_says_that_its_own_is_not_served(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path) as window:
+        chosen = window.proxy.port
+        await window.proxy.stop(keep=False)
+        other = ProxyService(
+            window.services, Role.HEADLESS, WindowNotice(lambda: window.services.sign_ins), port=free_port()
+        )
+        try:
+            await other.start()
+            await state_is(other, ProxyState.SERVING)
+            assert not other.status.trouble
+            await window.proxy.start()
+            await state_is(window.proxy, ProxyState.SERVING)
+            await state_is(other, ProxyState.STANDING_BY)
+            assert (other.status.owner, other.status.pid) == (Role.WINDOW, os.getpid())
+            status = window.proxy.status
+            assert (status.port, status.address) == (chosen, f"http://127.0.0.1:{other.port}")
+            assert f"port {other.port}" in status.trouble
+            assert f"port {chosen}" in status.trouble
+            await other.stop(keep=False)
+            await window.proxy.retry()
+            await state_is(window.proxy, ProxyState.SERVING)
+            assert (window.proxy.status.address, window.proxy.status.trouble) == (f"http://127.0.0.1:{chosen}", "")
+        finally:
+            await other.stop(keep=False)
+            await other.close()
 
 
 async def test_it_is_switched_off_and_on_and_stays_as_it_was_switched(tmp_path: Path) -> None:

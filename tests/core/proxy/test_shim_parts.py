@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.core.mcp.proxy.shim.events import EventReader, EventTooLong, StreamEvent
+from app.core.mcp.event_stream import EventReader, EventTooLong, StreamEvent
 from app.core.mcp.proxy.shim.messages import NoMessage, read_program_message, read_server_message, words_of
 from app.core.mcp.proxy.shim.reach import PROXY_FOLDER, NoProxy, Reach
 from tests.core.proxy._shim_rig import ScriptedProxy
@@ -56,9 +56,8 @@ def test_a_line_end_in_two_pieces_is_one() -> None:
 
 
 @pytest.mark.parametrize("piece", [b"data: " + b"x" * 600 + b"\n", b"x" * 600])
-def test_an_event_that_is_too_long_ends_the_stream(monkeypatch: pytest.MonkeyPatch, piece: bytes) -> None:
-    monkeypatch.setattr("app.core.mcp.proxy.shim.events.LONGEST_EVENT", 1000)
-    reader = EventReader()
+def test_an_event_that_is_too_long_ends_the_stream(piece: bytes) -> None:
+    reader = EventReader(1000)
     reader.feed(piece)
     with pytest.raises(EventTooLong):
         reader.feed(piece)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -204,3 +205,50 @@ async def test_a_program_that_reads_no_more_ends_it(tmp_path: Path) -> None:
         async with asyncio.timeout(SECONDS):
             assert await running.process.wait() == 0
         await until(lambda: proxy.methods()[-1] == "DELETE")
+
+
+@POSIX
+async def test_a_program_whose_input_ends_gets_the_answers_under_way(tmp_path: Path) -> None:
+    ended = asyncio.Event()
+
+    async def answer(request: Any, responder: Any, message: Any) -> None:
+        if request.method == "POST" and message.get("id") == 2:
+            await ended.wait()
+            await asyncio.sleep(0.2)
+        await serve_session(request, responder, message)
+
+    async with clients_of(tmp_path) as clients:
+        await clients.create("Desktop", servers=["own:1"])
+    large = "x" * 3_000_000
+    async with ScriptedProxy(tmp_path, answer) as proxy, shim(tmp_path, "desktop") as running:
+        for message in (call(1), call(2, text=large), call(3)):
+            running.send(message)
+        await until(lambda: len(proxy.requests) == 3, SECONDS)
+        assert running.process.stdin is not None
+        running.process.stdin.close()
+        ended.set()
+        async with asyncio.timeout(SECONDS):
+            assert running.process.stdout is not None
+            lines = (await running.process.stdout.read()).splitlines()
+            assert await running.process.wait() == 0
+    assert {json.loads(line)["id"] for line in lines} == {1, 2, 3}
+
+
+@POSIX
+async def test_a_program_whose_input_ends_is_not_waited_for_longer_than_a_moment(tmp_path: Path) -> None:
+    forever = asyncio.Event()
+
+    async def answer(request: Any, responder: Any, message: Any) -> None:
+        if request.method == "POST" and "id" in message:
+            await forever.wait()
+        await serve_session(request, responder, message)
+
+    async with clients_of(tmp_path) as clients:
+        await clients.create("Desktop", servers=["own:1"])
+    async with ScriptedProxy(tmp_path, answer) as proxy, shim(tmp_path, "desktop") as running:
+        running.send(call(1))
+        await until(lambda: proxy.requests, SECONDS)
+        assert running.process.stdin is not None
+        running.process.stdin.close()
+        assert (await running.ended())[:2] == (0, b"")
+        forever.set()

@@ -7,10 +7,10 @@ import contextlib
 import os
 import re
 import signal
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from app.core.child_processes import NO_CONSOLE
 from app.core.redaction import redact_text
 from app.marks import revealed_name
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 OUTPUT_LIMIT = 256 * 1024
 LINE_LIMIT = 300
-NO_CONSOLE: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
 # Set by the packaging of Burrow for its own libraries, with the user's value beside it under the second name.
 LIBRARIES = (("LD_LIBRARY_PATH", "LD_LIBRARY_PATH_ORIG"), ("DYLD_LIBRARY_PATH", "DYLD_LIBRARY_PATH_ORIG"))

@@ -11,17 +11,18 @@ import http.client
 import json
 import os
 import socket
-import subprocess
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
+
+from app.core.child_processes import NO_CONSOLE
+from app.core.mcp.event_stream import EventReader, EventTooLong
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 ANSWER_LIMIT = 32 * 1024 * 1024
 BOTH = "application/json, text/event-stream"
-NO_CONSOLE: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 WORDS_LIMIT = 300
 NOT_IN_TIME = "There was no answer in time."
 
@@ -153,23 +154,17 @@ class HttpChannel:
         return decoded(response.read(ANSWER_LIMIT))
 
     def _from_stream(self, response: http.client.HTTPResponse, request_id: object) -> Mapping[str, Any]:
-        """The message with the request's id among the events of a stream (WHATWG, "Server-sent events")."""
-        data: list[bytes] = []
-        size = 0
-        while line := response.readline(ANSWER_LIMIT):
-            size += len(line)
-            if size > ANSWER_LIMIT:
-                raise NoAnswer("The answer is too large.")
-            line = line.rstrip(b"\r\n")
-            if line.startswith(b"data:"):
-                data.append(line[5:].removeprefix(b" "))
-            elif not line:
-                event = b"\n".join(data)
-                data.clear()
-                # An event without data only says from where the stream may be resumed.
-                message = decoded(event) if event else {}
-                if message.get("id") == request_id and "method" not in message:
-                    return message
+        """The message with the request's id among the events of a stream."""
+        reader = EventReader(ANSWER_LIMIT)
+        try:
+            while piece := response.read1():
+                for event in reader.feed(piece):
+                    # An event without data only says from where the stream may be resumed.
+                    message = decoded(event.data) if event.data else {}
+                    if message.get("id") == request_id and "method" not in message:
+                        return message
+        except EventTooLong:
+            raise NoAnswer("The answer is too large.") from None
         raise NoAnswer("The stream ended before the answer.")
 
 

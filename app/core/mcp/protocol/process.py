@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 from collections import deque
 from typing import TYPE_CHECKING
 
+from app.core.child_processes import NO_CONSOLE
 from app.core.errors import Facts, ServerTrouble
+from app.core.mcp.protocol.group_guard import GroupGuard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +29,6 @@ EXIT_SECONDS = (0.3, 0.3)
 # How long to wait for the exit code of a process that closed its output, and for the rest of its standard error.
 EXIT_CODE_SECONDS = 0.5
 POSIX = os.name == "posix"
-NO_CONSOLE: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 # The variables that a server inherits: those that the SDK considers safe. They are repeated here because the import of
 # the SDK takes a second.
 INHERITED = (
@@ -57,6 +57,7 @@ class ServerProcess:
         self._transport = transport
         self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
         self._stderr_ended = asyncio.Event()
+        self._guard = GroupGuard(process.pid) if POSIX else None
 
     async def read_stderr(self) -> None:
         """Keep the last lines of standard error. Reading it also keeps the process from blocking on a full pipe."""
@@ -110,6 +111,8 @@ class ServerProcess:
         finally:
             self._signal(None)
             self._transport.close()
+            if self._guard is not None:
+                await self._guard.dismiss()
 
     async def _has_ended(self, seconds: float) -> bool:
         try:

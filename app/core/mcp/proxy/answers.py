@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, TypeAlias
 
 from app.core.auth.http.decoding import BodyDecoder, Undecodable, codings_of
@@ -144,6 +145,17 @@ class ServerAnswer:
         except Undecodable as problem:
             self._response.close()
             raise SendFailure(str(problem), sent=True) from None
+
+
+def error_code(message: bytes) -> object:
+    """The code of the JSON-RPC error in a message; None where it has none."""
+    try:
+        match json.loads(message):
+            case {"error": {"code": code}}:
+                return code
+    except (ValueError, RecursionError):
+        pass
+    return None
 
 
 def answer_of(response: UpstreamResponse) -> ServerAnswer:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from app.core.background import BackgroundTasks
+from app.core.errors import PolicyRefused
 from app.core.events import Event
 from app.core.mcp.proxy.parts import Decision, ToolRule
 from app.core.mcp.secret_arguments import without_secrets
-from app.core.mcp.servers.local_policies import ALLOW, BLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,14 +40,12 @@ class ApprovalSettings(Protocol):
 
 
 class ApprovalServers(Protocol):
-    """What is known of tools, and where their policies are set (`app.core.mcp.servers.registry`)."""
+    """What is known of tools (`app.core.mcp.servers.registry`)."""
 
     @property
     def listed(self) -> tuple[Server, ...]: ...
 
     async def kept_tool(self, server_id: str, name: str) -> ToolInfo | None: ...
-
-    async def set_policy(self, server_id: str, tool: str, state: str) -> object: ...
 
 
 class ApprovalClients(Protocol):
@@ -75,8 +73,8 @@ class Question:
     """One call that waits.
 
     `arguments` are those of the call but the secret ones, whose paths are in `hidden`. `destroys` is what the server
-    claims of the tool; with `locked` the team has set its policy, and nobody here can. `since` and `deadline` are in
-    Unix seconds. `session` names the client's session, and is empty for a client that has none.
+    claims of the tool; with `locked` the team has set its policy, and it is asked about each time. `since` and
+    `deadline` are in Unix seconds. `session` names the client's session, and is empty for a client that has none.
     """
 
     client: ProxyClient
@@ -99,7 +97,7 @@ class Question:
             case Decision.SESSION:
                 return same_tool and (self.client.id, self.session) == (other.client.id, other.session)
             case Decision.ALWAYS | Decision.BLOCK:
-                return same_tool
+                return same_tool and self.client.id == other.client.id
             case _:
                 return self is other
 
@@ -181,19 +179,22 @@ class Approvals:
     async def answer(self, question: Question, decision: Decision) -> None:
         """What the user said. A question that is over is answered no more.
 
-        Raises the `BurrowError` that keeps a policy from being set; then the question stays open.
+        Always and Block become the client's own rule: nothing changes for other clients. Raises the `BurrowError` that
+        keeps it from being set; then the question stays open.
         """
         match decision:
             case Decision.SESSION:
                 self._remember(question)
             case Decision.ALWAYS:
-                await self._allow(question)
+                if question.locked:
+                    raise PolicyRefused("The team has set that this tool asks each time.")
+                await self._rule(question, ToolRule.ALLOW)
             case Decision.BLOCK:
-                await self._servers.set_policy(question.server_id, question.tool, BLOCK)
+                await self._rule(question, ToolRule.BLOCK)
             case _:
                 pass
         for other in self.open:
-            if question.covers(other, decision) and (decision is not Decision.ALWAYS or self._allowed(other, question)):
+            if question.covers(other, decision):
                 self._settle(other, decision)
 
     async def close(self) -> None:
@@ -238,19 +239,8 @@ class Approvals:
             deadline=now + self._wait_seconds,
         )
 
-    async def _allow(self, question: Question) -> None:
-        """Lift whatever asks: the server's policy, the client's own rule, or both."""
-        own = self._clients.rule_of(question.client.id, question.server_id, question.tool)
-        if own is None or self._rules.server_rule(question.server_id, question.tool) is not ToolRule.ALLOW:
-            await self._servers.set_policy(question.server_id, question.tool, ALLOW)
-        if own is ToolRule.ASK:
-            await self._clients.set_rule(question.client.id, question.server_id, question.tool, None)
-
-    def _allowed(self, other: Question, question: Question) -> bool:
-        """Whether nothing of another client's own asks for the tool still."""
-        if other.client.id == question.client.id:
-            return True
-        return self._clients.rule_of(other.client.id, other.server_id, other.tool) in {None, ToolRule.ALLOW}
+    async def _rule(self, question: Question, rule: ToolRule) -> None:
+        await self._clients.set_rule(question.client.id, question.server_id, question.tool, rule)
 
     def _remember(self, question: Question) -> None:
         self._sessions[question.client.id, question.session, question.server_id, question.tool] = None
@@ -273,7 +263,8 @@ class Approvals:
         """What the user decided elsewhere answers the questions about it, and ends what was allowed for a session."""
         for client, session, server_id, tool in tuple(self._sessions):
             concerned = server_id == change.server_id and change.client_id in {None, client}
-            if concerned and self._rules.server_rule(server_id, tool) is ToolRule.BLOCK:
+            rules = (self._rules.server_rule(server_id, tool), self._clients.rule_of(client, server_id, tool))
+            if concerned and ToolRule.BLOCK in rules:
                 del self._sessions[client, session, server_id, tool]
         for question in self.open:
             if question.server_id == change.server_id and change.client_id in {None, question.client.id}:

@@ -235,12 +235,17 @@ class ProxyClients:
 
         Raises `Rejected` for a name that is no text.
         """
+        await self.set_rules(client, server, {tool: rule})
+
+    async def set_rules(self, client: str, server: str, rules: Mapping[str, ToolRule | None]) -> None:
+        """Decide about several tools of a server, all at once or none. Raises as `set_rule` does."""
         try:
-            tool.encode()
+            for tool in rules:
+                tool.encode()
         except UnicodeEncodeError:
             raise Rejected("The name of the tool is no text.", Facts(attr="tool")) from None
-        stored = None if rule is None else rule.value
-        await self._change(await self._stored.set_rule(client, server, tool, stored))
+        stored = {tool: None if rule is None else rule.value for tool, rule in rules.items()}
+        await self._change(await self._stored.set_rules(client, server, stored))
 
     async def _change(self, found: bool) -> None:
         await self._read()

@@ -11,6 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from app.core.auth.http.openings import JSON, PEEK_BYTES
+from app.core.mcp.proxy.answered import AnswerWatch
 from app.core.mcp.proxy.headers import SESSION, STREAMED, outward
 from app.core.mcp.proxy.masking import TokenMask
 from app.core.mcp.proxy.messages import MessageKind
@@ -42,13 +43,15 @@ STREAM_TYPE = (b"content-type", b"text/event-stream")
 NOT_STORED = (b"cache-control", b"no-store")
 SUCCESS = range(200, 300)
 CHECK_FIRST = "Check whether it took effect before sending it again."
+TRY_AGAIN = "Try again in a moment."
 
 
 class Delivery:
     """The answer to one request.
 
     `source` has the token that must not get into it. `session` is the client's session, once there is one. `revise` is
-    given each message that may be a list of tools, and returns what the client may see of it.
+    given each message that may be a list of tools, and returns what the client may see of it. `repeatable`: executing
+    the request twice does no harm. `answered` is given the server's answer, unless it is long.
     """
 
     def __init__(
@@ -60,6 +63,8 @@ class Delivery:
         source: TokenSource | None = None,
         session: str = "",
         revise: Callable[[bytes], Awaitable[bytes]] | None = None,
+        repeatable: bool = False,
+        answered: Callable[[bytes], None] | None = None,
     ) -> None:
         self._responder = responder
         self._post = post
@@ -67,6 +72,12 @@ class Delivery:
         self._source = source
         self._session = session
         self._revise = revise
+        self._repeatable = repeatable
+        self._answered = answered
+        # Of a stream that answers a request.
+        self._watch = AnswerWatch(answered) if post is not None and post.request is not None else None
+        # Whether what has begun is a stream.
+        self._streams = responder.started
         self._mask = TokenMask()
         # The tokens that were masked last.
         self._known: TokenSet | None = None
@@ -78,10 +89,12 @@ class Delivery:
     def begin_stream(self, answer: ServerAnswer) -> None:
         """The server begins a stream: so does the answer, before its first message."""
         if not self._responder.started:
+            self._streams = True
             self._responder.start(200, self._headers(answer, stream=True))
 
     def begin_own_stream(self) -> None:
         """Begin a stream before any server has."""
+        self._streams = True
         session = ((SESSION, self._session.encode("latin-1")),) if self._session else ()
         self._responder.start(200, (STREAM_TYPE, *STREAMED, *session))
 
@@ -89,7 +102,13 @@ class Delivery:
         """Pass on a part of a stream."""
         data = self._masked(data)
         if data:
-            await self._responder.write(data)
+            await self._write(data)
+
+    async def _write(self, data: bytes) -> None:
+        """Pass on a part of a server's stream."""
+        if self._watch is not None:
+            self._watch.saw(data)
+        await self._responder.write(data)
 
     async def write_event(self, event: bytes) -> None:
         """Add an event of the proxy's own to a stream whose events are looked into one by one."""
@@ -109,6 +128,8 @@ class Delivery:
                 # Whatever type it claims to have: some clients read it as JSON all the same.
                 await self._whole(answer)
             else:
+                if self._answered is not None and answer.ended:
+                    self._answered(answer.message)
                 self._responder.start(answer.status, self._headers(answer), length=answer.length)
                 await self._pump(answer)
             self._responder.end()
@@ -157,36 +178,38 @@ class Delivery:
         return self._mask.feed(data)
 
     async def _pump(self, answer: ServerAnswer, change: Callable[[bytes], bytes] | None = None) -> None:
-        """Pass on all of a body as it comes."""
-        responder = self._responder
+        """Pass on all of a body as it comes, or in an event, changed for that.
+
+        Raises `ConnectionResetError` where the body broke off, in an event `SendFailure`.
+        """
+        write = self._responder.write if change is None else self._write
         try:
             while data := await answer.next():
                 data = self._masked(data)
                 if data:
-                    await responder.write(data if change is None else change(data))
+                    await write(data if change is None else change(data))
         except SendFailure as failure:
+            if change is not None:
+                raise
             raise ConnectionResetError(failure.reason) from None
         if rest := self._mask.end():
-            await responder.write(rest if change is None else change(rest))
+            await write(rest if change is None else change(rest))
 
     async def _stream(self, answer: ServerAnswer) -> None:
         """Pass on the events of a server."""
         if self._revise is not None:
             await self._events(answer, self._revise)
             return
-        watch = _Answered(self._post)
-        responder = self._responder
         try:
             while data := await answer.next():
                 data = self._masked(data)
                 if data:
-                    watch.saw(data)
-                    await responder.write(data)
+                    await self._write(data)
         except SendFailure as failure:
-            await self._broken(watch, failure)
+            await self._broken(failure)
             return
         if rest := self._mask.end():
-            await responder.write(rest)
+            await self._responder.write(rest)
 
     async def _events(self, answer: ServerAnswer, revise: Callable[[bytes], Awaitable[bytes]]) -> None:
         """Pass on events, each after it was looked into."""
@@ -194,9 +217,10 @@ class Delivery:
         try:
             while data := await answer.next():
                 for event in splitter.feed(self._masked(data)):
-                    await self._responder.write(await revised(event, revise))
+                    await self._write(await revised(event, revise))
         except (SendFailure, OversizedEvent) as failure:
-            raise ConnectionResetError(str(failure)) from None
+            await self._broken(failure)
+            return
         rest = splitter.rest + self._mask.end()
         if rest:
             # Without its blank line it is no event (WHATWG HTML section 9.2.6), and nobody reads it.
@@ -217,9 +241,13 @@ class Delivery:
             body = await self._revise(self._mask.whole(await self._read_whole(answer)))
             await self._responder.write(message_event(body))
         elif answer.status == 200 and answer.media_type == JSON:
-            await self._responder.write(b"event: message\ndata: ")
-            await self._pump(answer, on_one_line)
-            await self._responder.write(b"\n\n")
+            await self._write(b"event: message\ndata: ")
+            try:
+                await self._pump(answer, on_one_line)
+            except SendFailure as failure:
+                await self._broken(failure)
+                return
+            await self._write(b"\n\n")
         else:
             await self._error_event(answer)
 
@@ -252,33 +280,32 @@ class Delivery:
             raise RequestRefused(Refusal(RefusalKind.SERVER_UNAVAILABLE, words, "", self._server))
         return body
 
-    async def _broken(self, watch: _Answered, failure: SendFailure) -> None:
+    async def _broken(self, failure: Exception) -> None:
         """A stream broke off. Whoever cannot resume it is told, instead of waiting for an answer for ever."""
-        request = None if self._post is None else self._post.request
-        if request is None or not watch.unanswered:
-            raise ConnectionResetError(failure.reason)
-        words = f"The connection to the server broke, and the request may have been carried out. {CHECK_FIRST}"
-        facts = {"outcome_unknown": True}
-        refusal = Refusal(RefusalKind.SERVER_UNAVAILABLE, words, CHECK_FIRST, self._server, facts)
-        await self._responder.write(message_event(refusal.to_json(request.id)))
+        if not await self.break_off("The connection to the server broke"):
+            raise ConnectionResetError(str(failure))
 
+    async def break_off(self, why: str) -> bool:
+        """End an answer that does not come; False where it has begun, or the client can resume it.
 
-class _Answered:
-    """Whether the answer to a request may have come in a stream, and whether the stream can be resumed."""
-
-    def __init__(self, post: Post | None) -> None:
-        self._nothing_yet = post is not None
-        self._whole = True
-
-    @property
-    def unanswered(self) -> bool:
-        """Whether certainly nothing came but whole events that are neither an answer nor a place to resume from."""
-        return self._nothing_yet and self._whole
-
-    def saw(self, data: bytes) -> None:
-        if self._nothing_yet and (b'"result"' in data or b'"error"' in data or b"id:" in data):
-            self._nothing_yet = False
-        self._whole = data.endswith((b"\n\n", b"\r\n\r\n", b"\r\r"))
+        A stream for no request just ends.
+        """
+        responder, watch = self._responder, self._watch
+        if self._post is None and responder.started:
+            responder.end()
+            return True
+        if responder.started and (not self._streams or watch is None or not watch.waits):
+            return False
+        if self._repeatable:
+            refusal = Refusal(RefusalKind.SERVER_UNAVAILABLE, f"{why}. {TRY_AGAIN}", TRY_AGAIN, self._server)
+        else:
+            words = f"{why}, and the request may have been carried out. {CHECK_FIRST}"
+            facts = {"outcome_unknown": True}
+            refusal = Refusal(RefusalKind.SERVER_UNAVAILABLE, words, CHECK_FIRST, self._server, facts)
+        if watch is not None and watch.ending:
+            await responder.write(watch.ending)
+        await self.refuse(refusal)
+        return True
 
 
 def _error_in(body: bytes) -> Any:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from app.core.auth.tokens import Fingerprints
     from app.core.mcp.proxy.handover import Role
     from app.core.mcp.proxy.listeners import Listeners
     from app.core.mcp.proxy.parts import ProxyHost, SessionStore
@@ -33,8 +34,9 @@ LINGER_SECONDS = 1.0
 class ProxyEngine:
     """Serves the requests of clients, while its process owns the port."""
 
-    def __init__(self, host: ProxyHost, sessions: SessionStore) -> None:
+    def __init__(self, host: ProxyHost, sessions: SessionStore, fingerprint: Fingerprints) -> None:
         self._host = host
+        self._fingerprint = fingerprint
         self._sender = ChoosingSender(_tls)
         self._policy = DoorPolicy(host)
         self._bridges = Bridges(host, self._sender, sessions, self._policy)
@@ -103,7 +105,15 @@ class ProxyEngine:
 
     async def _accept(self, listeners: Listeners) -> None:
         number = number_of(listeners)
-        relay = Relay(self._host, self._sender, self._sessions, self._policy, port=number, bridges=[self._bridges])
+        relay = Relay(
+            self._host,
+            self._sender,
+            self._sessions,
+            self._policy,
+            port=number,
+            bridges=[self._bridges],
+            fingerprint=self._fingerprint,
+        )
         server = LoopbackServer(relay.handle)
         self._serving.append((server, relay))
         # The port keeps its own handles, for those who stand by and for the next time.
@@ -123,6 +133,7 @@ class ProxyEngine:
 
     async def _finish(self, server: LoopbackServer, relay: Relay, seconds: float) -> None:
         linger = min(LINGER_SECONDS, seconds)
+        relay.leave()
         await server.close(seconds - linger, linger)
         await relay.close()
         with contextlib.suppress(ValueError):

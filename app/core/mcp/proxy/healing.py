@@ -254,7 +254,7 @@ def _bound(out: Outgoing, answer: ServerAnswer) -> bool:
     session = out.session
     if session is None or answer.tokens is None:
         return False
-    return answer.generation != session.generation or session.opened_with not in {"", answer.tokens.access_token}
+    return answer.generation != session.generation or session.is_opened_with(answer.tokens.access_token) is False
 
 
 def _unreachable(out: Outgoing, failure: SendFailure) -> RequestRefused:

@@ -114,6 +114,10 @@ class ProcessHost:
         """See `ProxyHost`."""
         return self._rules.rule(client, server_id, tool)
 
+    def asks_elsewhere(self, server_id: str, tool: str) -> bool:
+        """See `ProxyHost`."""
+        return self._rules.asks_elsewhere(server_id, tool)
+
     def hides(self, client: ProxyClient, server_id: str) -> bool:
         """See `ProxyHost`."""
         return self._rules.hides(client, server_id)
@@ -122,6 +126,10 @@ class ProcessHost:
         """See `ProxyHost`."""
         if not self._rules.fresh(server_id):
             await self._gate.run(lambda: self._rules.learn(server_id))
+
+    async def rules_doubted(self, server_id: str) -> None:
+        """See `ProxyHost`."""
+        await self._gate.run(lambda: self._rules.learn_again(server_id))
 
     @asynccontextmanager
     async def allowed_once(self, server_id: str, tool: str) -> AsyncIterator[None]:

@@ -74,6 +74,11 @@ class Post:
         return "" if self.batch else self.messages[0].method
 
     @property
+    def methods(self) -> frozenset[str]:
+        """Those of all messages; that of a response is empty."""
+        return frozenset(message.method for message in self.messages)
+
+    @property
     def calls(self) -> tuple[ClientMessage, ...]:
         """Those that call a tool."""
         return tuple(message for message in self.messages if message.method == TOOLS_CALL)

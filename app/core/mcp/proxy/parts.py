@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from app.core.errors import BurrowError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from app.core.auth.http.recovery import TokenSource
@@ -44,8 +44,13 @@ class Responder(Protocol):
     def started(self) -> bool:
         """Whether the head has been sent."""
 
-    def start(self, status: int, headers: Iterable[tuple[bytes, bytes]], *, length: int | None = None) -> None:
-        """Send the head. Without a `length` the body is as long as what is written (chunked)."""
+    def start(
+        self, status: int, headers: Iterable[tuple[bytes, bytes]], *, length: int | None = None, last: bool = False
+    ) -> None:
+        """Send the head. Without a `length` the body is as long as what is written (chunked).
+
+        `last`: no other answer follows on its connection.
+        """
 
     async def write(self, data: bytes) -> None:
         """Send a part of the body; waits while the client reads slowly."""
@@ -163,6 +168,9 @@ class StdioUpstream:
 
 Upstream: TypeAlias = HttpUpstream | StdioUpstream
 
+Elsewhere: TypeAlias = "Callable[[bytes], Awaitable[None]]"
+"""Writes an event to a stream that is not the answer to the request. Raises `ConnectionResetError` when it is over."""
+
 LONGEST_LIST = 16 * 1024 * 1024
 """In bytes. A longer message with a list of tools is not looked into, nor passed on to whom tools are hidden from."""
 
@@ -195,12 +203,24 @@ class Call:
 class CallPolicy(Protocol):
     """Which tools a client may see and call (`app.core.mcp.proxy.policy`)."""
 
-    def admitted(self, call: Call, responder: Responder) -> AbstractAsyncContextManager[None]:
+    def admitted(
+        self, call: Call, responder: Responder, elsewhere: Elsewhere | None = None
+    ) -> AbstractAsyncContextManager[None]:
         """Within this the calls of tools in `call.post` may be sent: a store may allow one for as long as it lasts.
 
         Entered for each POST with a `tools/call` before anything is sent, and left when its answer is over. Entering
         raises `RequestRefused`. It may ask the user, and meanwhile start the answer as an event stream and write to it.
-        Then the answer is an event of that stream, a refusal too. Whoever writes it ends the stream.
+        Then the answer is an event of that stream, a refusal too. Whoever writes it ends the stream. A client
+        that waits `elsewhere` is told there, and the answer to its POST is ended.
+        """
+
+    def answered(self, call: Call, answer: bytes) -> None:
+        """What a server answered to a call: it may want more input, which is no new call for the user."""
+
+    async def contradicted(self, call: Call) -> bool:
+        """A server refused a call for its policy, unasked: whether `admitted` is to be entered again.
+
+        Then the policy is another one than was known. Such a call did not run.
         """
 
     def cancelled(self, call: Call) -> bool:
@@ -252,6 +272,9 @@ class ServerBridge(Protocol):
         Clients of HTTP+SSE wait on their stream. Returns whether it was answered.
         """
 
+    def elsewhere(self, call: Call) -> Elsewhere | None:
+        """The stream on which the client waits for the answer; None where that is the answer to its POST."""
+
     def tools_changed(self, server_id: str, client_id: str | None) -> None:
         """See `OpenStreams`."""
 
@@ -275,7 +298,8 @@ class SessionStore(Protocol):
 class ProxyHost(Protocol):
     """What the proxy asks of the process around it. All of it is called on the proxy's loop.
 
-    `client_of`, `rule`, `hides` and `used` answer from memory at once; the others hop to the main loop.
+    `client_of`, `rule`, `asks_elsewhere`, `hides` and `used` answer from memory at once; the others hop to the main
+    loop.
     """
 
     def client_of(self, key: str) -> ProxyClient | None:
@@ -291,7 +315,10 @@ class ProxyHost(Protocol):
         """Id and title of each server that the client may use."""
 
     def rule(self, client: ProxyClient, server_id: str, tool: str) -> ToolRule:
-        """Whether the client may call the tool: the strictest of the client's own rule and the server's policy."""
+        """Whether the client may call the tool, by the client's own rule and the server's policy (`tool_rules.py`)."""
+
+    def asks_elsewhere(self, server_id: str, tool: str) -> bool:
+        """Whether a store asks about the tool by itself, so that a call needs `allowed_once` whatever `rule` says."""
 
     def hides(self, client: ProxyClient, server_id: str) -> bool:
         """Whether there may be a tool that `rule` blocks. Answers from memory at once."""
@@ -302,6 +329,9 @@ class ProxyHost(Protocol):
         Awaited for each call of a tool: what is known needs no hop.
         """
 
+    async def rules_doubted(self, server_id: str) -> None:
+        """The server refused a call that `rule` allows: learn the policies anew, where a store has them."""
+
     async def ask(
         self, client: ProxyClient, server_id: str, tool: str, arguments: Mapping[str, Any], session: str
     ) -> Decision:
@@ -310,7 +340,7 @@ class ProxyHost(Protocol):
     def allowed_once(self, server_id: str, tool: str) -> AbstractAsyncContextManager[None]:
         """Within this a tool whose policy is Ask may be called, where a store asks by itself.
 
-        Entering raises the `BurrowError` that keeps it from being allowed.
+        Entering raises the `BurrowError` that keeps it from being allowed, `PolicyRefused` where it is blocked by now.
         """
 
     def used(self, client: ProxyClient, server_id: str, tool: str | None, agent: str) -> None:

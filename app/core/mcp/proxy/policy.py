@@ -14,13 +14,15 @@ import re
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from app.core.background import retrieve
-from app.core.errors import BurrowError
+from app.core.errors import BurrowError, PolicyRefused
 from app.core.mcp.json_text import NotJson
 from app.core.mcp.proxy.failures import refusal_of
 from app.core.mcp.proxy.parts import LONGEST_LIST, Decision, HttpUpstream, ToolRule, Way
 from app.core.mcp.proxy.refusals import Refusal, RefusalKind, RequestRefused
+from app.core.mcp.proxy.rounds import Rounds
 from app.core.mcp.proxy.tool_lists import ListUnreadable, may_have_tools, without_tools
 from app.core.mcp.proxy.tool_rules import strictest
 from app.marks import revealed_name
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from app.core.mcp.proxy.messages import ClientMessage
-    from app.core.mcp.proxy.parts import Call, Headers, ProxyClient, ProxyHost, Responder, Upstream
+    from app.core.mcp.proxy.parts import Call, Elsewhere, Headers, ProxyClient, ProxyHost, Responder, Upstream
 
 # How often a client hears that its call still waits, in seconds.
 BEAT_SECONDS = 10.0
@@ -84,6 +86,30 @@ class _Waiting:
     task: asyncio.Task[Decision]
 
 
+@dataclass(frozen=True)
+class _Waits:
+    """Where a client waits for the answer to a call."""
+
+    responder: Responder
+    elsewhere: Elsewhere | None
+
+    async def tell(self, call: Call, event: bytes) -> None:
+        """Give it an event, if it takes one."""
+        responder = self.responder
+        if self.elsewhere is not None:
+            if not responder.started:
+                # Its next request, which may cancel this one, must not wait behind it on the same connection.
+                responder.start(202, (), length=0, last=True)
+                responder.end()
+            await self.elsewhere(event)
+            return
+        if not responder.started:
+            if call.way is not Way.MCP or not _takes_a_stream(call.request.headers):
+                return
+            responder.start(200, STREAM_HEADERS)
+        await responder.write(event)
+
+
 class DoorPolicy:
     """The rules of `host`, applied to calls and lists."""
 
@@ -91,14 +117,33 @@ class DoorPolicy:
         self._host = host
         self._beat_seconds = beat_seconds
         self._waiting: set[_Waiting] = set()
+        # The calls that were allowed once and are not answered yet, and what follows on them.
+        self._allowed: WeakSet[Call] = WeakSet()
+        self._rounds = Rounds()
 
     @asynccontextmanager
-    async def admitted(self, call: Call, responder: Responder) -> AsyncIterator[None]:
+    async def admitted(
+        self, call: Call, responder: Responder, elsewhere: Elsewhere | None = None
+    ) -> AsyncIterator[None]:
         """See `CallPolicy`."""
         async with AsyncExitStack() as allowed:
             for message in () if call.post is None else call.post.calls:
-                await self._admit(call, message, responder, allowed)
+                await self._admit(call, message, _Waits(responder, elsewhere), allowed)
             yield
+
+    def answered(self, call: Call, answer: bytes) -> None:
+        """See `CallPolicy`."""
+        if call in self._allowed:
+            self._rounds.answered(call, answer)
+
+    async def contradicted(self, call: Call) -> bool:
+        """See `CallPolicy`."""
+        tools = [message.tool for message in (() if call.post is None else call.post.calls) if message.tool is not None]
+        if any(self._rule(call, tool) is not ToolRule.ALLOW for tool in tools):
+            # The user was asked already.
+            return False
+        await self._host.rules_doubted(call.upstream.id)
+        return any(self._rule(call, tool) is not ToolRule.ALLOW for tool in tools)
 
     def cancelled(self, call: Call) -> bool:
         """See `CallPolicy`."""
@@ -158,32 +203,41 @@ class DoorPolicy:
                 found = strictest(found, self._host.rule(call.client, call.upstream.id, named))
         return found
 
-    async def _admit(self, call: Call, message: ClientMessage, responder: Responder, allowed: AsyncExitStack) -> None:
+    async def _admit(self, call: Call, message: ClientMessage, waits: _Waits, allowed: AsyncExitStack) -> None:
         """Let one call pass. Raises `RequestRefused`."""
         assert message.tool is not None
         await self._learn(call.upstream)
         rule = self._rule(call, message.tool)
         if rule is ToolRule.ALLOW:
+            if self._host.asks_elsewhere(call.upstream.id, message.tool):
+                await self._allow(call, message.tool, allowed)
             return
         if call.post is None or call.post.batch:
             words = "A batch may call only tools that need no approval."
             raise RequestRefused(Refusal(RefusalKind.INVALID, words, server=call.upstream.id))
         if rule is ToolRule.BLOCK:
             raise _blocked(call.upstream, message.tool)
-        decision = await self._ask(call, message, responder)
+        decision = Decision.ONCE if self._rounds.take(call) else await self._ask(call, message, waits)
         if decision is Decision.BLOCK or self._rule(call, message.tool) is ToolRule.BLOCK:
             raise _blocked(call.upstream, message.tool)
         if decision in NOT_ALLOWED:
             words, action = NOT_ALLOWED[decision]
             raise _not_approved(call.upstream, message.tool, words, action, decision.value)
-        if decision is not Decision.ALWAYS:
-            try:
-                await allowed.enter_async_context(self._host.allowed_once(call.upstream.id, message.tool))
-            except BurrowError as failure:
-                words = f"{{0}} could not be allowed for this call: {failure}"
-                raise _not_approved(call.upstream, message.tool, words, failure.advice, "failed") from failure
+        if decision is Decision.ONCE:
+            self._allowed.add(call)
+        await self._allow(call, message.tool, allowed)
 
-    async def _ask(self, call: Call, message: ClientMessage, responder: Responder) -> Decision:
+    async def _allow(self, call: Call, tool: str, allowed: AsyncExitStack) -> None:
+        """Have the call allowed for as long as it lasts where a store asks by itself. Raises `RequestRefused`."""
+        try:
+            await allowed.enter_async_context(self._host.allowed_once(call.upstream.id, tool))
+        except PolicyRefused as failure:
+            raise _blocked(call.upstream, tool) from failure
+        except BurrowError as failure:
+            words = f"{{0}} could not be allowed for this call: {failure}"
+            raise _not_approved(call.upstream, tool, words, failure.advice, "failed") from failure
+
+    async def _ask(self, call: Call, message: ClientMessage, waits: _Waits) -> Decision:
         """What the user says. Meanwhile the client hears that its call waits."""
         assert message.tool is not None
         asking = asyncio.ensure_future(
@@ -196,11 +250,7 @@ class DoorPolicy:
         try:
             while not (await asyncio.wait({asking}, timeout=self._beat_seconds))[0]:
                 beats += 1
-                if not responder.started:
-                    if call.way is not Way.MCP or not _takes_a_stream(call.request.headers):
-                        continue
-                    responder.start(200, STREAM_HEADERS)
-                await responder.write(_beat(message, beats))
+                await waits.tell(call, _beat(message, beats))
             return asking.result()
         except asyncio.CancelledError:
             task = asyncio.current_task()

@@ -73,7 +73,8 @@ class PortState(Enum):
 @dataclass(frozen=True, slots=True)
 class PortStatus:
     """`number` is the port that is served, 0 for none. `taken` is the port that was wanted where another program has
-    it, else 0. `trouble` says in a sentence what failed. `owner` is the role of the process that serves.
+    it, else 0. `trouble` says in a sentence what failed. `owner` is the role of the process that serves, `pid` which
+    one that is, as far as it is known.
     """
 
     state: PortState = PortState.STARTING
@@ -81,6 +82,7 @@ class PortStatus:
     taken: int = 0
     trouble: str = ""
     owner: Role | None = None
+    pid: int = 0
 
 
 class Acceptor:
@@ -224,7 +226,7 @@ class ProxyPort:
         if CAN_HAND_OVER:
             self._door = PortDoor(door_path(self._folder), holder, listeners)
         await self._acceptor.accept(listeners)
-        self._tell(PortStatus(PortState.OWNED, number_of(listeners), self._taken, owner=self._role))
+        self._tell(PortStatus(PortState.OWNED, number_of(listeners), self._taken, owner=self._role, pid=holder.pid))
         door = self._door
         if door is None:
             await asyncio.Event().wait()
@@ -238,7 +240,6 @@ class ProxyPort:
         self._draining.add(draining)
         draining.add_done_callback(self._draining.discard)
         await asyncio.sleep(0)
-        self._door = None
         self._leave()
         # Only who asked learns it now. The others would compete with it.
         await door.yielded(COURTESY_SECONDS)
@@ -299,7 +300,8 @@ class ProxyPort:
         self._taken = holder.taken
         self._looks, self._tries = 0, 0
         try:
-            self._tell(PortStatus(PortState.ELSEWHERE, number_of(listeners), holder.taken, owner=holder.role))
+            number = number_of(listeners)
+            self._tell(PortStatus(PortState.ELSEWHERE, number, holder.taken, owner=holder.role, pid=holder.pid))
             asks = self._role is Role.WINDOW and holder.role is Role.HEADLESS
             with contextlib.suppress(OSError):
                 connection.send(STANDS_BY + YIELD if asks else STANDS_BY)

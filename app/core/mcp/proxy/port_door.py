@@ -58,11 +58,13 @@ class PortDoor:
     async def yielded(self, seconds: float) -> None:
         """The lock is free: tell who asked for it, and the others after a while."""
         asked, self._asked = self._asked, None
-        if asked is not None:
-            with contextlib.suppress(OSError):
-                asked.shutdown(socket.SHUT_RDWR)
-            await asyncio.sleep(seconds)
-        self._end()
+        try:
+            if asked is not None:
+                with contextlib.suppress(OSError):
+                    asked.shutdown(socket.SHUT_RDWR)
+                await asyncio.sleep(seconds)
+        finally:
+            self._end()
 
     def close(self) -> None:
         """Let nobody in any more. Who stands by learns it, unless one of them was asked to come first."""

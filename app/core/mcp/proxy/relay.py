@@ -8,11 +8,15 @@ The steps of a request: `Door`, `read_post`, `CallPolicy`, then a bridge, or `Re
 
 from __future__ import annotations
 
+import asyncio
 import json
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, TypeAlias
 
+from app.core.auth.tokens import Fingerprints
 from app.core.errors import BurrowError, NotFound
-from app.core.mcp.proxy.delivery import Delivery
+from app.core.mcp.proxy.answers import error_code
+from app.core.mcp.proxy.delivery import TRY_AGAIN, Delivery
 from app.core.mcp.proxy.door import ABOUT, Door, TurnedAway, nothing_here
 from app.core.mcp.proxy.failures import refusal_of
 from app.core.mcp.proxy.headers import SESSION
@@ -23,12 +27,13 @@ from app.core.mcp.proxy.open_streams import LIST_CHANGED, Streams, subscribed
 from app.core.mcp.proxy.parts import Call, HttpUpstream, Way
 from app.core.mcp.proxy.refusals import Refusal, RefusalKind, RequestRefused
 from app.core.mcp.proxy.reopening import Reopening
-from app.core.mcp.proxy.routes import Routes
-from app.core.mcp.proxy.sessions import SESSION_CODE, Sessions, agent_in, is_over, protocol_of
+from app.core.mcp.proxy.routes import REPEATABLE_METHODS, Routes
+from app.core.mcp.proxy.sessions import SESSION_CODE, SHOWN_BYTES, Sessions, agent_in, is_over, protocol_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
+    from app.core.mcp.proxy.answers import ServerAnswer
     from app.core.mcp.proxy.door import Admitted
     from app.core.mcp.proxy.parts import (
         CallPolicy,
@@ -46,7 +51,14 @@ Reviser: TypeAlias = "Callable[[bytes], Awaitable[bytes]]"
 
 # Their answers are looked into, or they begin something that lasts.
 ALONE = (INITIALIZE, TOOLS_LIST, LISTEN)
+# Docs/wire.md, "Calling tools of installed servers": the tool needs approval, or is disabled.
+STORE_REFUSALS = (-32001, -32002)
+CLOSING = "Burrow is closing"
 TEXT = ((b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store"))
+
+
+class _Contradicted(Exception):
+    """A store asks for the user's approval of a call that was allowed as far as anybody here knew."""
 
 
 class Relay:
@@ -61,16 +73,19 @@ class Relay:
         *,
         port: int,
         bridges: Iterable[ServerBridge] = (),
+        fingerprint: Fingerprints | None = None,
     ) -> None:
+        """`fingerprint`: of tokens, the same in every process of this installation."""
         self._host = host
         self._policy = policy
         self._door = Door(host, port)
         self._bridges = tuple(bridges)
         self._routes = Routes(host)
-        self._sessions = Sessions(store)
+        self._sessions = Sessions(store, fingerprint or Fingerprints())
         self._healing = Healing(sender)
         self._reopening = Reopening(self._healing, self._sessions)
         self._streams = Streams()
+        self._leaving = False
 
     async def handle(self, request: Request, responder: Responder) -> None:
         """Answer one request. Raises only when the client is gone, or when its answer has to be cut off."""
@@ -94,6 +109,15 @@ class Relay:
                 await _turn_away(responder, nothing_here())
         except BurrowError as error:
             await Delivery(responder, post, server=server).refuse(refusal_of(error, server))
+        except asyncio.CancelledError:
+            # What was sent is answered by whoever sent it.
+            if not self._leaving or responder.started:
+                raise
+            await Delivery(responder, post, server=server).refuse(_closing(server))
+
+    def leave(self) -> None:
+        """The process ends: a request that is cancelled from now on is told so."""
+        self._leaving = True
 
     def tools_changed(self, server_id: str, client_id: str | None) -> None:
         """See `OpenStreams`."""
@@ -124,8 +148,11 @@ class Relay:
         self._count(call)
         if post is not None and post.calls:
             try:
-                async with self._policy.admitted(call, responder):
-                    await self._send_on(call, responder, session)
+                try:
+                    await self._send_admitted(call, responder, session)
+                except _Contradicted:
+                    # The policy that is known now is not Allow, and so contradicted no more.
+                    await self._send_admitted(call, responder, session)
             except RequestRefused as refused:
                 for bridge in self._bridges:
                     if bridge.takes(call) and await bridge.refuse(call, responder, refused.refusal):
@@ -137,10 +164,28 @@ class Relay:
         else:
             await self._send_on(call, responder, session)
 
+    async def _send_admitted(self, call: Call, responder: Responder, session: ProxySession | None) -> None:
+        async with AsyncExitStack() as allowed:
+            await self._admit(call, responder, allowed)
+            await self._send_on(call, responder, session)
+
+    async def _admit(self, call: Call, responder: Responder, allowed: AsyncExitStack) -> None:
+        elsewhere = next((bridge.elsewhere(call) for bridge in self._bridges if bridge.takes(call)), None)
+        try:
+            await allowed.enter_async_context(self._policy.admitted(call, responder, elsewhere))
+        except asyncio.CancelledError:
+            if not self._leaving:
+                raise
+            raise RequestRefused(_closing(call.upstream.id)) from None
+
     async def _send_on(self, call: Call, responder: Responder, session: ProxySession | None) -> None:
         for bridge in self._bridges:
             if bridge.takes(call):
-                await bridge.handle(call, responder)
+                try:
+                    await bridge.handle(call, responder)
+                except asyncio.CancelledError:
+                    reads = call.post is not None and call.post.methods <= REPEATABLE_METHODS
+                    await self._broken_off(Delivery(responder, call.post, server=call.upstream.id, repeatable=reads))
                 return
         upstream = call.upstream
         if call.way is not Way.MCP or not isinstance(upstream, HttpUpstream) or upstream.sse:
@@ -157,7 +202,10 @@ class Relay:
         if request.method == "GET":
             stream = ListenStream(call, responder, route, session, self._healing, self._reopening, self._revise)
             with self._streams.opened(call, stream.write, LIST_CHANGED):
-                await stream.run()
+                try:
+                    await stream.run()
+                except asyncio.CancelledError:
+                    await self._broken_off(Delivery(responder, server=call.upstream.id))
             return
         out = Outgoing(route, request.method, request.headers, request.body, session)
         if request.method == "DELETE":
@@ -173,12 +221,26 @@ class Relay:
             source=route.upstream.source,
             session="" if session is None else session.id,
             revise=await self._reviser(call, route, post),
+            repeatable=out.repeatable,
+            answered=(lambda message: self._policy.answered(call, message)) if post.calls else None,
         )
-        if post.method == INITIALIZE:
-            await self._initialize(call, out, delivery)
-            return
+        try:
+            if post.method == INITIALIZE:
+                await self._initialize(call, out, delivery)
+            else:
+                await self._exchange(call, out, delivery)
+        except asyncio.CancelledError:
+            await self._broken_off(delivery)
+
+    async def _exchange(self, call: Call, out: Outgoing, delivery: Delivery) -> None:
+        """Carry a message that is no `initialize`."""
+        post, session = call.post, out.session
+        assert post is not None
         out.begin, out.release = delivery.begin_stream, delivery.release
         answer = await self._reopening.ask(out)
+        if refuses_by_policy(post, answer) and await self._policy.contradicted(call):
+            answer.close()
+            raise _Contradicted
         if session is not None and answer.status == 200:
             session.remember(post)
         notice = subscribed(post) if answer.is_stream else None
@@ -187,6 +249,11 @@ class Relay:
             return
         with self._streams.opened(call, delivery.write_event, notice):
             await delivery.answer(answer)
+
+    async def _broken_off(self, delivery: Delivery) -> None:
+        """What was sent is cancelled: the process ends, or the client is gone. Raises what has to be raised then."""
+        if not self._leaving or not await delivery.break_off(CLOSING):
+            raise asyncio.CancelledError
 
     async def _initialize(self, call: Call, out: Outgoing, delivery: Delivery) -> None:
         """Carry an `initialize`. The session that the server opens becomes one of the proxy's."""
@@ -240,6 +307,18 @@ class Relay:
         if b'"tools"' in message or b"\\u" in message:
             route.learn(message)
         return await self._policy.filtered(call.client, call.upstream, message)
+
+
+def _closing(server: str) -> Refusal:
+    """What a request is told that is not sent any more."""
+    return Refusal(RefusalKind.NOT_READY, f"{CLOSING}. {TRY_AGAIN}", TRY_AGAIN, server)
+
+
+def refuses_by_policy(post: Post, answer: ServerAnswer) -> bool:
+    """Whether a store refuses a call because of the tool's policy. Then the call did not run."""
+    if post.request is None or not post.calls or answer.status != 200 or b"-3200" not in answer.message[:SHOWN_BYTES]:
+        return False
+    return error_code(answer.message) in STORE_REFUSALS
 
 
 def _read(request: Request) -> Post:

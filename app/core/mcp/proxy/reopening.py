@@ -116,7 +116,8 @@ def needs_session(answer: ServerAnswer, session: ProxySession) -> bool:
     if answer.status in {401, 403}:
         if answer.tokens is None:
             return False
-        return answer.generation != session.generation or session.opened_with != answer.tokens.access_token
+        opened_with_it = session.is_opened_with(answer.tokens.access_token)
+        return answer.generation != session.generation or opened_with_it is not True
     if answer.status == 503 and monotonic() - session.opened_at < BUSY_SECONDS:
         return False
     return is_over(answer)

@@ -13,12 +13,13 @@ from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from app.core.auth.registry import INSTALL_KEY
+from app.core.auth.tokens import Fingerprints
 from app.core.background import BackgroundTasks
 from app.core.errors import BurrowError, StorageTrouble
 from app.core.events import Event
 from app.core.mcp.proxy.approvals import Approvals
 from app.core.mcp.proxy.clients import ProxyClients
-from app.core.mcp.proxy.handover import Role
 from app.core.mcp.proxy.host import ProcessHost
 from app.core.mcp.proxy.loop_hop import LoopGate, LoopThread
 from app.core.mcp.proxy.port import PortState
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from app.core.mcp.proxy.approvals import ApprovalSettings
     from app.core.mcp.proxy.engine import ProxyEngine
+    from app.core.mcp.proxy.handover import Role
     from app.core.mcp.proxy.host import SignInNotice
     from app.core.mcp.proxy.port import PortStatus
     from app.core.mcp.proxy.surroundings import ProxySurroundings
@@ -65,13 +67,16 @@ class ProxyState(Enum):
 class ProxyStatus:
     """`port` is the one that was chosen, `address` where clients are answered, empty while nobody answers.
 
-    `trouble` says what is wrong and what to do, empty for nothing.
+    `trouble` says what is wrong and what to do, empty for nothing. While another process serves, `owner` is what that
+    is and `pid` which one, as far as they are known.
     """
 
     state: ProxyState = ProxyState.OFF
     port: int = USUAL_PORT
     address: str = ""
     trouble: str = ""
+    owner: Role | None = None
+    pid: int = 0
 
     def address_of(self, server_id: str) -> str:
         """Where clients reach a server."""
@@ -89,8 +94,12 @@ class ProxyService:
         *,
         port: int | None = None,
         settings: ApprovalSettings | None = None,
+        begins: bool = False,
     ) -> None:
-        """`port` replaces the one of the settings for this run, `settings` those of calls that ask."""
+        """`port` replaces the one of the settings for this run, `settings` those of calls that ask.
+
+        With `begins` this process starts it soon by itself, unless it is switched off.
+        """
         self.changed: Event[ProxyStatus] = Event()
         self.clients = ProxyClients(around.storage.proxy_clients)
         self._around = around
@@ -98,9 +107,7 @@ class ProxyService:
         self._approval_settings = settings or around.storage.settings
         self._notice = notice
         self._port = port
-        # That of a window that will start it soon.
-        begins = role is Role.WINDOW and self.enabled
-        self.status = ProxyStatus(ProxyState.STARTING if begins else ProxyState.OFF, self.port)
+        self.status = ProxyStatus(ProxyState.STARTING if begins and self.enabled else ProxyState.OFF, self.port)
         self._lock = asyncio.Lock()
         self._closed = False
         self._run: _Run | None = None
@@ -290,7 +297,9 @@ class _Run:
 
         service, gate = self._service, self._gate
         around = service._around
-        engine = ProxyEngine(self._host, around.storage.proxy_sessions)
+        install_key = around.storage.settings.get(INSTALL_KEY)
+        fingerprint = Fingerprints(install_key.encode() if isinstance(install_key, str) else None, FOLDER)
+        engine = ProxyEngine(self._host, around.storage.proxy_sessions, fingerprint)
         self._host.admitted = engine.admitted
 
         async def choose(number: int) -> bool:
@@ -306,6 +315,13 @@ class _Run:
         return engine
 
 
+def _other_port(served: int, chosen: int) -> str:
+    return (
+        f"Another process of Burrow was started for port {served}, so clients are answered there and not on the chosen "
+        f"port {chosen}. End that process, then try again."
+    )
+
+
 def _address(port: int) -> str:
     return f"http://127.0.0.1:{port}"
 
@@ -313,8 +329,12 @@ def _address(port: int) -> str:
 def _status(port: PortStatus, chosen: int) -> ProxyStatus:
     """The status of the proxy for that of its port."""
     status = ProxyStatus(_STATES[port.state], chosen, _address(port.number) if port.number else "", port.trouble)
-    if port.state is PortState.FAILED or not port.taken:
+    if port.state is PortState.ELSEWHERE:
+        status = replace(status, owner=port.owner, pid=port.pid)
+    if port.state is PortState.FAILED or not port.number:
         return status
+    if not port.taken:
+        return status if port.number == chosen else replace(status, trouble=_other_port(port.number, chosen))
     words = (
         f"Port {port.taken} is taken by another program. Clients are answered on port {port.number} until Burrow is "
         "started again. End that program and start Burrow again, or choose another port and set the clients up again."

@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from app.core.background import retrieve
 from app.core.errors import StorageTrouble
+from app.core.mcp.proxy.answers import error_code
 from app.core.storage.proxy_sessions import LONGEST_OPENING, SessionRow
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from app.core.auth.tokens import Fingerprints
     from app.core.mcp.proxy.answers import ServerAnswer
     from app.core.mcp.proxy.messages import Post
     from app.core.mcp.proxy.parts import SessionStore
@@ -53,11 +55,11 @@ class ProxySession:
     """A session of a client. `id` is the client's, `upstream_id` the server's now.
 
     `opening` is the client's own `initialize`. `generation` counts the server's sessions for it. `opened_with` is the
-    access token of the request that opened the newest of them, empty where it is not known. `restarts` are called when
-    there is a new one.
+    fingerprint of the access token of the request that opened the newest of them, empty where it is not known.
+    `restarts` are called when there is a new one.
     """
 
-    def __init__(self, row: SessionRow, opened_with: str = "") -> None:
+    def __init__(self, row: SessionRow, fingerprint: Fingerprints) -> None:
         self.id = row.id
         self.client = row.client
         self.server = row.server
@@ -65,7 +67,8 @@ class ProxySession:
         self.upstream_id = row.upstream_id
         self.protocol = row.protocol
         self.generation = 1
-        self.opened_with = opened_with
+        self.opened_with = row.token
+        self._fingerprint = fingerprint
         self.agent = agent_of(row.opening)
         self.restarts: set[Callable[[], None]] = set()
         self.reopening: asyncio.Task[bool] | None = None
@@ -91,14 +94,21 @@ class ProxySession:
     @property
     def row(self) -> SessionRow:
         """As it is stored."""
-        return SessionRow(self.id, self.client, self.server, self.opening, self.upstream_id, self.protocol)
+        return SessionRow(
+            self.id, self.client, self.server, self.opening, self.upstream_id, self.protocol, self.opened_with
+        )
+
+    def is_opened_with(self, token: str) -> bool | None:
+        """Whether the server's session was opened with this access token; None where that is not known."""
+        return self._fingerprint(token) == self.opened_with if self.opened_with else None
 
 
 class Sessions:
     """All sessions that clients have, in memory and in a store."""
 
-    def __init__(self, store: SessionStore) -> None:
+    def __init__(self, store: SessionStore, fingerprint: Fingerprints) -> None:
         self._store = store
+        self._fingerprint = fingerprint
         self._known: OrderedDict[str, ProxySession] = OrderedDict()
 
     async def find(self, identity: str, client: str, server: str) -> ProxySession | None:
@@ -113,7 +123,7 @@ class Sessions:
             if row is None:
                 return None
             # Another request may have found it meanwhile.
-            session = self._known.get(identity) or self._keep(ProxySession(row))
+            session = self._known.get(identity) or self._keep(ProxySession(row, self._fingerprint))
         if session.client != client or session.server != server:
             return None
         self._known.move_to_end(identity)
@@ -126,11 +136,12 @@ class Sessions:
     async def begin(
         self, client: str, server: str, *, opening: bytes, upstream_id: str, protocol: str, opened_with: str
     ) -> ProxySession:
-        """A new session, which the server knows as `upstream_id`."""
+        """A new session, which the server knows as `upstream_id`, opened with an access token or, where empty, none."""
         # One that is too long is not kept: then the client has to open its next session by itself.
         kept = opening if len(opening) <= LONGEST_OPENING else b""
-        row = SessionRow(secrets.token_urlsafe(24), client, server, kept, upstream_id, protocol)
-        session = self._keep(ProxySession(row, opened_with))
+        token = self._fingerprint(opened_with)
+        row = SessionRow(secrets.token_urlsafe(24), client, server, kept, upstream_id, protocol, token)
+        session = self._keep(ProxySession(row, self._fingerprint))
         session.touched = session.opened_at = monotonic()
         await self._save(session)
         return session
@@ -168,7 +179,7 @@ class Sessions:
             opened = await open_again()
             if opened is None or session.ended:
                 return False
-            session.upstream_id, session.opened_with = opened
+            session.upstream_id, session.opened_with = opened[0], self._fingerprint(opened[1])
             session.generation += 1
             session.opened_at = monotonic()
         finally:
@@ -207,7 +218,7 @@ def is_over(answer: ServerAnswer) -> bool:
     """Whether a server says that it does not know the session of a request. The request then was not executed."""
     status = answer.status
     if status == 404:
-        return _error_code(answer.message) != METHOD_NOT_FOUND
+        return error_code(answer.message) != METHOD_NOT_FOUND
     if status == 400:
         return UNKNOWN_SESSION.search(answer.message[:SHOWN_BYTES]) is not None
     if status == 200:
@@ -215,7 +226,7 @@ def is_over(answer: ServerAnswer) -> bool:
         message = answer.message[:SHOWN_BYTES]
         return (
             b"-32001" in message
-            and _error_code(answer.message) == SESSION_CODE
+            and error_code(answer.message) == SESSION_CODE
             and UNKNOWN_SESSION.search(message) is not None
         )
     return status == 503
@@ -260,14 +271,6 @@ def _words_of(info: object) -> str:
             return words[:200].strip().encode("utf-8", "replace").decode()
         case _:
             return ""
-
-
-def _error_code(message: bytes) -> object:
-    match _json(message):
-        case {"error": {"code": code}}:
-            return code
-        case _:
-            return None
 
 
 def _json(text: bytes) -> Any:

@@ -1,4 +1,8 @@
-"""ToolRules: whether a client may call a tool, the strictest of the client's own rule and the server's policy.
+"""ToolRules: whether a client may call a tool, by the client's own rule and the server's policy.
+
+The stricter one counts, with one exception: what the user decided for a client alone answers what the server's policy
+asks. A Block of the server, a policy that the team has locked, and a state that this version does not know count for
+every client.
 
 It belongs to the main loop. The proxy's thread reads snapshots, which are replaced as a whole. What is not known never
 allows: it asks.
@@ -40,6 +44,8 @@ STRICTNESS = {ToolRule.ALLOW: 0, ToolRule.ASK: 1, ToolRule.BLOCK: 2}
 LOCAL_SECONDS, STORE_SECONDS = 1.0, 120.0
 # How old those of this machine may be before they are read ahead, so that no call has to wait for that.
 AHEAD_SECONDS = 0.5
+# A server may refuse for reasons of its own, and the store counts requests.
+AGAIN_SECONDS = 1.0
 # How long changes that follow each other are waited for, in seconds.
 SETTLE_SECONDS = 0.3
 # When policies were read that have changed since.
@@ -85,11 +91,14 @@ class RuleTable:
 
     A name that is not among them nor `listed`, and that a server could take for one of them, has the rule of that:
     it differs only in case, in white space, in characters that nobody sees, or in its Unicode form (NFKC).
+
+    `firm` are the names of the tools whose Ask no rule of a client answers.
     """
 
     by_name: Mapping[str, ToolRule] = field(default_factory=dict)
     unset: ToolRule = ToolRule.ALLOW
     listed: frozenset[str] = frozenset()
+    firm: frozenset[str] = frozenset()
 
     def rule(self, tool: str) -> ToolRule:
         """The rule for a tool."""
@@ -100,6 +109,17 @@ class RuleTable:
         if name in self.listed or not self._alike:
             return self.unset
         return strictest(self.unset, self._alike.get(alike(name), self.unset))
+
+    def allows(self, tool: str) -> bool:
+        """Whether there is a rule that allows the tool, under exactly this name."""
+        return self.by_name.get(tool) is ToolRule.ALLOW
+
+    def is_firm(self, tool: str) -> bool:
+        """Whether an Ask for the tool is to be put to the user whatever the client's own rule says."""
+        name = kept_name(tool)
+        if name in self.by_name or name in self.listed or not self.firm:
+            return name in self.firm
+        return alike(name) in {alike(each) for each in self.firm}
 
     @property
     def hides(self) -> bool:
@@ -149,7 +169,8 @@ class _Known:
 class ToolRules:
     """The rules of all clients for the tools of all servers. `changed` is emitted on the main loop.
 
-    `rule`, `server_rule`, `hides` and `fresh` may be called on any thread; the rest belongs to the main loop.
+    `rule`, `server_rule`, `asks_elsewhere`, `hides` and `fresh` may be called on any thread; the rest belongs to the
+    main loop.
     """
 
     def __init__(self, servers: PolicyServers, clients: RuledClients) -> None:
@@ -173,12 +194,22 @@ class ToolRules:
 
     def rule(self, client: ProxyClient, server_id: str, tool: str) -> ToolRule:
         """Whether a client may call a tool."""
-        return strictest(self.server_rule(server_id, tool), self._own_table(client.id, server_id).rule(tool))
+        known, own = self._known.get(server_id), self._own_table(client.id, server_id)
+        table = NOT_KNOWN if known is None else known.table
+        found = table.rule(tool)
+        if found is ToolRule.ASK and known is not None and own.allows(tool) and not table.is_firm(tool):
+            return ToolRule.ALLOW
+        return strictest(found, own.rule(tool))
 
     def server_rule(self, server_id: str, tool: str) -> ToolRule:
         """The server's policy alone; Ask while it is not known."""
         known = self._known.get(server_id)
         return (NOT_KNOWN if known is None else known.table).rule(tool)
+
+    def asks_elsewhere(self, server_id: str, tool: str) -> bool:
+        """Whether a store asks about the tool by itself, so that a call has to be allowed there too."""
+        known = self._known.get(server_id)
+        return known is not None and not known.local and known.table.rule(tool) is ToolRule.ASK
 
     def hides(self, client: ProxyClient, server_id: str) -> bool:
         """Whether there may be a tool that the client may not see."""
@@ -216,6 +247,14 @@ class ToolRules:
             # An older one that could be read was known before.
             if server_id not in self._known:
                 raise
+
+    async def learn_again(self, server_id: str) -> None:
+        """Read policies of a store that has refused what they allow: somebody set them elsewhere. Raises nothing."""
+        known = self._known.get(server_id)
+        if known is None or known.local or known.age < AGAIN_SECONDS:
+            return
+        with suppress(BurrowError):
+            await asyncio.shield(self._read_soon(server_id))
 
     async def close(self) -> None:
         """Stop reading."""
@@ -256,7 +295,7 @@ class ToolRules:
         former = self._known.get(server_id)
         self._known = {**self._known, server_id: _Known(_table(kept), began, kept.local)}
         before, now = (NOT_KNOWN if former is None else former.table), self._known[server_id].table
-        if former is None or before.by_name != now.by_name or before.unset is not now.unset:
+        if former is None or (before.by_name, before.unset, before.firm) != (now.by_name, now.unset, now.firm):
             hidden = former is not None and before.blocked != now.blocked
             self.changed.emit(RuleChange(server_id, hidden=hidden))
 
@@ -308,7 +347,9 @@ def alike(name: str) -> str:
 
 def _table(kept: KeptPolicies) -> RuleTable:
     by_name = {kept_name(name): RULE_OF.get(state, ToolRule.ASK) for name, state in kept.states.items()}
-    return RuleTable(by_name, RULE_OF.get(kept.unset, ToolRule.ASK), frozenset(map(kept_name, kept.listed)))
+    odd = {name for name, state in kept.states.items() if state not in RULE_OF}
+    firm = frozenset(map(kept_name, kept.locked | odd))
+    return RuleTable(by_name, RULE_OF.get(kept.unset, ToolRule.ASK), frozenset(map(kept_name, kept.listed)), firm)
 
 
 def _tables(rules: Mapping[tuple[str, str], ToolRule]) -> Mapping[str, RuleTable]:

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 class KeptPolicies:
     """The approval states of a server's tools by name, and the state of every other tool.
 
-    `listed` are the names of its tools, as far as its list was read. `local`: they are kept on this machine.
+    `listed` are the names of its tools, as far as its list was read. `local`: they are kept on this machine. `locked`
+    are the names of those whose state the team has set.
     """
 
     states: Mapping[str, str]
     unset: str
     listed: frozenset[str] = frozenset()
     local: bool = False
+    locked: frozenset[str] = frozenset()
 
 
 def merge_policy(

@@ -17,11 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from app.core.errors import (
     BurrowError,
     NotFound,
-    PermissionMissing,
-    PolicyRefused,
     Rejected,
-    SignInNeeded,
-    VendorSignInNeeded,
 )
 from app.core.events import Event
 from app.core.mcp.protocol.calls import ToolCall
@@ -32,11 +28,13 @@ from app.core.mcp.results.parsing import resource_blocks
 from app.core.mcp.secret_arguments import secret_texts, without_secrets
 from app.core.mcp.servers.connections import ServerConnections
 from app.core.mcp.servers.definitions import InstalledServer
+from app.core.mcp.servers.known_tools import KnownTools
 from app.core.mcp.servers.list_cache import CacheStorage, ServerListCache
-from app.core.mcp.servers.policies import KeptPolicies, from_store, merge_policy
+from app.core.mcp.servers.policies import from_store, merge_policy
 from app.core.mcp.servers.refused_probes import RefusedProbes
-from app.core.mcp.servers.server import NOT_SIGNED_IN, Server, ServerState
+from app.core.mcp.servers.server import Server, ServerState, state_after
 from app.core.mcp.servers.source import Listed
+from app.core.mcp.servers.tool_policies import ListedServer, ToolPolicies
 from app.core.mcp.tools import ToolInfo
 from app.core.redaction import hide_arguments
 
@@ -48,6 +46,7 @@ if TYPE_CHECKING:
     from app.core.mcp.protocol.reconnect import ReconnectTiming
     from app.core.mcp.results.blocks import Block
     from app.core.mcp.servers.definitions import ServerDefinition
+    from app.core.mcp.servers.policies import KeptPolicies
     from app.core.mcp.servers.source import Route, ServerSource
     from app.core.posthog.types import StoreTool
 
@@ -104,8 +103,8 @@ class Servers:
         self._servers: dict[str, Server] = {}
         self._source_of: dict[str, ServerSource] = {}
         self._said: dict[str, ServerState] = {}
-        self._tools: dict[str, tuple[ToolInfo, ...]] = {}
-        self._earlier_names: dict[str, frozenset[str]] = {}
+        self._tools = KnownTools()
+        self._policies = ToolPolicies(self._tools, self.tools_changed, self.policies_changed)
         self._connections = ServerConnections(self._heard, self._tools_announced, timing, probes or RefusedProbes())
         self._synced: set[str] = set()
         self._announced: set[str] = set()
@@ -173,12 +172,12 @@ class Servers:
         self._notice_changes()
         server = await self._server(server_id)
         if not refresh:
-            known = self._tools.get(server_id)
+            known = self._tools.of(server_id)
             if known is not None:
                 return known
             kept = await self._cache_of(self._source_of[server_id]).tools(server_id)
             if kept is not None:
-                self._tools[server_id] = kept
+                self._tools.put(server_id, kept)
                 self._in_background(f"tools {server_id}", lambda: self._fetch_tools(server, strict=False))
                 return kept
         return await self._fetch_tools(server, strict=refresh)
@@ -204,7 +203,7 @@ class Servers:
 
     def note_failure(self, server_id: str, failure: BurrowError) -> None:
         """Let a server's state follow from a failure that somebody else met."""
-        server, state = self._servers.get(server_id), _state_after(failure)
+        server, state = self._servers.get(server_id), state_after(failure)
         if server is not None and state is not None and server.state is not ServerState.DISABLED:
             self._update(server_id, state=state, trouble=failure.cause)
 
@@ -220,7 +219,7 @@ class Servers:
         async def run(report: CallReport) -> dict[str, Any]:
             server = await self._server(server_id)
             name = tool.name if isinstance(tool, ToolInfo) else tool
-            info = tool if isinstance(tool, ToolInfo) else self._find(server_id, name)
+            info = tool if isinstance(tool, ToolInfo) else self._tools.find(server_id, name)
             if not name:
                 raise Rejected("This tool has no name, so it cannot be called.")
             # Servers quote what they were sent, also in errors.
@@ -250,74 +249,26 @@ class Servers:
 
     async def set_policy(self, server_id: str, tool: str, state: str) -> ToolInfo | None:
         """Set a tool's approval state where it is kept; answers the row as it now stands."""
-        server = await self._server(server_id)
-        source = self._source_of[server_id]
-        stored: Iterable[StoreTool] = (await source.set_policy(server.definition, tool, state),)
-        if source.unset_policy is not None:
-            stored = await source.policies(server.definition)
-        rows, cache = self._tools.get(server_id), self._cache_of(source)
-        if rows is not None:
-            rows = self._tools[server_id] = merge_policy(rows, stored, source.unset_policy)
-        self.tools_changed.emit(server_id)
-        self.policies_changed.emit(server_id)
-        if rows is None:
-            # Whoever sets a policy need not have listed the tools: those of an earlier start are kept with it.
-            cached = await cache.tools(server_id)
-            rows = None if cached is None else merge_policy(cached, stored, source.unset_policy)
-        if rows is not None:
-            await cache.keep_tools(server_id, rows)
-        return self._find(server_id, tool)
+        await self._policies.set(await self._listed_server(server_id), tool, state)
+        return self._tools.find(server_id, tool)
 
     async def kept_policies(self, server_id: str) -> KeptPolicies:
-        """The policies of a server's tools, without asking the server.
-
-        Those that were last seen where the store cannot be asked. Raises `BurrowError` when none were.
-        """
+        """The policies of a server's tools, without asking the server: see `ToolPolicies.kept`."""
         self._notice_changes()
-        server = await self._server(server_id)
-        source = self._source_of[server_id]
-        local = source.unset_policy is not None
-        listed = await self._known_names(server_id, source)
-        try:
-            stored = await source.policies(server.definition)
-        except BurrowError:
-            rows = None if local else self._tools.get(server_id) or await self._cache_of(source).tools(server_id)
-            if rows is None:
-                raise
-            states = {tool.name: tool.policy for tool in rows if tool.policy is not None}
-        else:
-            states = {tool.tool_name: tool.approval_state for tool in stored if tool.removed_at is None}
-        return KeptPolicies(states, source.unset_policy or "needs_approval", listed, local)
-
-    async def _known_names(self, server_id: str, source: ServerSource) -> frozenset[str]:
-        """The names of a server's tools. A list of an earlier start is read once: it may be long."""
-        rows = self._tools.get(server_id)
-        if rows is not None:
-            return frozenset(tool.name for tool in rows)
-        if server_id not in self._earlier_names:
-            cached = await self._cache_of(source).tools(server_id)
-            self._earlier_names[server_id] = frozenset(tool.name for tool in cached or ())
-        return self._earlier_names[server_id]
+        return await self._policies.kept(await self._listed_server(server_id))
 
     async def kept_tool(self, server_id: str, name: str) -> ToolInfo | None:
         """What was last seen of a tool, without asking the server; None for one that was not seen."""
-        rows, source = self._tools.get(server_id), self._source_of.get(server_id)
-        if rows is None and source is not None:
-            rows = await self._cache_of(source).tools(server_id)
-        return next((tool for tool in rows or () if tool.name == name), None)
+        source = self._source_of.get(server_id)
+        if source is None:
+            return None
+        return await self._tools.find_seen(server_id, name, self._cache_of(source))
 
     @asynccontextmanager
     async def allowed_once(self, server_id: str, tool: str) -> AsyncIterator[None]:
-        """Within this a tool whose policy is Ask may be called. Entering raises what keeps it from being allowed."""
-        server = await self._server(server_id)
-        known = await self.kept_tool(server_id, tool)
-        if known is None:
-            kept = await self.kept_policies(server_id)
-            known = ToolInfo(tool, policy=kept.states.get(tool, kept.unset))
-        if known.policy == "approved":
-            yield
-            return
-        async with self._source_of[server_id].allowed_once(server.definition, known):
+        """Within this a tool whose policy is Ask may be called: see `ToolPolicies.allowed_once`."""
+        self._notice_changes()
+        async with self._policies.allowed_once(await self._listed_server(server_id), tool):
             yield
 
     async def read_resource(self, server_id: str, uri: str) -> tuple[Block, ...]:
@@ -356,8 +307,7 @@ class Servers:
     def _forget(self, name: str) -> None:
         """What is known of the servers of one source."""
         for definition in self._listed.pop(name, ()):
-            self._tools.pop(definition.id, None)
-            self._earlier_names.pop(definition.id, None)
+            self._tools.forget(definition.id)
             self._servers.pop(definition.id, None)
             self._synced.discard(definition.id)
             self._announced.discard(definition.id)
@@ -374,19 +324,11 @@ class Servers:
 
     def _policies_changed(self, server_id: str) -> None:
         self.policies_changed.emit(server_id)
-        self._in_background(f"policies {server_id}", partial(self._merge_again, server_id))
+        self._in_background(f"policies {server_id}", partial(self._show_policies, server_id))
 
-    async def _merge_again(self, server_id: str) -> None:
-        """The rows of a server with the policies of this machine as they are now."""
-        source, rows = self._source_of.get(server_id), self._tools.get(server_id)
-        if source is None or rows is None:
-            return
-        stored = await source.policies(self._servers[server_id].definition)
-        merged = merge_policy(self._tools.get(server_id, rows), stored, source.unset_policy)
-        if server_id in self._tools and merged != self._tools[server_id]:
-            self._tools[server_id] = merged
-            self.tools_changed.emit(server_id)
-            await self._cache_of(source).keep_tools(server_id, merged)
+    async def _show_policies(self, server_id: str) -> None:
+        if server_id in self._servers:
+            await self._policies.show_changes(self._with_source(self._servers[server_id]))
 
     def _unsubscribe(self, name: str) -> None:
         for unsubscribe in self._subscriptions.pop(name, ()):
@@ -481,7 +423,8 @@ class Servers:
 
     def _as_known(self, server: Server, before: Server | None, kept: int | None) -> Server:
         """With the number of tools and the protocol that earlier contacts found out."""
-        known = len(self._tools[server.id]) if server.id in self._tools else kept
+        rows = self._tools.of(server.id)
+        known = kept if rows is None else len(rows)
         if before is None:
             return replace(server, tool_count=known)
         return replace(
@@ -508,11 +451,10 @@ class Servers:
         else:
             policies = await self._synced_policies(server, source, live, stored)
             tools = merge_policy(live, policies, source.unset_policy)
-        known = self._tools.get(server.id)
-        self._tools[server.id] = tools
+        changed = self._tools.put(server.id, tools)
         self._update(server.id, tool_count=len(tools))
         await self._cache_of(source).keep_tools(server.id, tools)
-        if tools != known:
+        if changed:
             self.tools_changed.emit(server.id)
             self.policies_changed.emit(server.id)
         return tools
@@ -552,7 +494,7 @@ class Servers:
         except BurrowError as failure:
             source = self._source_of.get(server.id)
             explained = failure if source is None else source.explained(server.definition, failure)
-            state = _state_after(explained)
+            state = state_after(explained)
             if state is not None and server.state is not ServerState.DISABLED:
                 self._update(server.id, state=state, trouble=explained.cause)
             raise explained from failure.__cause__
@@ -584,8 +526,12 @@ class Servers:
             raise trouble or NotFound(f"There is no server “{server_id}”.")
         return found
 
-    def _find(self, server_id: str, name: str) -> ToolInfo | None:
-        return next((tool for tool in self._tools.get(server_id, ()) if tool.name == name), None)
+    async def _listed_server(self, server_id: str) -> ListedServer:
+        return self._with_source(await self._server(server_id))
+
+    def _with_source(self, server: Server) -> ListedServer:
+        source = self._source_of[server.id]
+        return ListedServer(server, source, self._cache_of(source))
 
     def _in_background(self, name: str, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
         """Run `work` without anybody waiting, one of a name at a time; its failure shows as the server's state."""
@@ -621,12 +567,12 @@ class Servers:
     def _without_secrets(self, endpoint: Endpoint, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a call without those that the tool's schema or their own names call secret."""
         server_id = self._id_of(endpoint)
-        tool = None if server_id is None else self._find(server_id, name)
+        tool = None if server_id is None else self._tools.find(server_id, name)
         return without_secrets(arguments, {} if tool is None else tool.input_schema)[0]
 
     def _tools_announced(self, endpoint: Endpoint) -> None:
         server_id = self._id_of(endpoint)
-        if server_id is not None and server_id in self._tools:
+        if server_id is not None and self._tools.of(server_id) is not None:
             self._announced.add(server_id)
             self._in_background(f"tools {server_id} as announced", partial(self._reload_announced, server_id))
 
@@ -646,22 +592,3 @@ class Servers:
 def _raise_unless_typed(failure: BaseException) -> None:
     if not isinstance(failure, BurrowError):
         raise failure
-
-
-def _state_after(failure: BurrowError) -> ServerState | None:
-    """What a failure says about the server as a whole; None when it concerns one request or the person's session."""
-    match failure:
-        case VendorSignInNeeded() if failure.facts.code == NOT_SIGNED_IN:
-            return ServerState.SIGN_IN
-        case VendorSignInNeeded():
-            return ServerState.RECONNECT
-        case PolicyRefused() if failure.facts.status == 403:
-            return ServerState.DISABLED
-        case SignInNeeded() | PolicyRefused() | Rejected():
-            return None
-        case PermissionMissing() if failure.facts.scopes:
-            return None
-        case _ if failure.facts.status is None or failure.facts.status >= 400:
-            return ServerState.TROUBLE if failure.facts.code is None or not failure.facts.code.startswith("-") else None
-        case _:
-            return None

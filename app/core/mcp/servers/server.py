@@ -7,9 +7,17 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from app.core.auth.http.target import CredentialAtStake
+from app.core.errors import (
+    PermissionMissing,
+    PolicyRefused,
+    Rejected,
+    SignInNeeded,
+    VendorSignInNeeded,
+)
 from app.core.mcp.servers.definitions import HostEndpoint, HttpServer, InstalledServer
 
 if TYPE_CHECKING:
+    from app.core.errors import BurrowError
     from app.core.mcp.servers.definitions import ServerDefinition
     from app.core.posthog.types import Installation
 
@@ -104,3 +112,22 @@ def installation_state(installation: Installation) -> ServerState:
     if installation.needs_reauth:
         return ServerState.RECONNECT
     return ServerState.READY
+
+
+def state_after(failure: BurrowError) -> ServerState | None:
+    """What a failure says about the server as a whole; None when it concerns one request or the person's session."""
+    match failure:
+        case VendorSignInNeeded() if failure.facts.code == NOT_SIGNED_IN:
+            return ServerState.SIGN_IN
+        case VendorSignInNeeded():
+            return ServerState.RECONNECT
+        case PolicyRefused() if failure.facts.status == 403:
+            return ServerState.DISABLED
+        case SignInNeeded() | PolicyRefused() | Rejected():
+            return None
+        case PermissionMissing() if failure.facts.scopes:
+            return None
+        case _ if failure.facts.status is None or failure.facts.status >= 400:
+            return ServerState.TROUBLE if failure.facts.code is None or not failure.facts.code.startswith("-") else None
+        case _:
+            return None

@@ -55,13 +55,22 @@ def answer_empty(responder: Responder, status: int, *headers: tuple[bytes, bytes
 
 
 async def answer_requests(
-    responder: Responder, outlet: Outlet, requests: int, *, streams: bool, status_of: Callable[[bytes], int]
+    responder: Responder,
+    outlet: Outlet,
+    requests: int,
+    *,
+    streams: bool,
+    status_of: Callable[[bytes], int],
+    answered: Callable[[bytes], None],
 ) -> None:
-    """Answer a POST with so many requests: JSON if nothing but one answer comes, else an event stream."""
+    """Answer a POST with so many requests: JSON if nothing but one answer comes, else an event stream.
+
+    `answered` is given each answer.
+    """
     # What does not take a stream gets nothing but the answer, however long that takes.
     wait = KEEP_ALIVE_SECONDS if streams else None
-    answered = 0
-    while answered < requests:
+    done = 0
+    while done < requests:
         try:
             async with asyncio.timeout(wait):
                 item: OutletItem | None = await outlet.get()
@@ -71,9 +80,11 @@ async def answer_requests(
             continue
         if item is None:
             break
-        answered += item.last
+        done += item.last
         if not item.data:
             continue
+        if item.last:
+            answered(item.data)
         if item.last and requests == 1 and not responder.started:
             await answer_json(responder, item.data, status=status_of(item.data))
             return

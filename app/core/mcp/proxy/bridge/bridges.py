@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from app.core.mcp.proxy.bridge.channel import Channel
-    from app.core.mcp.proxy.parts import Call, CallPolicy, ProxyHost, Responder, Sender, SessionStore, Upstream
+    from app.core.mcp.proxy.parts import (
+        Call,
+        CallPolicy,
+        Elsewhere,
+        ProxyHost,
+        Responder,
+        Sender,
+        SessionStore,
+        Upstream,
+    )
     from app.core.mcp.proxy.refusals import Refusal
 
 MOST_PROCESSES = 32
@@ -76,6 +85,10 @@ class Bridges:
     async def refuse(self, call: Call, responder: Responder, refusal: Refusal) -> bool:
         """See `ServerBridge.refuse`."""
         return call.way is Way.SSE_MESSAGES and await self._old_sse.refuse(call, responder, refusal)
+
+    def elsewhere(self, call: Call) -> Elsewhere | None:
+        """See `ServerBridge.elsewhere`."""
+        return self._old_sse.stream_of(call) if call.way is Way.SSE_MESSAGES else None
 
     def tools_changed(self, server_id: str, client_id: str | None) -> None:
         """See `OpenStreams`."""

@@ -124,7 +124,14 @@ class BridgeFront:
         sending = asyncio.create_task(self._send(seat, requests, replies))
         try:
             status = status_of if stateless else _ok
-            await answering.answer_requests(responder, outlet, len(requests), streams=streams, status_of=status)
+            await answering.answer_requests(
+                responder,
+                outlet,
+                len(requests),
+                streams=streams,
+                status_of=status,
+                answered=lambda answer: self._policy.answered(call, answer),
+            )
         finally:
             # The client is gone, or everything is answered.
             outlet.end()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from app.core.mcp.proxy.bridge.sse_events import SseStream
     from app.core.mcp.proxy.healing import Healing
-    from app.core.mcp.proxy.parts import Call, CallPolicy, Responder
+    from app.core.mcp.proxy.parts import Call, CallPolicy, Elsewhere, Responder
     from app.core.mcp.proxy.routes import ServerRoute
 
 LIST_CHANGED = message_event(b'{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}')
@@ -111,6 +111,20 @@ class OldSse:
         else:
             answer_empty(responder, 202)
         return True
+
+    def stream_of(self, call: Call) -> Elsewhere | None:
+        """Writes to the stream of a POST's session; None where there is no such session."""
+        try:
+            session = self._session(call)
+        except NotFound:
+            return None
+
+        async def write(event: bytes) -> None:
+            if session not in self._sessions.values():
+                raise ConnectionResetError("the client is gone")
+            await session.write(event)
+
+        return write
 
     async def tools_changed(self, server: str, client: str | None) -> None:
         """Tell the clients that listen to a server that its tools changed."""

@@ -50,6 +50,7 @@ class StdioChannel:
         self._counted = False
         self._server: ServerProcess | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._ending: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
         self._reason: str | None = None
         self._closed: Callable[[str], None] | None = None
@@ -105,15 +106,16 @@ class StdioChannel:
                 raise ChannelClosed(await self._why(), sent=False)
 
     async def close(self) -> None:
-        """End the process with its children."""
+        """End the process with its children. Whoever calls it meanwhile waits for the same end."""
         self._reason = self._reason or f"The process of {self._name} was ended."
-        if self._server is not None:
-            ending = asyncio.create_task(self._end(self._server))
+        server, self._server = self._server, None
+        if server is not None:
+            self._ending = asyncio.create_task(self._end(server))
+        if self._ending is not None:
             # A client that goes away meanwhile must not leave the process behind.
-            await asyncio.shield(ending)
+            await asyncio.shield(self._ending)
 
     async def _end(self, server: ServerProcess) -> None:
-        self._server = None
         try:
             await server.end()
         finally:

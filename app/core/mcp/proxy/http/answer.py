@@ -52,7 +52,9 @@ class ClientAnswer:
         self.started = False
         self.complete = False
 
-    def start(self, status: int, headers: Iterable[tuple[bytes, bytes]], *, length: int | None = None) -> None:
+    def start(
+        self, status: int, headers: Iterable[tuple[bytes, bytes]], *, length: int | None = None, last: bool = False
+    ) -> None:
         """Send the head. Raises `ValueError` for headers that are none.
 
         The head of an answer with a length goes out together with the beginning of its body.
@@ -73,7 +75,7 @@ class ClientAnswer:
         else:
             # RFC 9112 section 6.3 item 8: the body ends with the connection.
             self.keep_alive = False
-        if self._sink.last:
+        if last or self._sink.last:
             self.keep_alive = False
         if not self.keep_alive:
             framing += b"connection: close\r\n"

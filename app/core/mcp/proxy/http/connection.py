@@ -349,10 +349,11 @@ class ClientConnection(asyncio.BufferedProtocol):
             self._finish()
 
     def cancel(self) -> asyncio.Task[None] | None:
-        """End what runs. Returns the task to wait for."""
-        if self._task is not None:
+        """End what runs. Returns the task to wait for, None where nothing runs."""
+        if self._task is None:
+            self.abort()
+        else:
             self._task.cancel()
-        self.abort()
         return self._task
 
     def begin(self, answer: ClientAnswer) -> None:

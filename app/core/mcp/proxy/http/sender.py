@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import ssl
 from functools import lru_cache
@@ -115,7 +116,7 @@ class DirectSender:
         except ssl.SSLError as error:
             raise SendFailure(f"{origin.host} cannot be trusted: {error}", sent=False) from error
         except (OSError, UnicodeError) as error:
-            raise SendFailure(f"{origin.host} cannot be reached: {error}", sent=False) from error
+            raise SendFailure(f"{origin.host}: {_why(error)}", sent=False) from error
         try:
             self._check_open()
         except SendFailure:
@@ -184,3 +185,9 @@ def _start_of(method: str, url: str) -> tuple[ServerOrigin, bytes]:
     if origin.port != PORTS[parts.scheme]:
         authority += f":{origin.port}"
     return origin, f"{method} {target} HTTP/1.1\r\nhost: {authority}\r\n".encode("ascii")
+
+
+def _why(error: OSError | UnicodeError) -> str:
+    """What the system says of its error number: asyncio puts addresses in the place of that."""
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number) if number is not None and number > 0 else str(error)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 BACKLOG = 512
 READ = 256 * 1024
+# How long the end of an answer that was cancelled may take to be sent.
+LAST_WORDS_SECONDS = 0.2
 
 
 class LoopbackServer:
@@ -100,7 +102,13 @@ class LoopbackServer:
             if connection not in sent_to:
                 connection.close_when_done()
         await self._all_closed(grace)
+        # A handler may still say that its answer will not come.
         tasks = [task for connection in list(self._connections) if (task := connection.cancel()) is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=LAST_WORDS_SECONDS)
+            await self._all_closed(LAST_WORDS_SECONDS)
+        for connection in list(self._connections):
+            connection.abort()
         if tasks:
             await asyncio.wait(tasks)
         if self._connections:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from app.core.mcp.event_stream import EventReader, EventTooLong
 from app.core.mcp.proxy.parts import SendFailure
-from app.core.mcp.proxy.shim.events import EventReader, EventTooLong
 from app.core.mcp.proxy.shim.messages import read_server_message
 
 if TYPE_CHECKING:

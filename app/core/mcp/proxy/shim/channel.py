@@ -7,9 +7,9 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from app.core.mcp.event_stream import EventReader
 from app.core.mcp.proxy.parts import SendFailure
 from app.core.mcp.proxy.shim.answers import EVENTS, JSON, header, is_stream, read_answer, read_messages
-from app.core.mcp.proxy.shim.events import EventReader
 from app.core.mcp.proxy.shim.failures import ServedServer
 from app.core.mcp.proxy.shim.messages import words_of
 from app.core.mcp.proxy.shim.reach import NoProxy

@@ -109,15 +109,22 @@ class LineWriter:
         self._waiting = 0
         self._room = asyncio.Event()
         self._room.set()
+        self._empty = asyncio.Event()
+        self._empty.set()
         threading.Thread(target=self._work, name="burrow-stdout", daemon=True).start()
 
     async def write(self, line: bytes) -> None:
         """Write a line, which has no end yet. Waits while the reader is slow."""
         self._waiting += len(line)
+        self._empty.clear()
         self._lines.put(line + b"\n")
         if self._waiting > WAITING_BYTES:
             self._room.clear()
             await self._room.wait()
+
+    async def written(self) -> None:
+        """Wait until the reader has all of it."""
+        await self._empty.wait()
 
     def close(self) -> None:
         """Write what waits, and end."""
@@ -149,6 +156,8 @@ class LineWriter:
         self._waiting -= size
         if self._waiting <= WAITING_BYTES:
             self._room.set()
+        if not self._waiting:
+            self._empty.set()
 
 
 def _cost(line: bytes) -> int:

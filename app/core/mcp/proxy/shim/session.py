@@ -11,11 +11,11 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from app.core.mcp.event_stream import EventReader
 from app.core.mcp.proxy.parts import SendFailure
 from app.core.mcp.proxy.refusals import INVALID_REQUEST, PARSE_ERROR
 from app.core.mcp.proxy.shim.answers import header, is_stream, read_body, read_messages
 from app.core.mcp.proxy.shim.channel import FIRST_REOPENING, NotReopened, refused_words
-from app.core.mcp.proxy.shim.events import EventReader
 from app.core.mcp.proxy.shim.exchange import DONE, PUT_OFF, AttemptOutcome, NextStep, Patience, ShimExchange
 from app.core.mcp.proxy.shim.failures import no_access, not_ready, outcome_unknown, unavailable
 from app.core.mcp.proxy.shim.messages import (
@@ -51,10 +51,12 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5
 POLL_GROWTH, SLOWEST_POLL = 1.2, 3.0
 RESUMPTIONS = 5
 END_SECONDS = 1.0
+# A program whose input was a file or a pipe has nothing more to send, and still reads what it is answered.
+FINISH_SECONDS = 3.0
 
 
 class ShimSession:
-    """One program and one server. `run` carries the program's messages until it sends no more."""
+    """One program and one server."""
 
     def __init__(
         self, channel: SessionChannel, output: LineWriter, say: Callable[[str], None], patience: Patience | None = None
@@ -80,11 +82,12 @@ class ShimSession:
         self._told = ""
 
     async def run(self, lines: Lines) -> None:
-        """Carry the program's messages until it sends no more."""
+        """Carry the program's messages until it sends no more, and a moment longer what they are answered."""
         while True:
             try:
                 line = await lines.next()
                 if line is None:
+                    await self._finish()
                     return
                 if line.strip():
                     await self._begin(read_program_message(line.strip(b"\r")))
@@ -92,6 +95,11 @@ class ShimSession:
                 await self._output.write(error_line(None, PARSE_ERROR, "The message is too long."))
             except NoMessage as problem:
                 await self._output.write(problem.answer)
+
+    async def _finish(self) -> None:
+        under_way = {*self._requests.values(), *self._others}
+        if under_way:
+            await asyncio.wait(under_way, timeout=FINISH_SECONDS)
 
     async def end(self) -> None:
         """Cancel what is under way and delete the session, within about a second."""

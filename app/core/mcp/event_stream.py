@@ -23,9 +23,13 @@ class StreamEvent(NamedTuple):
 
 
 class EventReader:
-    """Reads one stream. `last_id` and `retry` (in seconds) are what the stream said last; None before that."""
+    """Reads one stream. `last_id` and `retry` (in seconds) are what the stream said last; None before that.
 
-    def __init__(self) -> None:
+    `longest` is how much of one event is kept, in bytes.
+    """
+
+    def __init__(self, longest: int = LONGEST_EVENT) -> None:
+        self._longest = longest
         self.last_id: bytes | None = None
         self.retry: float | None = None
         self._rest = bytearray()
@@ -38,7 +42,7 @@ class EventReader:
 
     def after_break(self) -> EventReader:
         """A reader of the stream that goes on where this one was."""
-        reader = EventReader()
+        reader = EventReader(self._longest)
         reader.last_id, reader.retry = self.last_id, self.retry
         return reader
 
@@ -65,7 +69,7 @@ class EventReader:
         self._after_return = start == len(self._rest) > 0 and self._rest.endswith(b"\r")
         del self._rest[:start]
         self._searched = len(self._rest)
-        if self._size + len(self._rest) > LONGEST_EVENT:
+        if self._size + len(self._rest) > self._longest:
             raise EventTooLong
         return events
 
@@ -79,7 +83,7 @@ class EventReader:
         if name == b"data":
             self._data.append(value)
             self._size += len(value) + 1
-            if self._size > LONGEST_EVENT:
+            if self._size > self._longest:
                 raise EventTooLong
         elif name == b"event":
             self._type = value
