@@ -250,6 +250,21 @@ async def test_who_guesses_keys_waits_and_holds_up_nobody() -> None:
     assert await turned_away(door, guess()) == 401
 
 
+async def test_a_key_that_was_known_is_looked_at_again_without_the_delay_of_those_who_guess() -> None:
+    host = ScriptedHost()
+    door = Door(host, PORT, wrong_keys=WrongKeys(delay=3600.0))
+    for _ in range(WRONG_KEYS):
+        await turned_away(door, guess("bw_" + "g" * 43))
+    waiting = [asyncio.create_task(turned_away(door, guess("nonsense"))) for _ in range(MOST_DELAYED)]
+    await until(lambda: door._wrong_keys._delayed == MOST_DELAYED)
+    # The snapshot is too old to tell, as it is for a client that was quiet for a second.
+    host.known[OTHER] = host.fresh[OTHER] = ProxyClient("quiet", "Quiet")
+    assert (await door.admit(guess())).client.id == "quiet"
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
 async def test_a_key_that_is_new_gets_in_after_the_delay_while_somebody_guesses() -> None:
     host = ScriptedHost()
     door = Door(host, PORT, wrong_keys=WrongKeys(delay=0.01))

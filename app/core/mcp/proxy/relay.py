@@ -8,12 +8,13 @@ The steps of a request: `Door`, `read_post`, `CallPolicy`, then a bridge, or `Re
 
 from __future__ import annotations
 
+import asyncio
 import json
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from app.core.errors import BurrowError, NotFound
 from app.core.mcp.proxy.delivery import Delivery
-from app.core.mcp.proxy.door import ABOUT, Door, TurnedAway, nothing_here
+from app.core.mcp.proxy.door import ABOUT, WRONG_KEY, Door, TurnedAway, nothing_here
 from app.core.mcp.proxy.failures import refusal_of
 from app.core.mcp.proxy.headers import SESSION
 from app.core.mcp.proxy.healing import Healing, Outgoing
@@ -71,12 +72,18 @@ class Relay:
         self._healing = Healing(sender)
         self._reopening = Reopening(self._healing, self._sessions)
         self._streams = Streams()
+        # Of the requests that are answered now.
+        self._under_way: dict[asyncio.Task[Any], Admitted] = {}
 
     async def handle(self, request: Request, responder: Responder) -> None:
         """Answer one request. Raises only when the client is gone, or when its answer has to be cut off."""
         post, server = None, ""
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
         try:
-            admitted = await self._door.admit(request)
+            admitted = self._under_way[task] = await self._door.admit(request)
+            if not self._host.admits(admitted.key_hash, admitted.server):
+                # It was taken away while it was looked up.
+                raise TurnedAway(401, WRONG_KEY)
             if not admitted.server:
                 await _text(responder, ABOUT)
                 return
@@ -94,6 +101,14 @@ class Relay:
                 await _turn_away(responder, nothing_here())
         except BurrowError as error:
             await Delivery(responder, post, server=server).refuse(refusal_of(error, server))
+        finally:
+            self._under_way.pop(task, None)
+
+    def end_refused(self) -> None:
+        """End what is answered now to a key that ended, or that may not use its server any more."""
+        for task, admitted in tuple(self._under_way.items()):
+            if not self._host.admits(admitted.key_hash, admitted.server):
+                task.cancel()
 
     def tools_changed(self, server_id: str, client_id: str | None) -> None:
         """See `OpenStreams`."""
@@ -108,7 +123,7 @@ class Relay:
         await self._routes.close()
 
     async def _carry(self, request: Request, responder: Responder, admitted: Admitted, post: Post | None) -> None:
-        client, server, way = admitted
+        client, server, way, _key_hash = admitted
         upstream = await self._host.upstream(server)
         named = request.header(SESSION)
         identity = "" if named is None else named.decode("latin-1")

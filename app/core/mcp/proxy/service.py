@@ -247,17 +247,17 @@ class _Run:
         return run
 
     def _follow(self, service: ProxyService, there: LoopGate, engine: ProxyEngine) -> None:
-        def revoked(client_id: str) -> None:
-            self._background.start(there.run(lambda: engine.end_client(client_id)))
+        def narrowed(_nothing: None) -> None:
+            self._background.start(there.run(engine.end_refused))
 
         self._subscriptions = [
             service.rules.changed.subscribe(lambda change: there.post(engine.tools_changed, change)),
-            service.clients.revoked.subscribe(revoked),
+            service.clients.narrowed.subscribe(narrowed),
         ]
         self._background.start(self._look(service.clients, engine))
 
     async def _look(self, clients: ProxyClients, engine: ProxyEngine) -> None:
-        """While clients are connected, notice within a second that another process revoked one."""
+        """While clients are connected, notice within a second that another process took access from one."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             if engine.busy:
@@ -289,7 +289,6 @@ class _Run:
         service, gate = self._service, self._gate
         around = service._around
         engine = ProxyEngine(self._host, around.storage.proxy_sessions)
-        self._host.admitted = engine.admitted
 
         async def choose(number: int) -> bool:
             return await gate.run(lambda: service.keep_port(number))
