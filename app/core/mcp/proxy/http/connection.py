@@ -54,6 +54,9 @@ class ConnectionOwner(Protocol):
     def hold(self, size: int) -> bool:
         """So many more bytes of bodies are kept, or fewer; whether that is within bounds."""
 
+    def end_slow_bodies(self) -> None:
+        """More is kept than may be: refuse the bodies that have taken the longest to come."""
+
     def give_turn(self) -> None:
         """A request that had its turn does not need it any more."""
 
@@ -109,6 +112,11 @@ class ClientConnection(asyncio.BufferedProtocol):
     def idle(self) -> bool:
         """Whether no request has come in whole."""
         return self._request is None and not self._discarding
+
+    @property
+    def body_due(self) -> float | None:
+        """When the body that is coming has to be complete, in the loop's time; None where nothing of one is kept."""
+        return self.deadline if self.idle and self._held else None
 
     @property
     def wants_turn(self) -> bool:
@@ -223,7 +231,7 @@ class ClientConnection(asyncio.BufferedProtocol):
                 if reader.head.expects_continue and reader.lacks_body:
                     self._transport.write(CONTINUE)
             if not self._hold(reader.held):
-                self.refuse(503, "Too many long requests at once.")
+                self._owner.end_slow_bodies()
         elif self._resting and reader.ahead:
             self._resting = False
             self.deadline = self._owner.loop.time() + self._owner.limits.head_seconds

@@ -15,7 +15,7 @@ class Limits:
     body_bytes: int = 4 * 1024 * 1024
     """Of a request's body, without the framing of chunks; beyond it 413."""
     bodies_bytes: int = 64 * 1024 * 1024
-    """Of all bodies together that came in more than one piece, until they are answered; beyond it 503."""
+    """Of all bodies together that came in more than one piece, until they are answered; beyond it 503 for the slowest."""
     framing_bytes: int = 32 * 1024
     """Of all sizes, extensions and trailers of a body in chunks. More than 5,000 chunks do not fit."""
     connections: int = 256

@@ -6,6 +6,7 @@ import asyncio
 import selectors
 from collections import deque
 from contextlib import suppress
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from app.core.mcp.proxy.http.connection import ClientConnection
@@ -157,6 +158,14 @@ class LoopbackServer:
     def hold(self, size: int) -> bool:
         self._held += size
         return self._held <= self.limits.bodies_bytes
+
+    def end_slow_bodies(self) -> None:
+        # Not the newest: whoever never ends what he sends must not keep the others out.
+        coming = [each for each in self._connections if each.body_due is not None]
+        for each in sorted(coming, key=attrgetter("body_due")):
+            if self._held <= self.limits.bodies_bytes:
+                return
+            each.refuse(503, "Too many long requests at once.")
 
     def give_turn(self) -> None:
         while self._queue:
