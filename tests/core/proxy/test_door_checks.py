@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from app.core.mcp.proxy import relay as relay_module
 from app.core.mcp.proxy.door import MOST_DELAYED, WRONG_KEYS, Door, TurnedAway, WrongKeys
 from app.core.mcp.proxy.parts import ProxyClient, Request, Way
 from tests.core.proxy._http import Client, connected
@@ -205,6 +206,21 @@ async def test_a_client_sees_only_the_servers_that_are_its_own(tmp_path: Path) -
     async with raw(tmp_path) as (proxy, client):
         proxy.host.clients[KEY] = ProxyClient("agent", "Agent", servers=frozenset({"t"}))
         assert await status(client, request(proxy)) == 404
+
+
+async def test_one_client_does_not_take_the_places_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "MOST_OF_A_CLIENT", 2)
+    async with proxied(tmp_path) as (_, view, proxy):
+        proxy.host.clients[OTHER] = ProxyClient("other", "Other")
+        async with proxy.stream("GET") as one, proxy.stream("GET") as two:
+            assert (one.status_code, two.status_code) == (200, 200)
+            assert (await proxy.call()).status_code == 429
+            assert (await proxy.call(authorization=f"Bearer {OTHER}")).status_code == 200
+        await until(lambda: not proxy.relay._under_way)
+        assert (await proxy.call()).status_code == 200
+        view.restart()
 
 
 async def test_the_address_itself_says_what_it_is_to_who_has_a_key(tmp_path: Path) -> None:

@@ -386,6 +386,25 @@ async def test_a_request_that_waits_too_long_for_its_turn_is_refused_and_never_r
     assert [request.path for request in ran.requests] == ["/first"]
 
 
+async def test_requests_that_hang_do_not_hold_up_the_others() -> None:
+    gate = asyncio.Event()
+
+    async def handle(request: Request, responder: Responder) -> None:
+        if request.path == "/hangs":
+            await gate.wait()
+        await echo(request, responder)
+
+    limits = Limits(requests=1, turn_seconds=0.1)
+    async with serving(handle, limits) as at, connected(at.port) as first, connected(at.port) as second:
+        first.send(get(b"/hangs"))
+        await until(lambda: at.server.running == 1)
+        second.send(get(b"/second"))
+        assert (await second.answer())[0] == 200
+        gate.set()
+        assert (await first.answer())[0] == 200
+        assert at.server.running == 0
+
+
 async def test_a_refused_client_that_goes_on_sending_still_reads_why() -> None:
     async with serving(echo) as at, connected(at.port) as client:
         client.send(post(b"Content-Length: 99999999\r\n"))

@@ -39,6 +39,9 @@ DELAY_SECONDS = 2.0
 # How many wrong keys may wait for their answer. They must not take the places of requests with right ones.
 MOST_DELAYED = 8
 
+# Requests and streams of one client, of all that the port takes at once (`Limits.connections`).
+MOST_OF_A_CLIENT = 192
+
 ABOUT = "This is the local MCP proxy of Burrow. Its servers are at /mcp/SERVER; `burrow connect list` names them.\n"
 NO_KEY = (
     "This address takes MCP clients that Burrow knows, each with a key of its own in the header Authorization. Add "

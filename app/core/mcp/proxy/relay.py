@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from app.core.errors import BurrowError, NotFound
 from app.core.mcp.proxy.delivery import Delivery
-from app.core.mcp.proxy.door import ABOUT, WRONG_KEY, Door, TurnedAway, nothing_here
+from app.core.mcp.proxy.door import ABOUT, MOST_OF_A_CLIENT, WRONG_KEY, Door, TurnedAway, nothing_here
 from app.core.mcp.proxy.failures import refusal_of
 from app.core.mcp.proxy.headers import SESSION
 from app.core.mcp.proxy.healing import Healing, Outgoing
@@ -84,6 +84,8 @@ class Relay:
             if not self._host.admits(admitted.key_hash, admitted.server):
                 # It was taken away while it was looked up.
                 raise TurnedAway(401, WRONG_KEY)
+            if len(self._under_way) > MOST_OF_A_CLIENT:
+                self._check_share(admitted.client.id)
             if not admitted.server:
                 await _text(responder, ABOUT)
                 return
@@ -103,6 +105,12 @@ class Relay:
             await Delivery(responder, post, server=server).refuse(refusal_of(error, server))
         finally:
             self._under_way.pop(task, None)
+
+    def _check_share(self, client: str) -> None:
+        """Leave room for the other clients. Raises `TurnedAway`."""
+        if sum(admitted.client.id == client for admitted in self._under_way.values()) > MOST_OF_A_CLIENT:
+            words = f"This client has {MOST_OF_A_CLIENT} requests and streams open. Close some of them."
+            raise TurnedAway(429, words, ((b"retry-after", b"5"),))
 
     def end_refused(self) -> None:
         """End what is answered now to a key that ended, or that may not use its server any more."""

@@ -98,8 +98,8 @@ class ClientConnection(asyncio.BufferedProtocol):
         # Bytes of its body, as far as its server knows.
         self._held = 0
         self._discarding = False
-        # Whether its request is one of those that may run at once.
-        self._turn = False
+        # Since when its request is one of those that may run at once, in the loop's time; None for one that is none.
+        self._turn: float | None = None
         self.deadline: float | None = None
         self.since = owner.loop.time()
 
@@ -245,7 +245,7 @@ class ClientConnection(asyncio.BufferedProtocol):
     def run(self) -> None:
         """Give the request to the handler."""
         self.deadline = None
-        self._turn = True
+        self._turn = self._owner.loop.time()
         self._answer = answer = ClientAnswer(self, cast(RequestHead, self._reader.head))
         self._task = self._owner.loop.create_task(self._handle(cast(Request, self._request), answer))
 
@@ -270,9 +270,14 @@ class ClientConnection(asyncio.BufferedProtocol):
             self._next(answer)
 
     def _give_turn(self) -> None:
-        if self._turn:
-            self._turn = False
+        if self._turn is not None:
+            self._turn = None
             self._owner.give_turn()
+
+    def end_turn(self, before: float) -> None:
+        """Let another request run if this one has run since before that time."""
+        if self._turn is not None and self._turn < before:
+            self._give_turn()
 
     def _next(self, answer: ClientAnswer) -> None:
         transport = self._transport

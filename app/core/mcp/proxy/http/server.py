@@ -45,7 +45,12 @@ class LoopbackServer:
         self._held = 0
         self._queue: deque[ClientConnection] = deque()
         self._sweep: asyncio.TimerHandle | None = None
-        limited = (self.limits.head_seconds, self.limits.body_seconds, self.limits.idle_seconds)
+        limited = (
+            self.limits.head_seconds,
+            self.limits.body_seconds,
+            self.limits.idle_seconds,
+            self.limits.turn_seconds,
+        )
         self._sweep_seconds = min(0.5, *(seconds / 4 for seconds in limited))
 
     @property
@@ -55,7 +60,7 @@ class LoopbackServer:
 
     @property
     def running(self) -> int:
-        """How many requests wait for the head of their answer."""
+        """How many requests wait for the head of their answer, and have not done so for long."""
         return self._running
 
     @property
@@ -185,6 +190,7 @@ class LoopbackServer:
     def _end_overdue(self) -> None:
         now = self.loop.time()
         for connection in list(self._connections):
+            connection.end_turn(now - self.limits.turn_seconds)
             if connection.deadline is not None and connection.deadline < now:
                 connection.overdue()
         self._sweep = None
