@@ -133,6 +133,10 @@ class Wire(NamedTuple):
     answer_size: int
     ended: float
 
+    def __repr__(self) -> str:
+        # Either body may have secrets in it.
+        return f"Wire({self.body_size} bytes sent, {self.answer_size} received)"
+
 
 class Admission(NamedTuple):
     """Says that it was certain a moment ago that `scope` is the account that is signed in."""

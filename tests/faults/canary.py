@@ -22,11 +22,16 @@ import httpx
 
 from app.core.auth.cause import ASKED
 from app.core.auth.grant.grant import Grant
-from app.core.auth.http import bearer as recovery
+from app.core.auth.http import recovery
 from app.core.auth.tokens import TokenSet
 from app.core.diagnostics.logs import start_logging
 from app.core.errors import BurrowError
 from app.core.hosts import Host
+from app.core.mcp.proxy import clients as clients_module
+from app.core.mcp.proxy.handover import Role
+from app.core.mcp.proxy.listeners import bind, close_all, number_of
+from app.core.mcp.proxy.service import ProxyService, ProxyState
+from app.core.mcp.proxy.sign_in_notices import WindowNotice
 from app.core.posthog.profile import sign_in_with_key
 from app.core.services import Services
 from tests.core.scripted import DEAD, Reply, ScriptedServer
@@ -46,7 +51,8 @@ class Canary:
         services = Services(self.folder)
         async with ScriptedServer() as server:
             self.server = server
-            host = Host("scripted", "Scripted", server.origin, client_id="client", secret=self.secrets["host"])
+            mcp = f"{server.origin}/mcp"
+            host = Host("scripted", "Scripted", server.origin, mcp, client_id="client", secret=self.secrets["host"])
             self.backend = await services.connect(host, restore=False)
             self.credential = self.backend.credential
             await self.credential.choose_store("file")
@@ -54,6 +60,7 @@ class Canary:
             tokens = TokenSet(self.secrets["access"], self.secrets["refresh"], generation=1)
             await self.credential.sign_in(Grant(tokens, "client"), "test")
             await self.requests()
+            await self.proxy(services)
             await self.renewals()
             await self.bugs()
             await self.sign_in()
@@ -99,6 +106,62 @@ class Canary:
         except BurrowError as failure:
             self.failures.append(failure)
         self.shown(answer)
+
+    async def proxy(self, services: Services) -> None:
+        """An MCP client whose server quotes the token, and everything that is alive while a request is answered."""
+        clients_module.new_key = lambda: f"bw_{self.secrets['client_key']}"  # type: ignore[assignment]
+        listeners = bind(0)
+        port = number_of(listeners)
+        close_all(listeners)
+        proxy = ProxyService(services, Role.HEADLESS, WindowNotice(lambda: services.sign_ins), port=port)
+        held = asyncio.Event()
+        self.server.views["/mcp"] = lambda request: self.quoting(request, held)
+        serving = asyncio.Event()
+        proxy.changed.subscribe(lambda status: serving.set() if status.state is ProxyState.SERVING else None)
+        await proxy.start()
+        await serving.wait()
+        made, key = await proxy.clients.create("Canary")
+        headers = {"authorization": f"Bearer {key}", "accept": "application/json, text/event-stream"}
+        async with httpx.AsyncClient(trust_env=False, headers=headers, timeout=10) as client:
+
+            async def post(method: str, **params: Any) -> str:
+                message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+                answer = await client.post(f"http://127.0.0.1:{port}/mcp/workspace", json=message)
+                return f"{answer.status_code} {answer.headers} {answer.text}"
+
+            agent = {"name": f"agent {key}", "version": "1"}
+            said = [await post("initialize", protocolVersion="2025-11-25", capabilities={}, clientInfo=agent)]
+            arguments = {"password": self.secrets["password"]}
+            said += [
+                await post("tools/call", name=name, arguments=arguments)
+                for name in ("quote", "fail", "redirect", "nonsense")
+            ]
+            waiting = asyncio.create_task(post("tools/call", name="wait", arguments={}))
+            await held.wait()
+            self.everything()
+            await proxy.clients.revoke(made.id)
+            assert [answer[:3] for answer in said] == ["200", "200", "400", "200", "200"]
+            self.shown([*said, *await asyncio.gather(waiting, return_exceptions=True)])
+            self.shown(await post("ping"))
+        await proxy.stop(keep=False)
+        await proxy.close()
+
+    async def quoting(self, request: Any, held: asyncio.Event) -> Reply:
+        """The answer of an MCP server that quotes what it was sent, in every way."""
+        message = json.loads(request.body)
+        quoted = {"x-quoted": request.headers["authorization"], "set-cookie": f"a={self.secrets['cookie']}"}
+        match message.get("params", {}).get("name"):
+            case "fail":
+                return Reply(400, f"What is {request.bearer}?", quoted)
+            case "redirect":
+                return Reply(302, b"", {**quoted, "Location": f"{self.server.origin}/cb?code={self.secrets['code']}"})
+            case "nonsense":
+                return Reply(200, f"<{request.bearer}", {"Content-Type": "application/json"})
+            case "wait":
+                held.set()
+                await asyncio.Event().wait()
+        result = {"protocolVersion": "2025-11-25", "content": [{"type": "text", "text": str(request.headers)}]}
+        return Reply(200, {"jsonrpc": "2.0", "id": message["id"], "result": result}, {**quoted, "Mcp-Session-Id": "s"})
 
     async def renewals(self) -> None:
         grant = self.credential.grant

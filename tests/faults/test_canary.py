@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from app.core.auth.vault.identity import UNENCRYPTED_FOLDER
+
 NAMES = (
     "access",
     "refresh",
@@ -21,13 +23,21 @@ NAMES = (
     "signature",
     "credential",
     "host",
+    "client_key",
 )
 # A server makes tokens as it likes; half of these have no shape that could be recognised.
 PREFIXES = {"access": "", "refresh": "", "next_access": "pha_", "next_refresh": "phr_", "key": "phx_"}
 
 
-def test_what_a_process_leaves_behind_holds_none_of_its_secrets(tmp_path: Path) -> None:
+def plant() -> dict[str, str]:
     planted = {name: f"{PREFIXES.get(name, '')}Qx{secrets.token_hex(20)}" for name in NAMES}
+    # Exactly as long as what follows `bw_` in a key.
+    planted["client_key"] = planted["client_key"].ljust(43, "x")
+    return planted
+
+
+def test_what_a_process_leaves_behind_holds_none_of_its_secrets(tmp_path: Path) -> None:
+    planted = plant()
     walk = subprocess.run(
         [sys.executable, "-m", "tests.faults.canary", str(tmp_path)],
         input=json.dumps(planted) + "\n",
@@ -37,7 +47,12 @@ def test_what_a_process_leaves_behind_holds_none_of_its_secrets(tmp_path: Path) 
         check=False,
     )
     assert "end of the walk" in walk.stdout, walk.stderr
-    kept = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    # The private files of the sign-ins, which the user chose in the place of a keyring, are where they belong.
+    kept = {
+        path.name: path.read_bytes()
+        for path in tmp_path.rglob("*")
+        if path.is_file() and path.parent.name != UNENCRYPTED_FOLDER
+    }
     assert {"burrow.log", "crash.log", "burrow.sqlite3", "exported.jsonl"} <= set(kept)
     left = kept | {"standard output": walk.stdout.encode(), "standard error": walk.stderr.encode()}
     found = [
@@ -48,7 +63,7 @@ def test_what_a_process_leaves_behind_holds_none_of_its_secrets(tmp_path: Path) 
 
 def test_the_canary_does_sing(tmp_path: Path) -> None:
     """What the test above looks for is in the files once nothing takes it out."""
-    planted = {name: f"{PREFIXES.get(name, '')}Qx{secrets.token_hex(20)}" for name in NAMES}
+    planted = plant()
     silenced = (
         "import sys, app.core.redaction as r; r.redact_text = lambda text: text;"
         "r._Copier._text = lambda self, text: text; r._verdict = lambda name: None;"

@@ -59,9 +59,9 @@ class PageReplaced(Exception):
 
 
 class Browser:
-    """One tab. Every call raises `TimeoutError` after 20 s."""
+    """One tab. Every call raises `TimeoutError` after 20 s. `options` are further ones of the program."""
 
-    def __init__(self, profile: Path) -> None:
+    def __init__(self, profile: Path, *options: str) -> None:
         program = chromium()
         assert program is not None
         theirs_in, self._out = os.pipe()
@@ -74,6 +74,7 @@ class Browser:
             "--disable-background-networking",
             "--remote-debugging-pipe",
             f"--user-data-dir={profile}",
+            *options,
             "about:blank",
         )
         self._process = subprocess.Popen(

@@ -50,6 +50,7 @@ class Host:
         self.one = upstream
         self.rules: dict[str, ToolRule] = {}
         self.sign_ins: list[str] = []
+        self.refused: set[str] = set()
         self.decision = asyncio.get_running_loop().create_future()
 
     def client_of(self, key: str) -> ProxyClient | None:
@@ -58,6 +59,12 @@ class Host:
 
     async def find_client(self, key: str) -> ProxyClient | None:
         return None
+
+    def admits(self, key_hash: str, server_id: str) -> bool:
+        return True
+
+    def has_access(self, client_id: str, server_id: str) -> bool:
+        return client_id not in self.refused
 
     async def upstream(self, server_id: str) -> Upstream:
         if server_id != self.one.id:

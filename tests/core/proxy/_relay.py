@@ -19,6 +19,7 @@ from app.core.auth.tokens import Fingerprints
 from app.core.errors import BurrowError, NotFound
 from app.core.mcp.proxy.http.sender import DirectSender
 from app.core.mcp.proxy.http.server import LoopbackServer
+from app.core.mcp.proxy.keys import hash_of
 from app.core.mcp.proxy.parts import Decision, HttpUpstream, ProxyClient, ToolRule, Upstream
 from app.core.mcp.proxy.policy import DoorPolicy
 from app.core.mcp.proxy.relay import Relay
@@ -40,6 +41,8 @@ class ScriptedHost:
     def __init__(self) -> None:
         self.clients: dict[str, ProxyClient] = {KEY: CLIENT}
         self.fresh: dict[str, ProxyClient] = {}
+        # Of an older look than `clients`.
+        self.known: dict[str, ProxyClient] = {}
         self.upstreams: dict[str, Upstream | BurrowError] = {}
         self.rules: dict[str, ToolRule] = {}
         self.looked_up = 0
@@ -53,7 +56,17 @@ class ScriptedHost:
 
     async def find_client(self, key: str) -> ProxyClient | None:
         self.looked_up += 1
+        if key in self.fresh:
+            self.known[key] = self.fresh[key]
         return self.fresh.get(key)
+
+    def admits(self, key_hash: str, server_id: str) -> bool:
+        known = {**self.known, **self.clients}
+        client = next((client for key, client in known.items() if hash_of(key) == key_hash), None)
+        return client is not None and (not server_id or client.may_use(server_id))
+
+    def has_access(self, client_id: str, server_id: str) -> bool:
+        return True
 
     async def upstream(self, server_id: str) -> Upstream:
         found = self.upstreams.get(server_id)

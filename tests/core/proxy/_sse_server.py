@@ -64,7 +64,8 @@ class Tokens:
 class SseServer(RawServer):
     """`takes` is the token that it takes now. `endpoint` is what it names; `{}` is the number of the stream.
 
-    `status` is that of the POST of a call. With one of 500 the call was run, and is not answered.
+    `status` is that of the POST of a call, `words` its body and a header. With a status of 500 the call was run, and is
+    not answered.
     """
 
     def __init__(self, tokens: Tokens) -> None:
@@ -74,6 +75,7 @@ class SseServer(RawServer):
         self.endpoint = "/messages?session={}"
         self.opened = 0
         self.status = 202
+        self.words = ""
         self.ran: list[str] = []
         self.initialised = 0
         self.streams: dict[str, asyncio.StreamWriter] = {}
@@ -114,7 +116,8 @@ class SseServer(RawServer):
         status = status if name in self.streams else 404
         if status >= 500:
             self.ran.append(message["params"]["arguments"]["do"])
-        writer.write(f"HTTP/1.1 {status} Scripted\r\ncontent-length: 0\r\n\r\n".encode())
+        said = f"content-length: {len(self.words)}\r\nx-said: {self.words}\r\n\r\n{self.words}"
+        writer.write(f"HTTP/1.1 {status} Scripted\r\n{said}".encode())
         await writer.drain()
         if status == 202:
             self._carry_out(name, message)

@@ -176,6 +176,7 @@ async def test_a_client_that_does_not_read_holds_up_the_others_for_a_bounded_tim
 
 async def test_a_revoked_client_loses_its_sessions_only(tmp_path: Path) -> None:
     async with bridged(tmp_path, shared=True) as rig, client_of(rig) as ana, client_of(rig, "ben") as ben:
-        await rig.bridges.end_client("ana")
+        rig.host.refused.add("ana")
+        await rig.bridges.end_refused()
         assert (await ana.post(ana.tool())).status_code == 404
         assert await ben.run()

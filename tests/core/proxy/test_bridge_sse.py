@@ -16,7 +16,7 @@ import pytest
 from app.core.mcp.proxy.bridge import link
 from app.core.mcp.proxy.parts import ToolRule
 from tests.core.proxy._bridge import HttpClient, Rig, bridged, client_of, messages_of
-from tests.core.proxy._sse_server import SseServer, Tokens
+from tests.core.proxy._sse_server import TOOLS, SseServer, Tokens
 from tests.until import until
 
 
@@ -195,6 +195,48 @@ async def test_our_token_is_masked_where_the_server_quotes_it(tmp_path: Path) ->
         async with old_client(rig) as old:
             await old.post(old.client.tool("quote"))
             assert server.takes not in json.dumps(await old.message())
+
+
+@pytest.mark.parametrize("status", [202, 413])
+async def test_our_token_is_masked_in_the_answer_to_a_message_of_an_old_client(tmp_path: Path, status: int) -> None:
+    async with old_server(tmp_path) as (server, rig), old_client(rig) as client:
+        server.status, server.words = status, f"sent: {server.takes}"
+        response = await client.post(client.client.tool())
+        assert response.status_code == status
+        assert server.takes not in f"{response.text}{response.headers}"
+
+
+MOVED = (
+    b"event: endpoint\ndata: %b\n\n",
+    b"event: message\nevent: endpoint\ndata: %b\n\n",
+    b"id: 1\revent: endpoint\rdata: %b\r\r",
+)
+
+
+@pytest.mark.parametrize("event", MOVED)
+async def test_no_later_event_leads_a_client_and_its_key_away(tmp_path: Path, event: bytes) -> None:
+    async with old_server(tmp_path) as (server, rig), old_client(rig) as client:
+        server.say("1", event % b"/messages?session=1&moved=1")
+        assert await client.event() == ("endpoint", client.address)
+        assert (await client.post(client.client.tool())).status_code == 202
+        assert "result" in await client.message()
+        server.say("1", event % b"http://127.0.0.1:1/away")
+        assert "another origin" in (await client.message())["error"]["message"]
+        assert await client.event() == ("", "")
+
+
+async def test_a_mark_before_the_first_event_hides_nothing_from_the_proxy(tmp_path: Path) -> None:
+    async with SseServer(Tokens()) as server, bridged(tmp_path, server.upstream) as rig:
+        rig.host.rules["other"] = ToolRule.BLOCK
+        tools = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"tools": TOOLS}})
+        server.comment = f"\ufeffdata: {tools}\n\n".encode()
+        async with (
+            client_of(rig, initialise=False) as client,
+            client.http.stream("GET", f"{rig.origin}/sse/old", headers=client.headers) as response,
+        ):
+            event = await anext(response.aiter_text())
+            assert "run" in event
+            assert "other" not in event
 
 
 async def test_old_clients_get_the_events_as_they_are(tmp_path: Path) -> None:

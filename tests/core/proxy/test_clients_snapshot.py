@@ -118,8 +118,8 @@ async def test_a_client_made_by_another_process_is_known_at_its_first_request(tm
 async def test_a_key_revoked_by_another_process_stops_within_the_time_that_a_snapshot_counts(tmp_path: Path) -> None:
     async with Process(tmp_path) as serving, Process(tmp_path) as command:
         client, key = await serving.create("script")
-        gone: list[str] = []
-        serving.revoked.subscribe(gone.append)
+        gone: list[None] = []
+        serving.narrowed.subscribe(gone.append)
         await command.look()
         await command.revoke(client.id)
         assert command.client_of(key) is None
@@ -127,7 +127,8 @@ async def test_a_key_revoked_by_another_process_stops_within_the_time_that_a_sna
         # What nobody looked at for a second tells nothing, so the door has to look.
         assert serving.client_of(key) is None
         assert await serving.find_client(key) is None
-        assert gone == [client.id]
+        assert gone == [None]
+        assert not serving.has_access(client.id, "own:1")
         assert [known.revoked_at is not None for known in serving.clients] == [True]
 
 
@@ -263,14 +264,21 @@ async def test_a_client_that_another_process_revoked_cannot_be_changed(
 async def test_a_renewed_key_replaces_the_one_before_at_once(tmp_path: Path) -> None:
     async with Process(tmp_path) as clients:
         client, key = await clients.create("Cursor")
-        gone: list[str] = []
-        clients.revoked.subscribe(gone.append)
+        narrowed: list[None] = []
+        clients.narrowed.subscribe(narrowed.append)
         other = await clients.renew_key(client.id)
         assert clients.client_of(key) is None
         assert clients.client_of(other) == client
         await clients.choose_servers(client.id, ["own:1"])
         assert clients.client_of(other) == ProxyClient(client.id, "Cursor", "", frozenset({"own:1"}))
-        assert gone == []
+        # What is open with the former key ends, and what is open at other servers.
+        assert narrowed == [None, None]
+        assert not clients.admits(hash_of(key), "")
+        assert [clients.admits(hash_of(other), server) for server in ("", "own:1", "own:2")] == [True, True, False]
+        await clients.choose_servers(client.id, ["own:1", "own:2"])
+        await clients.rename(client.id, "Other")
+        await clients.choose_servers(client.id, None)
+        assert narrowed == [None, None]
 
 
 async def test_what_clients_use_is_told_to_a_window_that_watches_and_is_there_after_a_restart(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from app.core.mcp.proxy import relay as relay_module
 from app.core.mcp.proxy.door import MOST_DELAYED, WRONG_KEYS, Door, TurnedAway, WrongKeys
 from app.core.mcp.proxy.parts import ProxyClient, Request, Way
 from tests.core.proxy._http import Client, connected
@@ -215,6 +216,21 @@ async def test_a_client_sees_only_the_servers_that_are_its_own(tmp_path: Path) -
         assert await status(client, request(proxy)) == 404
 
 
+async def test_one_client_does_not_take_the_places_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "MOST_OF_A_CLIENT", 2)
+    async with proxied(tmp_path) as (_, view, proxy):
+        proxy.host.clients[OTHER] = ProxyClient("other", "Other")
+        async with proxy.stream("GET") as one, proxy.stream("GET") as two:
+            assert (one.status_code, two.status_code) == (200, 200)
+            assert (await proxy.call()).status_code == 429
+            assert (await proxy.call(authorization=f"Bearer {OTHER}")).status_code == 200
+        await until(lambda: not proxy.relay._under_way)
+        assert (await proxy.call()).status_code == 200
+        view.restart()
+
+
 async def test_the_address_itself_says_what_it_is_to_who_has_a_key(tmp_path: Path) -> None:
     async with raw(tmp_path) as (proxy, client):
         client.send(request(proxy, "/", "GET"))
@@ -256,6 +272,21 @@ async def test_who_guesses_keys_waits_and_holds_up_nobody() -> None:
     # A minute later it is forgotten.
     now += 61
     assert await turned_away(door, guess()) == 401
+
+
+async def test_a_key_that_was_known_is_looked_at_again_without_the_delay_of_those_who_guess() -> None:
+    host = ScriptedHost()
+    door = Door(host, PORT, wrong_keys=WrongKeys(delay=3600.0))
+    for _ in range(WRONG_KEYS):
+        await turned_away(door, guess("bw_" + "g" * 43))
+    waiting = [asyncio.create_task(turned_away(door, guess("nonsense"))) for _ in range(MOST_DELAYED)]
+    await until(lambda: door._wrong_keys._delayed == MOST_DELAYED)
+    # The snapshot is too old to tell, as it is for a client that was quiet for a second.
+    host.known[OTHER] = host.fresh[OTHER] = ProxyClient("quiet", "Quiet")
+    assert (await door.admit(guess())).client.id == "quiet"
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
 
 
 async def test_a_key_that_is_new_gets_in_after_the_delay_while_somebody_guesses() -> None:

@@ -386,6 +386,25 @@ async def test_a_request_that_waits_too_long_for_its_turn_is_refused_and_never_r
     assert [request.path for request in ran.requests] == ["/first"]
 
 
+async def test_requests_that_hang_do_not_hold_up_the_others() -> None:
+    gate = asyncio.Event()
+
+    async def handle(request: Request, responder: Responder) -> None:
+        if request.path == "/hangs":
+            await gate.wait()
+        await echo(request, responder)
+
+    limits = Limits(requests=1, turn_seconds=0.1)
+    async with serving(handle, limits) as at, connected(at.port) as first, connected(at.port) as second:
+        first.send(get(b"/hangs"))
+        await until(lambda: at.server.running == 1)
+        second.send(get(b"/second"))
+        assert (await second.answer())[0] == 200
+        gate.set()
+        assert (await first.answer())[0] == 200
+        assert at.server.running == 0
+
+
 async def test_a_refused_client_that_goes_on_sending_still_reads_why() -> None:
     async with serving(echo) as at, connected(at.port) as client:
         client.send(post(b"Content-Length: 99999999\r\n"))
@@ -396,16 +415,16 @@ async def test_a_refused_client_that_goes_on_sending_still_reads_why() -> None:
         assert await client.closed()
 
 
-async def test_long_bodies_of_many_clients_are_bounded_together() -> None:
+async def test_long_bodies_of_many_clients_are_bounded_together_and_those_that_never_end_give_way() -> None:
     limits = Limits(body_bytes=1_000_000, bodies_bytes=1_500_000)
     async with serving(echo, limits) as at, connected(at.port) as first, connected(at.port) as second:
         first.send(post(b"Content-Length: 900000\r\n", b"x" * 800_000))
         await until(lambda: at.server.held == 800_000)
         second.send(chunked(b"%x\r\n" % 900_000 + b"x" * 899_999))
-        assert (await second.answer())[0] == 503
-        assert at.server.held == 800_000
-        first.send(b"x" * 100_000)
-        assert len((await first.answer())[2]) == len(b"POST /a? ") + 900_000
+        assert (await first.answer())[0] == 503
+        await until(lambda: at.server.held == 899_999)
+        second.send(b"x\r\n0\r\n\r\n")
+        assert len((await second.answer())[2]) == len(b"POST /a? ") + 900_000
         await until(lambda: at.server.held == 0)
         # Who goes away gives back what was kept for them.
         async with connected(at.port) as third:

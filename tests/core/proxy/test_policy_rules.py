@@ -16,7 +16,7 @@ from app.core.mcp.proxy.clients import ProxyClients
 from app.core.mcp.proxy.parts import ProxyClient, ToolRule
 from app.core.mcp.proxy.tool_rules import RuleChange, RuleTable, ToolRules, alike, strictest
 from app.core.mcp.servers.definitions import HttpServer
-from app.core.mcp.servers.local_policies import ALLOW, ASK, BLOCK, SETTING
+from app.core.mcp.servers.local_policies import ALLOW, ASK, BLOCK, SETTING, kept_name
 from app.core.posthog.types import StoreTool
 from tests.core._mcp_server import Scripted
 from tests.core.test_mcp_servers import World, world
@@ -51,14 +51,27 @@ def test_of_two_rules_the_stricter_counts() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["Delete", "DELETE", " delete", "delete\n", "de lete", "\u200bdelete", "de\u00adlete", "ｄｅｌｅｔｅ", "delete\0"],
+    [
+        "Delete",
+        "DELETE",
+        " delete",
+        "delete\n",
+        "de lete",
+        "\u200bdelete",
+        "de\u00adlete",
+        "ｄｅｌｅｔｅ",
+        "delete\0",
+        "delete\ufe0f",
+        "del\u3164ete",
+        "delete\ud800",
+    ],
 )
 def test_a_name_that_a_server_could_take_for_a_blocked_one_is_blocked(name: str) -> None:
     table = RuleTable({"delete": ToolRule.BLOCK, "find": ToolRule.ASK})
     assert table.rule(name) is ToolRule.BLOCK
     # A tool that the server lists is a tool of its own, and so is one with a rule.
-    assert RuleTable(table.by_name, listed=frozenset({name})).rule(name) is ToolRule.ALLOW
-    assert RuleTable({**table.by_name, name: ToolRule.ASK}).rule(name) is ToolRule.ASK
+    assert RuleTable(table.by_name, listed=frozenset({kept_name(name)})).rule(name) is ToolRule.ALLOW
+    assert RuleTable({**table.by_name, kept_name(name): ToolRule.ASK}).rule(name) is ToolRule.ASK
 
 
 @pytest.mark.parametrize("name", ["undelete", "delete_", "dele-te", "", "démo"])

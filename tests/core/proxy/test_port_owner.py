@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from app.core.mcp.proxy import handover
 from app.core.mcp.proxy.handover import Holder, Role, Unreachable, door_path, hand_out, open_door, visit
 from app.core.mcp.proxy.listeners import NotLoopback, PortTaken, bind, check, close_all, number_of
 from app.core.mcp.proxy.port import PATIENCE_SECONDS
@@ -181,7 +182,36 @@ def test_sockets_are_bound_to_both_addresses_of_this_machine_only() -> None:
         close_all(listeners)
 
 
-def test_the_door_is_for_this_user_alone_also_where_the_folder_has_a_long_path(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no short names for long paths")
+def test_the_door_of_a_folder_with_a_long_path_is_in_that_folder_where_nobody_else_can_take_its_place(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / ("long" * 50)
+    folder.mkdir(mode=0o700)
+    path = door_path(folder)
+    assert path == folder / "port.sock"
+    listeners = bind(0)
+    with closing(open_door(path)) as door:
+        assert path.stat().st_mode & 0o777 == 0o600
+        door.setblocking(True)
+
+        def answer() -> None:
+            with door.accept()[0] as visitor:
+                hand_out(visitor, Holder(Role.HEADLESS, 7), listeners)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        connection, holder, received = visit(path)
+        thread.join()
+        connection.close()
+        assert (holder.pid, number_of(received)) == (7, number_of(listeners))
+    close_all((*listeners, *received))
+
+
+def test_the_door_is_for_this_user_alone_also_where_it_cannot_be_in_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handover, "HANDLES", tmp_path / "nothing")
     folder = tmp_path / ("long" * 30)
     folder.mkdir()
     path = door_path(folder)
@@ -320,6 +350,29 @@ async def test_those_that_waited_for_nobody_are_told_so(start: Start, number: in
     # It ends within moments, and answers until then.
     with pytest.raises(ConnectionRefusedError):
         await refused(number)
+
+
+async def test_those_that_connect_and_say_nothing_do_not_keep_the_port_from_the_next_owner(
+    start: Start, number: int
+) -> None:
+    window = start("window")
+    await window.until("owned")
+    await window.end("stop")
+    silent = [socket.create_connection(("127.0.0.1", number)) for _ in range(60)]
+    try:
+        status, _body = await ask(number)
+        assert status == 503
+        # Not one after the other, each for as long as it likes.
+        async with asyncio.timeout(10.0):
+            with suppress(OSError):
+                while True:
+                    for each in silent:
+                        each.send(b"x")
+                    await asyncio.sleep(0.05)
+        assert (await start("window").until("owned"))["number"] == number
+    finally:
+        for each in silent:
+            each.close()
 
 
 async def test_a_process_that_leaves_for_good_keeps_nothing(start: Start, number: int) -> None:

@@ -34,6 +34,17 @@ def test_a_token_is_masked_however_it_is_cut_and_nothing_else_changes(seed: int)
     assert len(got) == len(data)
 
 
+@pytest.mark.parametrize(
+    "written", [r"ab\/cd+ef\/gh==", r"ab/cd\u002Bef/gh==", r"ab\/cd\u002Bef\/gh==", "ab%2Fcd%2Bef%2Fgh%3D%3D"]
+)
+def test_a_token_is_masked_as_json_and_addresses_write_it(written: str) -> None:
+    data = f'{{"sent":"Bearer {written}"}}'.encode()
+    masked = f'{{"sent":"Bearer {"*" * len(written)}"}}'.encode()
+    for place in range(len(data)):
+        mask = TokenMask(["ab/cd+ef/gh=="])
+        assert mask.feed(data[:place]) + mask.feed(data[place:]) + mask.end() == masked
+
+
 def test_only_what_may_be_the_beginning_of_a_token_waits() -> None:
     mask = TokenMask([TOKEN])
     assert mask.feed(b"data: 1\n\n") == b"data: 1\n\n"

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from app.core.mcp.proxy import host as host_module
+from app.core.mcp.proxy.clients import ProxyClients
 from app.core.mcp.proxy.handover import Role
 from app.core.mcp.proxy.service import PORT_SETTING, ProxyService, ProxyState
 from app.core.mcp.proxy.sign_in_notices import WindowNotice
@@ -26,6 +27,9 @@ from tests.core.test_own_servers import LEDGER, lab_of, sign_in
 from tests.core.test_services import services_in, signed_in
 from tests.core.test_services import sign_in as sign_in_to_host
 from tests.until import until
+
+# Not a time-out, which would also come without that.
+CUT_OFF = (httpx.RemoteProtocolError, httpx.ReadError)
 
 
 async def own_server(served: Served, url: str, title: str = "Own") -> str:
@@ -265,9 +269,40 @@ async def test_a_client_that_is_revoked_is_cut_off(tmp_path: Path) -> None:
         waiting = asyncio.create_task(served.call(server_id, "echo"))
         await server.arrived["tools/call"].wait()
         await served.proxy.clients.revoke(served.client_id)
-        with pytest.raises(httpx.TransportError):
+        with pytest.raises(CUT_OFF):
             await waiting
         assert (await served.post(server_id, "ping")).status_code == 401
+        held.set()
+
+
+async def lose(served: Served, how: str, server_id: str) -> None:
+    """Take away what a request of the client needs that is under way, from another process of Burrow."""
+    async with services_in(served.services.folder) as other:
+        clients = ProxyClients(other.storage.proxy_clients)
+        await clients.start()
+        try:
+            if how == "key":
+                await clients.renew_key(served.client_id)
+            else:
+                await clients.choose_servers(served.client_id, ["another"])
+        finally:
+            await clients.close()
+
+
+@pytest.mark.parametrize("how", ["key", "server"])
+async def test_what_is_open_ends_with_the_key_or_the_server_that_it_needs(tmp_path: Path, how: str) -> None:
+    async with Scripted() as server, serving(tmp_path) as served:
+        held = asyncio.Event()
+        server.always["tools/call"] = Reply(result={"content": []}, hold=held)
+        server_id = await own_server(served, server.url)
+        waiting = asyncio.create_task(served.call(server_id, "echo"))
+        await server.arrived["tools/call"].wait()
+        # Another change leaves it alone.
+        await served.proxy.clients.rename(served.client_id, "another name")
+        await lose(served, how, server_id)
+        with pytest.raises(CUT_OFF):
+            await waiting
+        assert (await served.post(server_id, "ping")).status_code == (401 if how == "key" else 404)
         held.set()
 
 

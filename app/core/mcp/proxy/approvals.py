@@ -51,7 +51,9 @@ class ApprovalServers(Protocol):
 class ApprovalClients(Protocol):
     """Where a client's own rules are set (`app.core.mcp.proxy.clients`)."""
 
-    revoked: Event[str]
+    narrowed: Event[None]
+
+    def has_access(self, client: str, server: str) -> bool: ...
 
     def rule_of(self, client: str, server: str, tool: str) -> ToolRule | None: ...
 
@@ -131,7 +133,7 @@ class Approvals:
         self._background = BackgroundTasks()
         self._subscriptions = (
             rules.changed.subscribe(self._rules_changed),
-            clients.revoked.subscribe(self._client_revoked),
+            clients.narrowed.subscribe(self._access_narrowed),
         )
 
     @property
@@ -252,11 +254,12 @@ class Approvals:
         if answer is not None and not answer.done():
             answer.set_result(decision)
 
-    def _client_revoked(self, client_id: str) -> None:
-        """A client was revoked: its questions are refused, and what was allowed for its sessions is forgotten."""
-        self._sessions = {key: None for key in self._sessions if key[0] != client_id}
+    def _access_narrowed(self, _nothing: None) -> None:
+        """Questions of who may not use the server any more are refused, and what its sessions were allowed ends."""
+        has_access = self._clients.has_access
+        self._sessions = {key: None for key in self._sessions if has_access(key[0], key[2])}
         for question in self.open:
-            if question.client.id == client_id:
+            if not has_access(question.client.id, question.server_id):
                 self._settle(question, Decision.REFUSE)
 
     def _rules_changed(self, change: RuleChange) -> None:

@@ -96,12 +96,12 @@ class ProxyClients:
 
     All other methods belong to the main loop; they raise `StorageTrouble`, and those that name a client `NotFound`.
     `changed` is emitted on the main loop, after anything of a client has changed, in this process or another one.
-    `revoked` is emitted there with the id of a client that may no longer use the proxy: its streams are to be closed.
+    `narrowed` is emitted there after a key ended or a client may use fewer servers: what it has open there is to end.
     """
 
     def __init__(self, stored: StoredClients) -> None:
         self.changed: Event[None] = Event()
-        self.revoked: Event[str] = Event()
+        self.narrowed: Event[None] = Event()
         self._stored = stored
         self._loop: asyncio.AbstractEventLoop | None = None
         self._snapshot = _Snapshot()
@@ -137,6 +137,19 @@ class ProxyClients:
             self._asked = True
             self._ask_for_a_look()
         return self._snapshot.by_hash.get(hash_of(key))
+
+    def admits(self, key_hash: str, server: str) -> bool:
+        """Whether the key with this hash was a client's that may use the server, at the last look, however old it is.
+
+        `server` may be empty, for none.
+        """
+        client = self._snapshot.by_hash.get(key_hash)
+        return client is not None and (not server or client.may_use(server))
+
+    def has_access(self, client: str, server: str) -> bool:
+        """Whether a client may use a server, at the last look."""
+        known = self._snapshot.known.get(client)
+        return known is not None and known.revoked_at is None and known.client.may_use(server)
 
     def rule_of(self, client: str, server: str, tool: str) -> ToolRule | None:
         """What the user decided about a tool for this client alone; None for nothing."""
@@ -280,13 +293,11 @@ class ProxyClients:
         self._tell(before)
 
     def _tell(self, before: _Snapshot) -> None:
-        if before.version is None or dict(before.known) == dict(self._snapshot.known):
-            return
-        for client, known in before.known.items():
-            now = self._snapshot.known.get(client)
-            if known.revoked_at is None and (now is None or now.revoked_at is not None):
-                self.revoked.emit(client)
-        self.changed.emit(None)
+        now = self._snapshot
+        if any(_is_narrower(client, now.by_hash.get(key)) for key, client in before.by_hash.items()):
+            self.narrowed.emit(None)
+        if before.version is not None and dict(before.known) != dict(now.known):
+            self.changed.emit(None)
 
     def _ask_for_a_look(self) -> None:
         loop = self._loop
@@ -321,6 +332,13 @@ def _snapshot(found: ClientTables) -> _Snapshot:
         if client in known and known[client].revoked_at is None
     }
     return _Snapshot(found.version, known, by_hash, found.clients)
+
+
+def _is_narrower(before: ProxyClient, now: ProxyClient | None) -> bool:
+    """Whether a client lost its key or a server."""
+    if now is None or now.servers is None:
+        return now is None
+    return before.servers is None or not before.servers <= now.servers
 
 
 def _client(row: ClientRow) -> ProxyClient:

@@ -18,6 +18,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
+from app.core.mcp.proxy.keys import hash_of
 from app.core.mcp.proxy.parts import Way
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ DELAY_SECONDS = 2.0
 # How many wrong keys may wait for their answer. They must not take the places of requests with right ones.
 MOST_DELAYED = 8
 
+# Requests and streams of one client, of all that the port takes at once (`Limits.connections`).
+MOST_OF_A_CLIENT = 192
+
 ABOUT = "This is the local MCP proxy of Burrow. Its servers are at /mcp/SERVER; `burrow connect list` names them.\n"
 NO_KEY = (
     "This address takes MCP clients that Burrow knows, each with a key of its own in the header Authorization. Add "
@@ -51,11 +55,15 @@ WRONG_KEY = (
 
 
 class Admitted(NamedTuple):
-    """Whose request it is, which server it is for, and how it came. `server` is empty for the address itself."""
+    """Whose request it is, which server it is for, how it came, and the hash of its key.
+
+    `server` is empty for the address itself.
+    """
 
     client: ProxyClient
     server: str
     way: Way
+    key_hash: str
 
 
 class TurnedAway(Exception):
@@ -65,7 +73,7 @@ class TurnedAway(Exception):
         super().__init__(words)
         self.status = status
         self.body = json.dumps({"error": words}, ensure_ascii=False).encode()
-        self.headers: Headers = ((b"content-type", JSON), (b"cache-control", b"no-store"), *headers)
+        self.headers = headers
 
 
 class WrongKeys:
@@ -113,17 +121,22 @@ class Door:
     async def admit(self, request: Request) -> Admitted:
         """Whose request it is and where it goes. Raises `TurnedAway`."""
         self._check_sender(request)
-        client = self._known(request) or await self._unknown(request)
+        key = _key_of(request)
+        # Nothing here waits: nobody who guesses holds up a client that is known.
+        client = self._host.client_of(key) if key else None
+        if client is None:
+            client = await self._unknown(key)
+        identity = hash_of(key)
         if request.path == "/" and request.method == "GET":
-            return Admitted(client, "", Way.MCP)
+            return Admitted(client, "", Way.MCP, identity)
         server, way, methods = place_of(request.path)
-        if client.servers is not None and server not in client.servers:
+        if not client.may_use(server):
             raise nothing_here()
         if request.method not in methods:
             raise TurnedAway(405, f"Not with {request.method}.", ((b"allow", ", ".join(methods).encode()),))
         if request.method == "POST" and not _is_json(request):
             raise TurnedAway(415, "The body has to be application/json.")
-        return Admitted(client, server, way)
+        return Admitted(client, server, way, identity)
 
     def _check_sender(self, request: Request) -> None:
         hosts = 0
@@ -140,28 +153,23 @@ class Door:
         if request.method == "OPTIONS":
             raise TurnedAway(405, "Not with OPTIONS.", ((b"allow", b"POST, GET, DELETE"),))
 
-    def _known(self, request: Request) -> ProxyClient | None:
-        """The client whose key it is, if this process knows it. Raises `TurnedAway` without a key."""
-        # Nothing here waits: nobody who guesses holds up a client that is known.
-        key = _key_of(request)
-        return None if key is None else self._host.client_of(key)
-
-    async def _unknown(self, request: Request) -> ProxyClient:
-        key = _key_of(request)
-        await self._wrong_keys.wait()
-        if key is not None and (client := await self._host.find_client(key)) is not None:
+    async def _unknown(self, key: str) -> ProxyClient:
+        # What this process knew a moment ago is no guess: it is only looked at again.
+        if not key or not self._host.admits(hash_of(key), ""):
+            await self._wrong_keys.wait()
+        if key and (client := await self._host.find_client(key)) is not None:
             return client
         self._wrong_keys.add()
         raise TurnedAway(401, WRONG_KEY)
 
 
-def _key_of(request: Request) -> str | None:
-    """The key of a request; None for what cannot be one. Raises `TurnedAway` without any."""
+def _key_of(request: Request) -> str:
+    """The key of a request; empty for what cannot be one. Raises `TurnedAway` without any."""
     given = [value for name, value in request.headers if name == b"authorization"]
     if not given:
         raise TurnedAway(401, NO_KEY)
     found = KEY.fullmatch(given[0]) if len(given) == 1 else None
-    return None if found is None else found[1].decode()
+    return "" if found is None else found[1].decode()
 
 
 @lru_cache(maxsize=256)

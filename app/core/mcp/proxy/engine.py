@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.core.mcp.proxy.bridge.bridges import Bridges
 from app.core.mcp.proxy.http.routes import ChoosingSender
@@ -44,8 +44,6 @@ class ProxyEngine:
         self._port: ProxyPort | None = None
         # The one that accepts, and those that finish what is in flight.
         self._serving: list[tuple[LoopbackServer, Relay]] = []
-        # Which client each request that is answered now belongs to.
-        self._tasks: dict[asyncio.Task[Any], str] = {}
         self._used_at = monotonic()
 
     @property
@@ -80,19 +78,11 @@ class ProxyEngine:
             for _server, relay in self._serving:
                 relay.tools_changed(change.server_id, change.client_id)
 
-    def admitted(self, client_id: str) -> None:
-        """The request that is answered by the current task belongs to this client."""
-        task = asyncio.current_task()
-        if task is not None and task not in self._tasks:
-            self._tasks[task] = client_id
-            task.add_done_callback(self._tasks.pop)
-
-    async def end_client(self, client_id: str) -> None:
-        """A client was revoked: end what is answered to it now, and its sessions with processes."""
-        for task, client in tuple(self._tasks.items()):
-            if client == client_id:
-                task.cancel()
-        await self._bridges.end_client(client_id)
+    async def end_refused(self) -> None:
+        """Clients lost keys or servers: end what is answered to them there now, and their sessions with processes."""
+        for _server, relay in self._serving:
+            relay.end_refused()
+        await self._bridges.end_refused()
 
     async def close(self, *, drain: float, keep: bool) -> None:
         """Stop, and finish what is in flight within `drain` seconds. `keep`: see `ProxyPort.stop`."""

@@ -13,15 +13,21 @@ import os
 import socket
 import stat
 import struct
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.core.mcp.proxy.listeners import Listeners, NotLoopback, check, close_all
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 # The name of a Unix socket fits 108 bytes on Linux and 104 elsewhere, with the zero at its end.
 LONGEST_PATH = 100
+# Where Linux lets a process name a file within a folder that it has open.
+HANDLES = Path("/proc/self/fd")
 # Whether this system can pass sockets on at all. Windows cannot: there the next owner binds the port itself.
 CAN_HAND_OVER = hasattr(socket, "AF_UNIX") and hasattr(socket, "send_fds")
 ANSWER_SECONDS = 2.0
@@ -60,7 +66,7 @@ class Unreachable(Exception):
 def door_path(folder: Path) -> Path:
     """Where the sockets of the proxy in `folder` are handed out. Raises `OSError` where there is no private place."""
     path = folder / DOOR
-    if len(os.fsencode(path)) <= LONGEST_PATH:
+    if len(os.fsencode(path)) <= LONGEST_PATH or HANDLES.is_dir():
         return path
     # Neither of the environment's folders for temporary files: the other process may have another environment.
     place = Path("/tmp") / f"burrow-{os.geteuid()}"
@@ -72,13 +78,27 @@ def door_path(folder: Path) -> Path:
     return place / f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:32]}.sock"
 
 
+@contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """A name for the socket at `path` that is short enough, while this lasts. Raises `OSError`."""
+    if len(os.fsencode(path)) <= LONGEST_PATH:
+        yield os.fspath(path)
+        return
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"{HANDLES}/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
 def open_door(path: Path) -> socket.socket:
     """Listen at `path`, for this user alone. Only for who holds the port's lock. Raises `OSError`."""
     with suppress(FileNotFoundError):
         path.unlink()
     door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        door.bind(os.fspath(path))
+        with _short(path) as name:
+            door.bind(name)
         # Before anybody can connect.
         os.chmod(path, 0o600)
         door.listen(16)
@@ -110,7 +130,8 @@ def visit(path: Path) -> tuple[socket.socket, Holder, Listeners]:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.settimeout(ANSWER_SECONDS)
-        connection.connect(os.fspath(path))
+        with _short(path) as name:
+            connection.connect(name)
         if not _is_this_user(connection):
             raise Unreachable("another user listens there")
         line, handles, _flags, _address = socket.recv_fds(connection, LONGEST_LINE, MOST_SOCKETS)

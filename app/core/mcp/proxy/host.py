@@ -60,8 +60,6 @@ class ProcessHost:
         notice: SignInNotice,
     ) -> None:
         """`gate` leads to the loop of the process."""
-        self.admitted: Callable[[str], None] = lambda _client: None
-        """Called with the id of a client, in the task that handles its request."""
         self._around = around
         self._gate = gate
         self._clients = clients
@@ -88,16 +86,19 @@ class ProcessHost:
 
     def client_of(self, key: str) -> ProxyClient | None:
         """See `ProxyHost`."""
-        return self._admitted(self._clients.client_of(key))
+        return self._clients.client_of(key)
 
     async def find_client(self, key: str) -> ProxyClient | None:
         """See `ProxyHost`."""
-        return self._admitted(await self._gate.run(lambda: self._clients.find_client(key)))
+        return await self._gate.run(lambda: self._clients.find_client(key))
 
-    def _admitted(self, client: ProxyClient | None) -> ProxyClient | None:
-        if client is not None:
-            self.admitted(client.id)
-        return client
+    def admits(self, key_hash: str, server_id: str) -> bool:
+        """See `ProxyHost`."""
+        return self._clients.admits(key_hash, server_id)
+
+    def has_access(self, client_id: str, server_id: str) -> bool:
+        """See `ProxyHost`."""
+        return self._clients.has_access(client_id, server_id)
 
     async def upstream(self, server_id: str) -> Upstream:
         """See `ProxyHost`. Raises `NotReady` too, after five seconds."""
@@ -108,7 +109,7 @@ class ProcessHost:
         """See `ProxyHost`."""
         await self._gate.run(self._list)
         listed = self._around.servers.listed
-        return tuple((one.id, one.title) for one in listed if client.servers is None or one.id in client.servers)
+        return tuple((one.id, one.title) for one in listed if client.may_use(one.id))
 
     def rule(self, client: ProxyClient, server_id: str, tool: str) -> ToolRule:
         """See `ProxyHost`."""

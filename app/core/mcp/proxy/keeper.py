@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 import select
+import selectors
 import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from app.core.mcp.proxy.handover import TOOK, Holder, Role, hand_out
 
@@ -25,8 +26,10 @@ COMMAND = "keep-port"
 KEEP_SECONDS = 5.0
 # One that connected may take the sockets, or only look who holds them.
 TAKE_SECONDS = 1.0
-READ_SECONDS = 0.5
-LONGEST_READ = 1024 * 1024
+# Those who wait have sent their requests already.
+ANSWER_SECONDS = 1.0
+LONGEST_HEAD = 64 * 1024
+MOST_WAITING = 512
 BODY = json.dumps({"error": "Burrow is not running. Start Burrow, or run: burrow proxy"}).encode()
 ANSWER = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 5\r\n"
@@ -88,8 +91,7 @@ def _give_up(folder: Path, path: Path, door: socket.socket, listeners: Listeners
             return
         with suppress(FileNotFoundError):
             path.unlink()
-        for each in listeners:
-            _answer(each)
+        _tell(listeners)
     finally:
         os.close(handle)
 
@@ -114,23 +116,65 @@ def _handed_out(door: socket.socket, listeners: Listeners, taken: int, seconds: 
     return False
 
 
-def _answer(listener: socket.socket) -> None:
-    """Tell each client that waits on this socket that nobody serves it."""
-    while True:
+def _tell(listeners: Listeners) -> None:
+    """Tell those who wait on these sockets that nobody serves them: all at once, and for a moment only.
+
+    Whoever connects and says nothing must not keep the port, and the next owner, waiting.
+    """
+    end = monotonic() + ANSWER_SECONDS
+    # What each of them has sent of its request; None once it was answered.
+    waiting: dict[socket.socket, bytes | None] = {}
+    with selectors.DefaultSelector() as selector:
+        try:
+            for listener in listeners:
+                selector.register(listener, selectors.EVENT_READ)
+                _accept(listener, waiting, selector)
+            while waiting and (left := end - monotonic()) > 0:
+                for key, _events in selector.select(left):
+                    ready = cast(socket.socket, key.fileobj)
+                    if ready in listeners:
+                        _accept(ready, waiting, selector)
+                        if len(waiting) >= MOST_WAITING:
+                            selector.unregister(ready)
+                    elif not _read(ready, waiting):
+                        selector.unregister(ready)
+                        del waiting[ready]
+                        ready.close()
+        finally:
+            for client in waiting:
+                client.close()
+
+
+def _accept(
+    listener: socket.socket, waiting: dict[socket.socket, bytes | None], selector: selectors.BaseSelector
+) -> None:
+    while len(waiting) < MOST_WAITING:
         try:
             client, _address = listener.accept()
         except OSError:
             return
-        with client, suppress(OSError):
-            client.settimeout(READ_SECONDS)
-            # A connection that is closed with unread bytes is reset, and the answer lost with it.
-            read = b""
-            while b"\r\n\r\n" not in read and len(read) < LONGEST_READ:
-                part = client.recv(65536)
-                if not part:
-                    break
-                read += part
-            client.sendall(ANSWER)
-            client.shutdown(socket.SHUT_WR)
-            while client.recv(65536):
-                pass
+        client.setblocking(False)
+        waiting[client] = b""
+        selector.register(client, selectors.EVENT_READ)
+
+
+def _read(client: socket.socket, waiting: dict[socket.socket, bytes | None]) -> bool:
+    """Read what a client sends, and answer it after the head of its request; whether there may be more of it.
+
+    A connection that is closed with unread bytes is reset, and the answer lost with it.
+    """
+    try:
+        part = client.recv(65536)
+        read = waiting[client]
+        if read is not None:
+            read = waiting[client] = read + part
+            if b"\r\n\r\n" in read or len(read) > LONGEST_HEAD or not part:
+                waiting[client] = None
+                # It fits the buffer of a new connection.
+                client.sendall(ANSWER)
+                client.shutdown(socket.SHUT_WR)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return bool(part)

@@ -1,18 +1,25 @@
 """TokenMask: takes access tokens out of what a server answers, also across the borders of chunks.
 
-A server that quotes the token it was sent must not hand it to a client. The mask is as long as the token, so lengths
-that were announced still hold. Only bytes that may be the beginning of a token wait for those after them.
+A server that quotes the token it was sent must not hand it to a client, also where its JSON or its addresses escape a
+character of it. The mask is as long as what it covers, so lengths that were announced still hold. Only bytes that may
+be the beginning of a token wait for those after them. No mask helps against a server that means to hand its token out.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 # A shorter one would be found in ordinary text.
 LEAST_LENGTH = 8
+# What is escaped of the characters that a token may have (RFC 6750 section 2.1). PHP's JSON escapes the slash, .NET's
+# the plus, addresses all of them.
+ESCAPED = re.compile("[/+=]")
+IN_JSON = tuple(str.maketrans(escapes) for escapes in ({"/": r"\/"}, {"+": r"\u002B"}, {"/": r"\/", "+": r"\u002B"}))
 
 
 class TokenMask:
@@ -29,10 +36,11 @@ class TokenMask:
 
     def add(self, token: str) -> None:
         """From now on this one is masked too."""
-        secret = token.encode("latin-1", "replace")
-        if len(secret) >= LEAST_LENGTH and secret not in self._tokens:
-            self._tokens += (secret,)
-            self._bytes |= frozenset(secret)
+        for written in _spellings(token):
+            secret = written.encode("latin-1", "replace")
+            if len(secret) >= LEAST_LENGTH and secret not in self._tokens:
+                self._tokens += (secret,)
+                self._bytes |= frozenset(secret)
 
     def is_in(self, data: bytes) -> bool:
         """Whether there is anything to mask."""
@@ -62,6 +70,14 @@ class TokenMask:
         """What is left at the end: the beginning of a token that did not go on."""
         held, self._held = self._held, b""
         return held
+
+
+def _spellings(token: str) -> tuple[str, ...]:
+    """How a token may be written."""
+    if ESCAPED.search(token) is None:
+        return (token,)
+    in_json = [token.translate(escapes) for escapes in IN_JSON]
+    return (token, *in_json, quote(token, safe=""))
 
 
 def _beginning_at_end(data: bytes, token: bytes) -> int:

@@ -135,6 +135,10 @@ class ProxyClient:
     program: str = ""
     servers: frozenset[str] | None = None
 
+    def may_use(self, server_id: str) -> bool:
+        """Whether it is one of those that the client may use."""
+        return self.servers is None or server_id in self.servers
+
 
 @dataclass(frozen=True, eq=False)
 class HttpUpstream:
@@ -298,8 +302,8 @@ class SessionStore(Protocol):
 class ProxyHost(Protocol):
     """What the proxy asks of the process around it. All of it is called on the proxy's loop.
 
-    `client_of`, `rule`, `asks_elsewhere`, `hides` and `used` answer from memory at once; the others hop to the main
-    loop.
+    `client_of`, `admits`, `has_access`, `rule`, `asks_elsewhere`, `hides` and `used` answer from memory at once; the
+    others hop to the main loop.
     """
 
     def client_of(self, key: str) -> ProxyClient | None:
@@ -307,6 +311,15 @@ class ProxyHost(Protocol):
 
     async def find_client(self, key: str) -> ProxyClient | None:
         """The same after looking at what other processes have stored."""
+
+    def admits(self, key_hash: str, server_id: str) -> bool:
+        """Whether the key with this hash was, at the last look, that of a client that may use the server.
+
+        `server_id` may be empty, for none.
+        """
+
+    def has_access(self, client_id: str, server_id: str) -> bool:
+        """Whether the client might use the server at the last look, with whatever key."""
 
     async def upstream(self, server_id: str) -> Upstream:
         """How to reach a server. Raises `NotFound`, and any `BurrowError` that keeps it from being used."""

@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from app.core.auth.tokens import Fingerprints
 from app.core.errors import BurrowError, NotFound
 from app.core.mcp.proxy.answers import error_code
 from app.core.mcp.proxy.delivery import TRY_AGAIN, Delivery
-from app.core.mcp.proxy.door import ABOUT, Door, TurnedAway, nothing_here
+from app.core.mcp.proxy.door import ABOUT, MOST_OF_A_CLIENT, WRONG_KEY, Door, TurnedAway, nothing_here
 from app.core.mcp.proxy.failures import refusal_of
 from app.core.mcp.proxy.headers import SESSION
 from app.core.mcp.proxy.healing import Healing, Outgoing
@@ -86,12 +86,20 @@ class Relay:
         self._reopening = Reopening(self._healing, self._sessions)
         self._streams = Streams()
         self._leaving = False
+        # Of the requests that are answered now.
+        self._under_way: dict[asyncio.Task[Any], Admitted] = {}
 
     async def handle(self, request: Request, responder: Responder) -> None:
         """Answer one request. Raises only when the client is gone, or when its answer has to be cut off."""
         post, server = None, ""
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
         try:
-            admitted = await self._door.admit(request)
+            admitted = self._under_way[task] = await self._door.admit(request)
+            if not self._host.admits(admitted.key_hash, admitted.server):
+                # It was taken away while it was looked up.
+                raise TurnedAway(401, WRONG_KEY)
+            if len(self._under_way) > MOST_OF_A_CLIENT:
+                self._check_share(admitted.client.id)
             if not admitted.server:
                 await _text(responder, ABOUT)
                 return
@@ -114,10 +122,24 @@ class Relay:
             if not self._leaving or responder.started:
                 raise
             await Delivery(responder, post, server=server).refuse(_closing(server))
+        finally:
+            self._under_way.pop(task, None)
 
     def leave(self) -> None:
         """The process ends: a request that is cancelled from now on is told so."""
         self._leaving = True
+
+    def end_refused(self) -> None:
+        """End what is answered now to a key that ended, or that may not use its server any more."""
+        for task, admitted in tuple(self._under_way.items()):
+            if not self._host.admits(admitted.key_hash, admitted.server):
+                task.cancel()
+
+    def _check_share(self, client: str) -> None:
+        """Leave room for the other clients. Raises `TurnedAway`."""
+        if sum(admitted.client.id == client for admitted in self._under_way.values()) > MOST_OF_A_CLIENT:
+            words = f"This client has {MOST_OF_A_CLIENT} requests and streams open. Close some of them."
+            raise TurnedAway(429, words, ((b"retry-after", b"5"),))
 
     def tools_changed(self, server_id: str, client_id: str | None) -> None:
         """See `OpenStreams`."""
@@ -132,7 +154,7 @@ class Relay:
         await self._routes.close()
 
     async def _carry(self, request: Request, responder: Responder, admitted: Admitted, post: Post | None) -> None:
-        client, server, way = admitted
+        client, server, way, _key_hash = admitted
         upstream = await self._host.upstream(server)
         named = request.header(SESSION)
         identity = "" if named is None else named.decode("latin-1")

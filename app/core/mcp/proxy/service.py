@@ -20,6 +20,7 @@ from app.core.errors import BurrowError, StorageTrouble
 from app.core.events import Event
 from app.core.mcp.proxy.approvals import Approvals
 from app.core.mcp.proxy.clients import ProxyClients
+from app.core.mcp.proxy.handover import Role
 from app.core.mcp.proxy.host import ProcessHost
 from app.core.mcp.proxy.loop_hop import LoopGate, LoopThread
 from app.core.mcp.proxy.port import PortState
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from app.core.mcp.proxy.approvals import ApprovalSettings
     from app.core.mcp.proxy.engine import ProxyEngine
-    from app.core.mcp.proxy.handover import Role
     from app.core.mcp.proxy.host import SignInNotice
     from app.core.mcp.proxy.port import PortStatus
     from app.core.mcp.proxy.surroundings import ProxySurroundings
@@ -255,17 +255,17 @@ class _Run:
         return run
 
     def _follow(self, service: ProxyService, there: LoopGate, engine: ProxyEngine) -> None:
-        def revoked(client_id: str) -> None:
-            self._background.start(there.run(lambda: engine.end_client(client_id)))
+        def narrowed(_nothing: None) -> None:
+            self._background.start(there.run(engine.end_refused))
 
         self._subscriptions = [
             service.rules.changed.subscribe(lambda change: there.post(engine.tools_changed, change)),
-            service.clients.revoked.subscribe(revoked),
+            service.clients.narrowed.subscribe(narrowed),
         ]
         self._background.start(self._look(service.clients, engine))
 
     async def _look(self, clients: ProxyClients, engine: ProxyEngine) -> None:
-        """While clients are connected, notice within a second that another process revoked one."""
+        """While clients are connected, notice within a second that another process took access from one."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             if engine.busy:
@@ -300,7 +300,6 @@ class _Run:
         install_key = around.storage.settings.get(INSTALL_KEY)
         fingerprint = Fingerprints(install_key.encode() if isinstance(install_key, str) else None, FOLDER)
         engine = ProxyEngine(self._host, around.storage.proxy_sessions, fingerprint)
-        self._host.admitted = engine.admitted
 
         async def choose(number: int) -> bool:
             return await gate.run(lambda: service.keep_port(number))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from app.core.auth.http.openings import first_data
+from app.core.auth.http.openings import BYTE_ORDER_MARK, first_data
 
 # Atomic: the two characters of one line break are no blank line.
 _BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?:\r\n|\n|\r)")
@@ -52,10 +52,21 @@ def data_of(event: bytes) -> bytes:
     return first_data(event) or b""
 
 
+def name_of(event: bytes) -> bytes:
+    """The type of one whole event, empty where it gives none: the last one that it gives counts."""
+    names = [line[6:].removeprefix(b" ") for line in _lines(event) if line.startswith(b"event:") or line == b"event"]
+    return names[-1] if names else b""
+
+
 def with_data(event: bytes, data: bytes) -> bytes:
     """An event with other data, and its other fields as they were."""
-    kept = [line for line in _LINES.split(event) if line and not line.startswith(b"data:") and line != b"data"]
+    kept = [line for line in _lines(event) if line and not line.startswith(b"data:") and line != b"data"]
     return b"\n".join([*kept, *data_lines(data), b"", b""])
+
+
+def _lines(event: bytes) -> list[bytes]:
+    # The mark is no part of the first line of a stream.
+    return _LINES.split(event.removeprefix(BYTE_ORDER_MARK))
 
 
 def data_lines(data: bytes) -> list[bytes]:
@@ -76,7 +87,7 @@ def on_one_line(message: bytes) -> bytes:
 def last_id(event: bytes) -> bytes | None:
     """The event's id, None where it has none (an empty one takes the last id back)."""
     found = None
-    for line in _LINES.split(event):
+    for line in _lines(event):
         if line.startswith(b"id:"):
             found = line[3:].removeprefix(b" ")
         elif line == b"id":

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import unicodedata
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -50,8 +51,12 @@ AGAIN_SECONDS = 1.0
 SETTLE_SECONDS = 0.3
 # When policies were read that have changed since.
 CHANGED = float("-inf")
-# Characters that a reader does not see, by the categories of Unicode: control and format characters.
+# Characters that a reader does not see, by the categories of Unicode: control and format characters. Beside them what
+# else may be ignored (Unicode, 5.21), and what stands for half of a surrogate pair, which some servers drop.
 UNSEEN = frozenset({"Cc", "Cf"})
+IGNORABLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\ufffd\U000e0100-\U000e01ef]"
+)
 
 
 class RuleChange(NamedTuple):
@@ -342,6 +347,7 @@ def alike(name: str) -> str:
     folded = unicodedata.normalize("NFKC", name).casefold()
     if folded.isascii() and folded.isprintable():
         return folded.replace(" ", "")
+    folded = IGNORABLE.sub("", folded)
     return "".join(each for each in folded if not each.isspace() and unicodedata.category(each) not in UNSEEN)
 
 

@@ -16,7 +16,7 @@ from app.core.mcp.proxy.parts import HttpUpstream, StdioUpstream, Way
 from app.core.mcp.proxy.routes import Routes
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
     from app.core.mcp.proxy.bridge.channel import Channel
     from app.core.mcp.proxy.parts import (
@@ -49,6 +49,7 @@ class Bridges:
         processes: int = MOST_PROCESSES,
         idle_seconds: float = IDLE_SECONDS,
     ) -> None:
+        self._host = host
         self._policy = policy
         self._sessions = sessions
         self._routes = Routes(host)
@@ -97,9 +98,14 @@ class Bridges:
             front.seats.tools_changed(client_id)
         self._background.start(self._old_sse.tools_changed(server_id, client_id))
 
-    async def end_client(self, client: str) -> None:
-        """End the sessions of a client, whose key was revoked."""
-        await asyncio.gather(*(front.seats.end_client(client) for _known, front in tuple(self._fronts.values())))
+    async def end_refused(self) -> None:
+        """End the sessions of clients that may not use their server any more."""
+
+        def has_access(server: str) -> Callable[[str], bool]:
+            return lambda client: self._host.has_access(client, server)
+
+        fronts = tuple(self._fronts.items())
+        await asyncio.gather(*(front.seats.end_refused(has_access(server)) for server, (_known, front) in fronts))
 
     async def close(self) -> None:
         """End all processes. The sessions stay known."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote
 
 from app.core.errors import NotFound
 from app.core.mcp.proxy.bridge.answering import STREAM_HEADERS, answer_empty
 from app.core.mcp.proxy.bridge.sse_events import open_stream
-from app.core.mcp.proxy.headers import outward
+from app.core.mcp.proxy.delivery import Delivery
 from app.core.mcp.proxy.healing import Outgoing
 from app.core.mcp.proxy.messages import MessageKind
 from app.core.mcp.proxy.parts import SendFailure
@@ -82,18 +82,16 @@ class OldSse:
                 raise
             return
         session.stream.know(answer)
+        if answer.status >= 400:
+            await Delivery(responder, server=call.upstream.id).answer(answer)
+            return
         try:
-            body = await answer.peek()
-        except SendFailure:
-            body = b""
+            # So that the connection can be used again. The answers come on the stream.
+            with suppress(SendFailure):
+                await answer.peek()
         finally:
             answer.close()
-        if responder.started:
-            responder.end()
-            return
-        responder.start(answer.status, outward(answer.headers), length=len(body))
-        await responder.write(body)
-        responder.end()
+        answer_empty(responder, answer.status)
 
     async def refuse(self, call: Call, responder: Responder, refusal: Refusal) -> bool:
         """Refuse the requests of a POST on the stream, where the client waits for answers; False when it has none."""
@@ -154,7 +152,8 @@ class OldSse:
         try:
             async with aclosing(session.stream.events()) as events:
                 async for event in events:
-                    if not session.endpoint and (url := session.stream.endpoint(event)) is not None:
+                    if (url := session.stream.endpoint(event)) is not None:
+                        # Each of them: the client sends its key to where the last one leads.
                         session.endpoint = url
                         address = f"/sse/{quote(call.upstream.id, safe='')}/messages?session={name}"
                         await session.write(with_data(event, address.encode()))

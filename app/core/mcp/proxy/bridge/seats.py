@@ -140,10 +140,10 @@ class Seats:
             del self._stateless[seat.session.client]
         await self._leave(seat)
 
-    async def end_client(self, client: str) -> None:
-        """End all sessions of a client, whose key was revoked."""
+    async def end_refused(self, has_access: Callable[[str], bool]) -> None:
+        """End the sessions of the clients that have no access any more."""
         for seat in self._all:
-            if seat.session.client == client:
+            if not has_access(seat.session.client):
                 await self.end(seat)
 
     def tools_changed(self, client: str | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
@@ -12,7 +11,7 @@ from app.core.mcp.proxy.healing import Outgoing
 from app.core.mcp.proxy.masking import TokenMask
 from app.core.mcp.proxy.parts import SendFailure
 from app.core.mcp.proxy.refusals import RequestRefused
-from app.core.mcp.proxy.streams import EventSplitter, OversizedEvent, data_of
+from app.core.mcp.proxy.streams import EventSplitter, OversizedEvent, data_of, name_of
 from app.core.urls import is_confidential, origin_of
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from app.core.mcp.proxy.parts import Headers
     from app.core.mcp.proxy.routes import ServerRoute
 
-_NAME = re.compile(rb"^event: ?(.*)$", re.MULTILINE)
 ACCEPT: Headers = ((b"accept", b"text/event-stream"), (b"cache-control", b"no-store"))
 
 
@@ -57,8 +55,7 @@ class SseStream:
 
         Raises `RequestRefused` for one on another origin: no token may go there.
         """
-        found = _NAME.search(event)
-        if found is None or found[1].strip() != b"endpoint":
+        if name_of(event) != b"endpoint":
             return None
         url = urljoin(self._route.upstream.url, data_of(event).decode("utf-8", "replace").strip())
         try:

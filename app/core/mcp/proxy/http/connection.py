@@ -54,6 +54,9 @@ class ConnectionOwner(Protocol):
     def hold(self, size: int) -> bool:
         """So many more bytes of bodies are kept, or fewer; whether that is within bounds."""
 
+    def end_slow_bodies(self) -> None:
+        """More is kept than may be: refuse the bodies that have taken the longest to come."""
+
     def give_turn(self) -> None:
         """A request that had its turn does not need it any more."""
 
@@ -95,8 +98,8 @@ class ClientConnection(asyncio.BufferedProtocol):
         # Bytes of its body, as far as its server knows.
         self._held = 0
         self._discarding = False
-        # Whether its request is one of those that may run at once.
-        self._turn = False
+        # Since when its request is one of those that may run at once, in the loop's time; None for one that is none.
+        self._turn: float | None = None
         self.deadline: float | None = None
         self.since = owner.loop.time()
 
@@ -109,6 +112,11 @@ class ClientConnection(asyncio.BufferedProtocol):
     def idle(self) -> bool:
         """Whether no request has come in whole."""
         return self._request is None and not self._discarding
+
+    @property
+    def body_due(self) -> float | None:
+        """When the body that is coming has to be complete, in the loop's time; None where nothing of one is kept."""
+        return self.deadline if self.idle and self._held else None
 
     @property
     def wants_turn(self) -> bool:
@@ -223,7 +231,7 @@ class ClientConnection(asyncio.BufferedProtocol):
                 if reader.head.expects_continue and reader.lacks_body:
                     self._transport.write(CONTINUE)
             if not self._hold(reader.held):
-                self.refuse(503, "Too many long requests at once.")
+                self._owner.end_slow_bodies()
         elif self._resting and reader.ahead:
             self._resting = False
             self.deadline = self._owner.loop.time() + self._owner.limits.head_seconds
@@ -237,7 +245,7 @@ class ClientConnection(asyncio.BufferedProtocol):
     def run(self) -> None:
         """Give the request to the handler."""
         self.deadline = None
-        self._turn = True
+        self._turn = self._owner.loop.time()
         self._answer = answer = ClientAnswer(self, cast(RequestHead, self._reader.head))
         self._task = self._owner.loop.create_task(self._handle(cast(Request, self._request), answer))
 
@@ -262,9 +270,14 @@ class ClientConnection(asyncio.BufferedProtocol):
             self._next(answer)
 
     def _give_turn(self) -> None:
-        if self._turn:
-            self._turn = False
+        if self._turn is not None:
+            self._turn = None
             self._owner.give_turn()
+
+    def end_turn(self, before: float) -> None:
+        """Let another request run if this one has run since before that time."""
+        if self._turn is not None and self._turn < before:
+            self._give_turn()
 
     def _next(self, answer: ClientAnswer) -> None:
         transport = self._transport

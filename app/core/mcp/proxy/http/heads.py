@@ -70,6 +70,10 @@ class RequestHead(NamedTuple):
     keep_alive: bool
     expects_continue: bool
 
+    def __repr__(self) -> str:
+        # A key of a client is among its headers.
+        return f"RequestHead({self.method} {self.path}, {len(self.headers)} headers)"
+
 
 class _Fields:
     """What llhttp reports of a head."""

@@ -15,13 +15,15 @@ class Limits:
     body_bytes: int = 4 * 1024 * 1024
     """Of a request's body, without the framing of chunks; beyond it 413."""
     bodies_bytes: int = 64 * 1024 * 1024
-    """Of all bodies together that came in more than one piece, until they are answered; beyond it 503."""
+    """Of all bodies together that came in more than one piece, until answered; beyond it 503 for the slowest."""
     framing_bytes: int = 32 * 1024
     """Of all sizes, extensions and trailers of a body in chunks. More than 5,000 chunks do not fit."""
     connections: int = 256
     """Of all clients. Beyond it, the connection that has waited longest without a request is closed."""
     requests: int = 64
     """How many requests may wait for the head of their answer at once. More of them wait for their turn."""
+    turn_seconds: float = 2.0
+    """How long a request counts among these: those whose server hangs must not hold up those for other servers."""
     head_seconds: float = 10.0
     """From the first byte of a head to its end; for the first request of a connection from its opening."""
     body_seconds: float = 60.0

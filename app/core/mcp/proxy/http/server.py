@@ -6,6 +6,7 @@ import asyncio
 import selectors
 from collections import deque
 from contextlib import suppress
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from app.core.mcp.proxy.http.connection import ClientConnection
@@ -46,7 +47,12 @@ class LoopbackServer:
         self._held = 0
         self._queue: deque[ClientConnection] = deque()
         self._sweep: asyncio.TimerHandle | None = None
-        limited = (self.limits.head_seconds, self.limits.body_seconds, self.limits.idle_seconds)
+        limited = (
+            self.limits.head_seconds,
+            self.limits.body_seconds,
+            self.limits.idle_seconds,
+            self.limits.turn_seconds,
+        )
         self._sweep_seconds = min(0.5, *(seconds / 4 for seconds in limited))
 
     @property
@@ -56,7 +62,7 @@ class LoopbackServer:
 
     @property
     def running(self) -> int:
-        """How many requests wait for the head of their answer."""
+        """How many requests wait for the head of their answer, and have not done so for long."""
         return self._running
 
     @property
@@ -166,6 +172,14 @@ class LoopbackServer:
         self._held += size
         return self._held <= self.limits.bodies_bytes
 
+    def end_slow_bodies(self) -> None:
+        # Not the newest: whoever never ends what he sends must not keep the others out.
+        coming = [each for each in self._connections if each.body_due is not None]
+        for each in sorted(coming, key=attrgetter("body_due")):
+            if self._held <= self.limits.bodies_bytes:
+                return
+            each.refuse(503, "Too many long requests at once.")
+
     def give_turn(self) -> None:
         while self._queue:
             connection = self._queue.popleft()
@@ -184,6 +198,7 @@ class LoopbackServer:
     def _end_overdue(self) -> None:
         now = self.loop.time()
         for connection in list(self._connections):
+            connection.end_turn(now - self.limits.turn_seconds)
             if connection.deadline is not None and connection.deadline < now:
                 connection.overdue()
         self._sweep = None
