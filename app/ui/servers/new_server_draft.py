@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication
 
-from app.ui.form_draft import FormDraft
+from app.ui.creation_draft import CreationDraft
 
 if TYPE_CHECKING:
     from PySide6.QtCore import QObject
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 KIND = "server"
 
 
-class NewServerDraft(FormDraft):
+class NewServerDraft(CreationDraft):
     """The draft of the form of a new server. Without an account it belongs to this computer."""
 
     def __init__(
@@ -31,7 +31,7 @@ class NewServerDraft(FormDraft):
         self._page, self._offered = page, offered
 
     def start(self, scope: Scope | None) -> None:
-        """See `FormDraft`."""
+        """See `CreationDraft`."""
         super().start(scope)
         self._offered.forget_keys()
 
