@@ -109,8 +109,12 @@ class StdioChannel:
         self._reason = self._reason or f"The process of {self._name} was ended."
         if self._server is not None:
             ending = asyncio.create_task(self._end(self._server))
-            # A client that goes away meanwhile must not leave the process behind.
-            await asyncio.shield(ending)
+            try:
+                await asyncio.shield(ending)
+            except asyncio.CancelledError:
+                # A client that goes away meanwhile, or the end of the proxy, must not leave the process behind.
+                await asyncio.wait([ending])
+                raise
 
     async def _end(self, server: ServerProcess) -> None:
         self._server = None
