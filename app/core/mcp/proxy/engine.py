@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from app.core.mcp.proxy.bridge.bridges import Bridges
 from app.core.mcp.proxy.http.routes import ChoosingSender
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from app.core.mcp.proxy.handover import Role
     from app.core.mcp.proxy.listeners import Listeners
-    from app.core.mcp.proxy.parts import ProxyHost, SessionStore
+    from app.core.mcp.proxy.parts import ProxyHost, Request, Responder, SessionStore
     from app.core.mcp.proxy.port import PortStatus
     from app.core.mcp.proxy.tool_rules import RuleChange
 
@@ -81,9 +81,8 @@ class ProxyEngine:
     def admitted(self, client_id: str) -> None:
         """The request that is answered by the current task belongs to this client."""
         task = asyncio.current_task()
-        if task is not None and task not in self._tasks:
+        if task is not None:
             self._tasks[task] = client_id
-            task.add_done_callback(self._tasks.pop)
 
     async def end_client(self, client_id: str) -> None:
         """A client was revoked: end what is answered to it now, and its sessions with processes."""
@@ -104,7 +103,15 @@ class ProxyEngine:
     async def _accept(self, listeners: Listeners) -> None:
         number = number_of(listeners)
         relay = Relay(self._host, self._sender, self._sessions, self._policy, port=number, bridges=[self._bridges])
-        server = LoopbackServer(relay.handle)
+
+        async def answer(request: Request, responder: Responder) -> None:
+            try:
+                await relay.handle(request, responder)
+            finally:
+                # Its task goes on to answer the next request of its connection.
+                self._tasks.pop(cast("asyncio.Task[None]", asyncio.current_task()), None)
+
+        server = LoopbackServer(answer)
         self._serving.append((server, relay))
         # The port keeps its own handles, for those who stand by and for the next time.
         handles = tuple(each.dup() for each in listeners)
