@@ -220,7 +220,7 @@ async def test_more_requests_than_may_run_wait_for_their_turn() -> None:
                 return (await client.answer())[0]
 
         asking = [asyncio.create_task(one()) for _ in range(6)]
-        await until(lambda: at.server.connections == 6)
+        await until(lambda: (at.server.running, at.server.waiting) == (2, 4))
         gate.set()
         assert await asyncio.gather(*asking) == [200] * 6
         assert most == 2

@@ -11,7 +11,7 @@ import base64
 import binascii
 import json
 import re
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from app.core.background import retrieve
 from app.core.errors import BurrowError
 from app.core.mcp.json_text import NotJson
 from app.core.mcp.proxy.failures import refusal_of
-from app.core.mcp.proxy.parts import LONGEST_LIST, Decision, HttpUpstream, ToolRule, Way
+from app.core.mcp.proxy.parts import LONGEST_LIST, Decision, HttpUpstream, ToolRule, Way, values_of
 from app.core.mcp.proxy.refusals import Refusal, RefusalKind, RequestRefused
 from app.core.mcp.proxy.tool_lists import ListUnreadable, may_have_tools, without_tools
 from app.core.mcp.proxy.tool_rules import strictest
@@ -27,6 +27,7 @@ from app.marks import revealed_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from app.core.mcp.proxy.messages import ClientMessage
     from app.core.mcp.proxy.parts import Call, Headers, ProxyClient, ProxyHost, Responder, Upstream
@@ -70,6 +71,7 @@ NOT_ALLOWED: Mapping[Decision, tuple[str, str]] = {
     ),
 }
 UNBLOCK = "Only the user can allow it, in Burrow under Servers or Connect."
+_NOTHING_TO_END: AbstractAsyncContextManager[None] = nullcontext()
 CANCELLED = "The call of {0} was cancelled before the user had answered."
 
 
@@ -92,9 +94,18 @@ class DoorPolicy:
         self._beat_seconds = beat_seconds
         self._waiting: set[_Waiting] = set()
 
-    @asynccontextmanager
-    async def admitted(self, call: Call, responder: Responder) -> AsyncIterator[None]:
+    def admitted(self, call: Call, responder: Responder) -> AbstractAsyncContextManager[None]:
         """See `CallPolicy`."""
+        return _NOTHING_TO_END if self._allows(call) else self._asked(call, responder)
+
+    def _allows(self, call: Call) -> bool:
+        """Whether all its calls may be sent, by what is known now: nearly every call."""
+        if call.post is None or not self._host.knows_rules(call.upstream.id):
+            return False
+        return all(self._rule(call, message.params["name"]) is ToolRule.ALLOW for message in call.post.calls)
+
+    @asynccontextmanager
+    async def _asked(self, call: Call, responder: Responder) -> AsyncIterator[None]:
         async with AsyncExitStack() as allowed:
             for message in () if call.post is None else call.post.calls:
                 await self._admit(call, message, responder, allowed)
@@ -249,7 +260,7 @@ def _beat(message: ClientMessage, count: int) -> bytes:
 
 def _takes_a_stream(headers: Headers) -> bool:
     """Whether the client takes an event stream as the answer (RFC 9110 section 12.5.1)."""
-    ranges = [part for name, value in headers if name == b"accept" for part in value.lower().split(b",")]
+    ranges = [part for value in values_of(headers, b"accept") for part in value.lower().split(b",")]
     for each in ranges:
         kind, *parameters = (part.strip() for part in each.split(b";"))
         if kind == STREAM:
@@ -260,14 +271,13 @@ def _takes_a_stream(headers: Headers) -> bool:
 def _named_tools(headers: Headers) -> tuple[str, ...]:
     """The names that the header gives; what is not encoded as it should be names nothing."""
     found = []
-    for name, value in headers:
-        if name == NAME_HEADER:
-            text = value.decode("latin-1")
-            encoded = BASE64.fullmatch(text)
-            try:
-                found.append(text if encoded is None else base64.b64decode(encoded[1], validate=True).decode())
-            except (binascii.Error, ValueError):
-                continue
+    for value in values_of(headers, NAME_HEADER):
+        text = value.decode("latin-1")
+        encoded = BASE64.fullmatch(text)
+        try:
+            found.append(text if encoded is None else base64.b64decode(encoded[1], validate=True).decode())
+        except (binascii.Error, ValueError):
+            continue
     return tuple(found)
 
 

@@ -173,7 +173,8 @@ class ToolRules:
 
     def rule(self, client: ProxyClient, server_id: str, tool: str) -> ToolRule:
         """Whether a client may call a tool."""
-        return strictest(self.server_rule(server_id, tool), self._own_table(client.id, server_id).rule(tool))
+        policy, own = self.server_rule(server_id, tool), self._own_table(client.id, server_id)
+        return policy if own is NO_RULES else strictest(policy, own.rule(tool))
 
     def server_rule(self, server_id: str, tool: str) -> ToolRule:
         """The server's policy alone; Ask while it is not known."""

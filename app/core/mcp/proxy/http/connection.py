@@ -193,7 +193,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._give_turn()
         self._hold(0)
         self._owner.lost(self)
-        self._wake()
+        self._wake_soon()
 
     def pause_writing(self) -> None:
         self._drained = self._owner.loop.create_future()
@@ -219,7 +219,11 @@ class ClientConnection(asyncio.BufferedProtocol):
         if request is not None:
             self._request = request
             if self._owner.take_turn(self):
-                self.run()
+                self._begin()
+                # Last: it may be answered before this returns.
+                arrival, self._arrival = self._arrival, None
+                if arrival is not None:
+                    arrival.wake()
             else:
                 self.deadline = self._owner.loop.time() + self._owner.limits.queue_seconds
         elif reader.head is not None:
@@ -241,19 +245,21 @@ class ClientConnection(asyncio.BufferedProtocol):
     # Answering it.
 
     def run(self) -> None:
-        """Give the request to the handler."""
+        """Give the request to the handler, in the loop's next turn."""
+        self._begin()
+        self._wake_soon()
+
+    def _begin(self) -> None:
         self.deadline = None
         self._turn = True
         self._answer = ClientAnswer(self, cast(RequestHead, self._reader.head))
         if self._task is None:
             self._task = self._owner.loop.create_task(self._serve())
-        self._wake()
 
-    def _wake(self) -> None:
-        """The task has something to do."""
+    def _wake_soon(self) -> None:
         arrival, self._arrival = self._arrival, None
         if arrival is not None:
-            arrival.wake()
+            arrival.wake_soon()
 
     async def _serve(self) -> None:
         """Answer one request after the other, until the connection closes."""

@@ -15,10 +15,7 @@ if TYPE_CHECKING:
 
 
 class Waiter:
-    """Awaited by one task, once. To asyncio it is like a future (`asyncio.isfuture`).
-
-    Whoever calls `wake` has nothing left to do: the task may do anything before that returns.
-    """
+    """Awaited by one task, once. To asyncio it is like a future (`asyncio.isfuture`)."""
 
     __slots__ = ("_asyncio_future_blocking", "_callback", "_cancelled", "_context", "_loop", "_woken")
 
@@ -31,17 +28,26 @@ class Waiter:
         self._asyncio_future_blocking = False
 
     def wake(self) -> None:
-        """The task goes on now. Within a task, and before it waits, it does so when it can."""
+        """The task goes on before this returns, if it waits already.
+
+        To be called in a callback of the loop that has nothing left to do: the task may do anything meanwhile.
+        """
         if self._woken:
             return
         self._woken = True
-        callback, self._callback = self._callback, None
-        if callback is None:
-            return
-        if self._context is None or asyncio.current_task(self._loop) is not None:
-            self._loop.call_soon(callback, self, context=self._context)
-        else:
-            self._context.run(callback, self)
+        if self._callback is not None and self._context is not None:
+            try:
+                self._context.run(self._callback, self)
+            except RuntimeError:
+                # Called within a task after all: asyncio does not enter another one from there. What the task itself
+                # raises stays in it.
+                self._go_on_soon()
+
+    def wake_soon(self) -> None:
+        """The task goes on in the loop's next turn."""
+        if not self._woken:
+            self._woken = True
+            self._go_on_soon()
 
     # What a task asks of a future.
 
@@ -62,10 +68,12 @@ class Waiter:
         if self._woken:
             return False
         self._woken = self._cancelled = True
-        callback, self._callback = self._callback, None
-        if callback is not None:
-            self._loop.call_soon(callback, self, context=self._context)
+        self._go_on_soon()
         return True
+
+    def _go_on_soon(self) -> None:
+        if self._callback is not None:
+            self._loop.call_soon(self._callback, self, context=self._context)
 
     def result(self) -> None:
         if self._cancelled:

@@ -154,7 +154,8 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         # All of it: the body is in memory anyway, and a server may answer before it has read it.
         self._transport.write(request)
         try:
-            await answer.wait()
+            while not answer.status:
+                await answer.more()
         except asyncio.CancelledError:
             self.abort()
             raise
@@ -228,24 +229,20 @@ class UpstreamAnswer:
         self.status = 0
         self.headers: Headers = ()
 
-    async def wait(self) -> None:
-        """Wait for the head. Raises `SendFailure`."""
-        while not self.status:
-            if self._failure is not None:
-                raise SendFailure(self._failure, sent=True)
-            self._waiter = Waiter(self._connection.loop)
-            await self._waiter
+    def more(self) -> Waiter:
+        """To be awaited by the one who reads, until anything more of the answer has come. Raises `SendFailure`."""
+        if self._failure is not None:
+            raise SendFailure(self._failure, sent=True)
+        self._waiter = Waiter(self._connection.loop)
+        return self._waiter
 
     async def read(self) -> bytes:
         """The next bytes of the body, empty at its end. Raises `SendFailure`."""
         pieces = self._pieces
         while not pieces:
-            if self._failure is not None:
-                raise SendFailure(self._failure, sent=True)
             if self.complete:
                 return b""
-            self._waiter = Waiter(self._connection.loop)
-            await self._waiter
+            await self.more()
         data = pieces.popleft() if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         self.waiting = 0
