@@ -80,6 +80,9 @@ class Host:
     def hides(self, client: ProxyClient, server_id: str) -> bool:
         return ToolRule.BLOCK in self.rules.values()
 
+    def knows_rules(self, server_id: str) -> bool:
+        return True
+
     async def rules_known(self, server_id: str) -> None:
         pass
 

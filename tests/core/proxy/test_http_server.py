@@ -220,7 +220,7 @@ async def test_more_requests_than_may_run_wait_for_their_turn() -> None:
                 return (await client.answer())[0]
 
         asking = [asyncio.create_task(one()) for _ in range(6)]
-        await until(lambda: at.server.connections == 6)
+        await until(lambda: (at.server.running, at.server.waiting) == (2, 4))
         gate.set()
         assert await asyncio.gather(*asking) == [200] * 6
         assert most == 2
@@ -318,3 +318,19 @@ async def test_closing_lingers_for_the_next_request_of_each_connection_and_no_lo
         status, headers, _body = await client.answer()
         assert (status, headers["connection"]) == (200, "close")
         await closing
+
+
+async def test_requests_that_were_sent_ahead_let_others_have_their_turn() -> None:
+    order: list[str] = []
+
+    async def note(request: Request, responder: Responder) -> None:
+        # Nothing of it waits.
+        order.append("request")
+        asyncio.get_running_loop().call_soon(order.append, "turn")
+        await echo(request, responder)
+
+    async with serving(note) as at, connected(at.port) as client:
+        client.send(post(b"x") * 20)
+        for _ in range(20):
+            assert (await client.answer())[0] == 200
+    assert order == ["request", "turn"] * 20

@@ -60,6 +60,9 @@ class Host:
     def hides(self, client: ProxyClient, server_id: str) -> bool:
         return self._on.rules.hides(client, server_id)
 
+    def knows_rules(self, server_id: str) -> bool:
+        return self.unknown is None and self._on.rules.fresh(server_id)
+
     async def rules_known(self, server_id: str) -> None:
         if self.unknown is not None:
             raise self.unknown

@@ -159,7 +159,7 @@ class Delivery:
         self.know(answer)
         headers = outward(answer.headers, session=self._session, stream=stream)
         mask = self._mask
-        if mask.is_in(b"\n".join([value for _name, value in headers])):
+        if mask and mask.is_in(b"\n".join([value for _name, value in headers])):
             headers = [(name, mask.whole(value)) for name, value in headers]
         return tuple(headers)
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
 from app.core.mcp.proxy.keys import hash_of
-from app.core.mcp.proxy.parts import Way
+from app.core.mcp.proxy.parts import Way, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -139,16 +139,10 @@ class Door:
         return Admitted(client, server, way, identity)
 
     def _check_sender(self, request: Request) -> None:
-        hosts = 0
-        foreign = False
-        for name, value in request.headers:
-            if name == b"host":
-                hosts += 1 if value in self._hosts else 2
-            elif name == b"origin" and value not in self._origins:
-                foreign = True
-        if hosts != 1:
+        hosts = values_of(request.headers, b"host")
+        if len(hosts) != 1 or hosts[0] not in self._hosts:
             raise TurnedAway(421, "This server answers to its own address only.")
-        if foreign:
+        if not self._origins.issuperset(values_of(request.headers, b"origin")):
             raise TurnedAway(403, "Web pages may not use this address.")
         if request.method == "OPTIONS":
             raise TurnedAway(405, "Not with OPTIONS.", ((b"allow", b"POST, GET, DELETE"),))
@@ -165,7 +159,7 @@ class Door:
 
 def _key_of(request: Request) -> str:
     """The key of a request; empty for what cannot be one. Raises `TurnedAway` without any."""
-    given = [value for name, value in request.headers if name == b"authorization"]
+    given = values_of(request.headers, b"authorization")
     if not given:
         raise TurnedAway(401, NO_KEY)
     found = KEY.fullmatch(given[0]) if len(given) == 1 else None
@@ -191,5 +185,5 @@ def nothing_here() -> TurnedAway:
 
 
 def _is_json(request: Request) -> bool:
-    given = [value for name, value in request.headers if name == b"content-type"]
+    given = values_of(request.headers, b"content-type")
     return len(given) == 1 and (given[0] == JSON or given[0].partition(b";")[0].strip().lower() == JSON)

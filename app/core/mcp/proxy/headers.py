@@ -9,6 +9,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from app.core.mcp.proxy.parts import values_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -122,7 +124,7 @@ def _as_bytes(value: str) -> bytes:
 
 def _named_by_connection(headers: Headers) -> frozenset[bytes]:
     """The headers that `Connection` names: they are for the next hop only."""
-    lines = [value for name, value in headers if name == b"connection"]
+    lines = values_of(headers, b"connection")
     return frozenset(_names(lines)) if lines else frozenset()
 
 

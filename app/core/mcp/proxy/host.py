@@ -123,6 +123,10 @@ class ProcessHost:
         """See `ProxyHost`."""
         return self._rules.hides(client, server_id)
 
+    def knows_rules(self, server_id: str) -> bool:
+        """See `ProxyHost`."""
+        return self._rules.fresh(server_id)
+
     async def rules_known(self, server_id: str) -> None:
         """See `ProxyHost`."""
         if not self._rules.fresh(server_id):

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import re
 import secrets
+from functools import lru_cache
 
 PREFIX = "bw_"
 KEY_BYTES = 32
@@ -27,6 +28,8 @@ def is_key(text: str) -> bool:
     return _SHAPE.fullmatch(text) is not None
 
 
+# Keys repeat. The heads of requests, in which they stand, are kept as well (`http/heads.py`).
+@lru_cache(maxsize=64)
 def hash_of(key: str) -> str:
     """What is stored of a key: its SHA-256 in hexadecimal digits."""
     return hashlib.sha256(key.encode("ascii")).hexdigest()

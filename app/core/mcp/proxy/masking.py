@@ -34,6 +34,10 @@ class TokenMask:
         for token in tokens:
             self.add(token)
 
+    def __bool__(self) -> bool:
+        """Whether any token is masked."""
+        return bool(self._tokens)
+
     def add(self, token: str) -> None:
         """From now on this one is masked too."""
         for written in _spellings(token):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from app.core.errors import BurrowError
@@ -22,6 +23,25 @@ Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 """Names in lower case, in the order received; values without white space around them."""
 
 
+class RequestHeaders(tuple[tuple[bytes, bytes], ...]):
+    """The `Headers` of a head that many requests have: what is looked up in them is put in order once."""
+
+    @cached_property
+    def by_name(self) -> Mapping[bytes, tuple[bytes, ...]]:
+        """The values of each name, in their order."""
+        found: dict[bytes, tuple[bytes, ...]] = {}
+        for name, value in self:
+            found[name] = (*found.get(name, ()), value)
+        return found
+
+
+def values_of(headers: Headers, name: bytes) -> tuple[bytes, ...]:
+    """The values of all headers of this name, which is in lower case."""
+    if isinstance(headers, RequestHeaders):
+        return headers.by_name.get(name, ())
+    return tuple(value for each, value in headers if each == name)
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request of an MCP client, with its whole body. `path` and `query` are as sent, not decoded."""
@@ -34,7 +54,8 @@ class Request:
 
     def header(self, name: bytes) -> bytes | None:
         """The value of the first header of this name, which is in lower case."""
-        return next((value for each, value in self.headers if each == name), None)
+        found = values_of(self.headers, name)
+        return found[0] if found else None
 
 
 class Responder(Protocol):
@@ -302,8 +323,8 @@ class SessionStore(Protocol):
 class ProxyHost(Protocol):
     """What the proxy asks of the process around it. All of it is called on the proxy's loop.
 
-    `client_of`, `admits`, `has_access`, `rule`, `asks_elsewhere`, `hides` and `used` answer from memory at once; the
-    others hop to the main loop.
+    `client_of`, `admits`, `has_access`, `rule`, `asks_elsewhere`, `hides`, `knows_rules` and `used` answer from memory
+    at once; the others hop to the main loop.
     """
 
     def client_of(self, key: str) -> ProxyClient | None:
@@ -336,10 +357,13 @@ class ProxyHost(Protocol):
     def hides(self, client: ProxyClient, server_id: str) -> bool:
         """Whether there may be a tool that `rule` blocks. Answers from memory at once."""
 
+    def knows_rules(self, server_id: str) -> bool:
+        """Whether `rule` knows the policies of a server now. Answers from memory at once."""
+
     async def rules_known(self, server_id: str) -> None:
         """Wait until `rule` knows the policies of a server. Raises `BurrowError` when they cannot be learnt.
 
-        Awaited for each call of a tool: what is known needs no hop.
+        What is known needs no hop.
         """
 
     async def rules_doubted(self, server_id: str) -> None:

@@ -11,7 +11,7 @@ import base64
 import binascii
 import json
 import re
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -20,7 +20,7 @@ from app.core.background import retrieve
 from app.core.errors import BurrowError, PolicyRefused
 from app.core.mcp.json_text import NotJson
 from app.core.mcp.proxy.failures import refusal_of
-from app.core.mcp.proxy.parts import LONGEST_LIST, Decision, HttpUpstream, ToolRule, Way
+from app.core.mcp.proxy.parts import LONGEST_LIST, Decision, HttpUpstream, ToolRule, Way, values_of
 from app.core.mcp.proxy.refusals import Refusal, RefusalKind, RequestRefused
 from app.core.mcp.proxy.rounds import Rounds
 from app.core.mcp.proxy.tool_lists import ListUnreadable, may_have_tools, without_tools
@@ -29,6 +29,7 @@ from app.marks import revealed_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from app.core.mcp.proxy.messages import ClientMessage
     from app.core.mcp.proxy.parts import Call, Elsewhere, Headers, ProxyClient, ProxyHost, Responder, Upstream
@@ -72,6 +73,7 @@ NOT_ALLOWED: Mapping[Decision, tuple[str, str]] = {
     ),
 }
 UNBLOCK = "Only the user can allow it, in Burrow under Servers or Connect."
+_NOTHING_TO_END: AbstractAsyncContextManager[None] = nullcontext()
 CANCELLED = "The call of {0} was cancelled before the user had answered."
 
 
@@ -121,11 +123,24 @@ class DoorPolicy:
         self._allowed: WeakSet[Call] = WeakSet()
         self._rounds = Rounds()
 
-    @asynccontextmanager
-    async def admitted(
+    def admitted(
         self, call: Call, responder: Responder, elsewhere: Elsewhere | None = None
-    ) -> AsyncIterator[None]:
+    ) -> AbstractAsyncContextManager[None]:
         """See `CallPolicy`."""
+        return _NOTHING_TO_END if self._allows(call) else self._asked(call, responder, elsewhere)
+
+    def _allows(self, call: Call) -> bool:
+        """Whether all its calls may be sent as they are, by what is known now: nearly every call."""
+        if call.post is None or not self._host.knows_rules(call.upstream.id):
+            return False
+        tools = [message.params["name"] for message in call.post.calls]
+        return all(
+            self._rule(call, tool) is ToolRule.ALLOW and not self._host.asks_elsewhere(call.upstream.id, tool)
+            for tool in tools
+        )
+
+    @asynccontextmanager
+    async def _asked(self, call: Call, responder: Responder, elsewhere: Elsewhere | None) -> AsyncIterator[None]:
         async with AsyncExitStack() as allowed:
             for message in () if call.post is None else call.post.calls:
                 await self._admit(call, message, _Waits(responder, elsewhere), allowed)
@@ -299,7 +314,7 @@ def _beat(message: ClientMessage, count: int) -> bytes:
 
 def _takes_a_stream(headers: Headers) -> bool:
     """Whether the client takes an event stream as the answer (RFC 9110 section 12.5.1)."""
-    ranges = [part for name, value in headers if name == b"accept" for part in value.lower().split(b",")]
+    ranges = [part for value in values_of(headers, b"accept") for part in value.lower().split(b",")]
     for each in ranges:
         kind, *parameters = (part.strip() for part in each.split(b";"))
         if kind == STREAM:
@@ -310,14 +325,13 @@ def _takes_a_stream(headers: Headers) -> bool:
 def _named_tools(headers: Headers) -> tuple[str, ...]:
     """The names that the header gives; what is not encoded as it should be names nothing."""
     found = []
-    for name, value in headers:
-        if name == NAME_HEADER:
-            text = value.decode("latin-1")
-            encoded = BASE64.fullmatch(text)
-            try:
-                found.append(text if encoded is None else base64.b64decode(encoded[1], validate=True).decode())
-            except (binascii.Error, ValueError):
-                continue
+    for value in values_of(headers, NAME_HEADER):
+        text = value.decode("latin-1")
+        encoded = BASE64.fullmatch(text)
+        try:
+            found.append(text if encoded is None else base64.b64decode(encoded[1], validate=True).decode())
+        except (binascii.Error, ValueError):
+            continue
     return tuple(found)
 
 

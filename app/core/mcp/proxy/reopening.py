@@ -46,11 +46,11 @@ class Reopening:
     async def ask(self, out: Outgoing) -> ServerAnswer:
         """The answer that stands, of a session that was opened again if need be. Raises `RequestRefused`."""
         session = out.session
-        agent = tuple(pair for pair in out.headers if pair[0] == b"user-agent")
         for _ in range(MOST_OPENINGS):
             answer = await self._healing.ask(out)
             if session is None or not needs_session(answer, session):
                 return answer
+            agent = tuple(pair for pair in out.headers if pair[0] == b"user-agent")
             try:
                 # All of these answers say that the request was not executed, so it may be sent again.
                 opened = await self._sessions.reopen(

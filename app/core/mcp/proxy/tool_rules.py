@@ -199,7 +199,10 @@ class ToolRules:
 
     def rule(self, client: ProxyClient, server_id: str, tool: str) -> ToolRule:
         """Whether a client may call a tool."""
-        known, own = self._known.get(server_id), self._own_table(client.id, server_id)
+        own = self._own_table(client.id, server_id)
+        if own is NO_RULES:
+            return self.server_rule(server_id, tool)
+        known = self._known.get(server_id)
         table = NOT_KNOWN if known is None else known.table
         found = table.rule(tool)
         if found is ToolRule.ASK and known is not None and own.allows(tool) and not table.is_firm(tool):

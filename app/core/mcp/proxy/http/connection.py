@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from app.core.mcp.proxy.http.answer import CONTINUE, ClientAnswer
 from app.core.mcp.proxy.http.heads import BadRequest, RequestHead
 from app.core.mcp.proxy.http.incoming import RequestReader
+from app.core.mcp.proxy.http.turns import Waiter
 from app.core.mcp.proxy.http.wire import refusal
 from app.core.mcp.proxy.parts import Request
 
@@ -66,6 +67,7 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_answer",
+        "_arrival",
         "_discarding",
         "_drained",
         "_ended",
@@ -87,7 +89,10 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._owner = owner
         self._reader = RequestReader(owner.heads)
         self._request: Request | None = None
+        # Answers its requests, one after the other, from the first one on.
         self._task: asyncio.Task[None] | None = None
+        # What the task waits for between two requests.
+        self._arrival: Waiter | None = None
         self._answer: ClientAnswer | None = None
         self._drained: asyncio.Future[None] | None = None
         self._paused = False
@@ -121,7 +126,7 @@ class ClientConnection(asyncio.BufferedProtocol):
     @property
     def wants_turn(self) -> bool:
         """Whether a request of it has not run yet."""
-        return self._request is not None and self._task is None and not self._transport.is_closing()
+        return self._request is not None and self._answer is None and not self._transport.is_closing()
 
     @property
     def unsent(self) -> int:
@@ -196,13 +201,14 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._give_turn()
         self._hold(0)
         self._owner.lost(self)
+        self._wake_soon()
 
     def pause_writing(self) -> None:
         self._drained = self._owner.loop.create_future()
         self.deadline = self._owner.loop.time() + self._owner.limits.stalled_seconds
 
     def resume_writing(self) -> None:
-        if self._task is not None:
+        if self._answer is not None:
             self.deadline = None
         if self._drained is not None:
             if not self._drained.done():
@@ -221,7 +227,11 @@ class ClientConnection(asyncio.BufferedProtocol):
         if request is not None:
             self._request = request
             if self._owner.take_turn(self):
-                self.run()
+                self._begin()
+                # Last: it may be answered before this returns.
+                arrival, self._arrival = self._arrival, None
+                if arrival is not None:
+                    arrival.wake()
             else:
                 self.deadline = self._owner.loop.time() + self._owner.limits.queue_seconds
         elif reader.head is not None:
@@ -243,11 +253,33 @@ class ClientConnection(asyncio.BufferedProtocol):
     # Answering it.
 
     def run(self) -> None:
-        """Give the request to the handler."""
+        """Give the request to the handler, in the loop's next turn."""
+        self._begin()
+        self._wake_soon()
+
+    def _begin(self) -> None:
         self.deadline = None
         self._turn = self._owner.loop.time()
-        self._answer = answer = ClientAnswer(self, cast(RequestHead, self._reader.head))
-        self._task = self._owner.loop.create_task(self._handle(cast(Request, self._request), answer))
+        self._answer = ClientAnswer(self, cast(RequestHead, self._reader.head))
+        if self._task is None:
+            self._task = self._owner.loop.create_task(self._serve())
+
+    def _wake_soon(self) -> None:
+        arrival, self._arrival = self._arrival, None
+        if arrival is not None:
+            arrival.wake_soon()
+
+    async def _serve(self) -> None:
+        """Answer one request after the other, until the connection closes."""
+        while not self._transport.is_closing():
+            if self._answer is None:
+                self._arrival = Waiter(self._owner.loop)
+                await self._arrival
+                continue
+            await self._handle(cast(Request, self._request), self._answer)
+            if self._answer is not None:
+                # The next one was sent ahead. It must not keep others waiting.
+                await asyncio.sleep(0)
 
     async def _handle(self, request: Request, answer: ClientAnswer) -> None:
         try:
@@ -283,7 +315,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         transport = self._transport
         if self._held:
             self._hold(0)
-        self._task = self._answer = self._request = None
+        self._answer = self._request = None
         if transport.is_closing() or self._discarding:
             return
         if not answer.complete:
@@ -333,7 +365,7 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def overdue(self) -> None:
         """The deadline has passed."""
-        if self._task is not None or self._discarding or self._transport.is_closing():
+        if self._answer is not None or self._discarding or self._transport.is_closing():
             # It reads nothing of its answer.
             self.abort()
         elif self._request is not None:

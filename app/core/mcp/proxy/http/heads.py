@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import httptools
 
+from app.core.mcp.proxy.parts import RequestHeaders
+
 if TYPE_CHECKING:
     from app.core.mcp.proxy.http.limits import Limits
     from app.core.mcp.proxy.parts import Headers
@@ -176,7 +178,7 @@ def read_head(raw: bytes, limits: Limits) -> RequestHead:
         _METHODS[method],
         path,
         query,
-        tuple(fields.headers),
+        RequestHeaders(fields.headers),
         _body_length(single, modern=modern),
         modern,
         b"close" not in options and (modern or b"keep-alive" in options),

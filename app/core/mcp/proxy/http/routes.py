@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.core.auth.http.proxies import ProxySettings
 from app.core.errors import ProxyUnusable
@@ -13,7 +13,7 @@ from app.core.preferences import preferences
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from app.core.mcp.proxy.http.sender import ServerOrigin
     from app.core.mcp.proxy.http.through import ThroughProxy
@@ -42,7 +42,7 @@ class ChoosingSender:
         # By the proxy's URL. Those of a former choice stay open until the end: answers may still be read from them.
         self._through: dict[str, asyncio.Task[ThroughProxy]] = {}
 
-    async def send(self, method: str, url: str, headers: Headers, body: bytes) -> UpstreamResponse:
+    def send(self, method: str, url: str, headers: Headers, body: bytes) -> Coroutine[Any, Any, UpstreamResponse]:
         """Send a request and wait for the head of its answer. Raises `SendFailure`."""
         if self._fixed is None and self._choice is not preferences().proxy:
             self._choice = preferences().proxy
@@ -50,7 +50,10 @@ class ChoosingSender:
             self._routes.clear()
         proxy = self._proxy_of(url)
         if proxy is None:
-            return await self._direct.send(method, url, headers, body)
+            return self._direct.send(method, url, headers, body)
+        return self._send_through(proxy, method, url, headers, body)
+
+    async def _send_through(self, proxy: str, method: str, url: str, headers: Headers, body: bytes) -> UpstreamResponse:
         opening = self._through.get(proxy)
         if opening is None:
             opening = self._through[proxy] = asyncio.get_running_loop().create_task(self._open(proxy))

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from app.core.auth.http.proxies import PORTS
 from app.core.mcp.proxy.http.upstream import UpstreamConnection
-from app.core.mcp.proxy.http.wire import header_lines
+from app.core.mcp.proxy.http.wire import FRAMING, header_lines
 from app.core.mcp.proxy.parts import SendFailure
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ READ = 256 * 1024
 # The next address of a host is tried after so long (RFC 8305 section 5).
 NEXT_ADDRESS_SECONDS = 0.25
 _METHOD = re.compile(r"[A-Z]+")
+_SET_HERE = FRAMING | {b"host"}
 # A body of length 0 is announced with these (RFC 9110 section 8.6).
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
@@ -67,7 +68,7 @@ class DirectSender:
         """
         try:
             origin, start = _start_of(method, url)
-            lines = header_lines([pair for pair in headers if pair[0] != b"host"])
+            lines = header_lines(headers, without=_SET_HERE)
         except ValueError as error:
             raise SendFailure(f"this is no request that can be sent: {error}", sent=False) from None
         if body or method in _WITH_BODY:

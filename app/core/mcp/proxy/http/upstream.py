@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
+from app.core.mcp.proxy.http.turns import Waiter
 from app.core.mcp.proxy.parts import SendFailure
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     def __init__(self, released: Callable[[UpstreamConnection], None], read_buffer: memoryview) -> None:
         self._read_buffer = read_buffer
         self._released = released
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self._answer: UpstreamAnswer | None = None
         self._headers: list[tuple[bytes, bytes]] = []
@@ -65,14 +66,14 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._fail("the server's answer is not one that HTTP/1.1 allows")
             return
-        if answer.complete:
-            return
-        if self._beside > LONGEST_HEAD:
-            self._fail(f"the server sent more than {LONGEST_HEAD} bytes of headers")
-            return
+        if not answer.complete:
+            if self._beside > LONGEST_HEAD:
+                self._fail(f"the server sent more than {LONGEST_HEAD} bytes of headers")
+                return
+            if answer.waiting > MOST_WAITING:
+                answer.pause(self._transport)
+        # Last, and never while the parser works: whoever waits goes on in here.
         answer.wake()
-        if answer.waiting > MOST_WAITING:
-            answer.pause(self._transport)
 
     def eof_received(self) -> bool:
         return False
@@ -80,12 +81,13 @@ class UpstreamConnection(asyncio.BufferedProtocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.open, self.lost = False, True
         answer, self._answer = self._answer, None
+        self._released(self)
         if answer is not None:
             if error is None and answer.status and answer.until_close:
                 answer.finish()
             else:
                 answer.fail("the server closed the connection before its answer was complete")
-        self._released(self)
+            answer.wake()
 
     # What llhttp says.
 
@@ -152,7 +154,8 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         # All of it: the body is in memory anyway, and a server may answer before it has read it.
         self._transport.write(request)
         try:
-            await answer.wait()
+            while not answer.status:
+                await answer.more()
         except asyncio.CancelledError:
             self.abort()
             raise
@@ -180,9 +183,10 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     def _fail(self, reason: str) -> None:
         answer, self._answer = self._answer, None
+        self.abort()
         if answer is not None:
             answer.fail(reason)
-        self.abort()
+            answer.wake()
 
     def _finish(self) -> None:
         answer, self._answer = self._answer, None
@@ -215,7 +219,7 @@ class UpstreamAnswer:
     def __init__(self, connection: UpstreamConnection) -> None:
         self._connection = connection
         self._pieces: deque[bytes] = deque()
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: Waiter | None = None
         self._failure: str | None = None
         self.complete = False
         self._paused = False
@@ -225,24 +229,20 @@ class UpstreamAnswer:
         self.status = 0
         self.headers: Headers = ()
 
-    async def wait(self) -> None:
-        """Wait for the head. Raises `SendFailure`."""
-        while not self.status:
-            if self._failure is not None:
-                raise SendFailure(self._failure, sent=True)
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
+    def more(self) -> Waiter:
+        """To be awaited by the one who reads, until anything more of the answer has come. Raises `SendFailure`."""
+        if self._failure is not None:
+            raise SendFailure(self._failure, sent=True)
+        self._waiter = Waiter(self._connection.loop)
+        return self._waiter
 
     async def read(self) -> bytes:
         """The next bytes of the body, empty at its end. Raises `SendFailure`."""
         pieces = self._pieces
         while not pieces:
-            if self._failure is not None:
-                raise SendFailure(self._failure, sent=True)
             if self.complete:
                 return b""
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
+            await self.more()
         data = pieces.popleft() if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         self.waiting = 0
@@ -270,19 +270,19 @@ class UpstreamAnswer:
             transport.pause_reading()
 
     def finish(self) -> None:
+        """All of it is there."""
         self.complete = True
         # Reading the next answer must not wait for this one.
         if self._paused:
             self._paused = False
             self._connection.resume()
-        self.wake()
 
     def fail(self, reason: str) -> None:
+        """It will not be whole."""
         self._failure = reason
-        self.wake()
 
     def wake(self) -> None:
-        """Whoever waits goes on."""
+        """Whoever waits goes on, before this returns."""
         waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if waiter is not None:
+            waiter.wake()

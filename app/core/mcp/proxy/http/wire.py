@@ -9,7 +9,7 @@ from time import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 # What says how the message is framed is this server's business.
@@ -25,9 +25,9 @@ def status_line(status: int) -> bytes:
     return f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n".encode("ascii")
 
 
-def header_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The lines of these headers, without those that say how the message is framed. Raises `ValueError`."""
-    lines = [b"%b: %b\r\n" % pair for pair in headers if pair[0] not in FRAMING]
+def header_lines(headers: Iterable[tuple[bytes, bytes]], *, without: Container[bytes] = FRAMING) -> bytes:
+    """The lines of these headers, `without` those that are set elsewhere. Raises `ValueError`."""
+    lines = [b"%b: %b\r\n" % pair for pair in headers if pair[0] not in without]
     text = b"".join(lines)
     # One look at all of them: each line has one CR and one LF, its own.
     if text.count(b"\n") != len(lines) or text.count(b"\r") != len(lines) or b"\0" in text:
