@@ -14,7 +14,7 @@ from app.ui.connect.controller import ConnectController
 from app.ui.connect.menus import ConnectMenus
 from app.ui.connect.pages import ConnectPages
 from app.ui.connect.wording import ClientState, client_state
-from app.ui.creation_draft import CreationDraft
+from app.ui.form_draft import NewItemDraft
 from app.ui.place import Place
 from app.ui.settings import UiSettings
 from app.ui.theme import theme, tokens
@@ -49,7 +49,7 @@ class ConnectPlace(Place):
         self.pages = ConnectPages(self.controller, self.pane)
         self.connect_actions = ConnectActions(navigator, self.controller, self.pane, self.pages)
         other = self.tr("Another client was typed in another window")
-        self.draft = CreationDraft(services, bridge, self.pages.new, "client", other, self)
+        self.draft = NewItemDraft(services, bridge, self.pages.new, "client", other, self)
         self.menus = ConnectMenus(navigator, self.controller, self.connect_actions, self.pane, self.pages)
         width = theme().px(tokens.LIST)
         self.splitter = RememberedSplitter(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication
 
-from app.ui.creation_draft import CreationDraft
+from app.ui.form_draft import NewItemDraft
 
 if TYPE_CHECKING:
     from PySide6.QtCore import QObject
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 KIND = "server"
 
 
-class NewServerDraft(CreationDraft):
+class NewServerDraft(NewItemDraft):
     """The draft of the form of a new server. Without an account it belongs to this computer."""
 
     def __init__(
@@ -31,7 +31,7 @@ class NewServerDraft(CreationDraft):
         self._page, self._offered = page, offered
 
     def start(self, scope: Scope | None) -> None:
-        """See `CreationDraft`."""
+        """See `NewItemDraft`."""
         super().start(scope)
         self._offered.forget_keys()
 

@@ -42,7 +42,7 @@ class DraftedForm(Protocol):
         """Empty the form."""
 
 
-class CreationDraft(QObject):
+class NewItemDraft(QObject):
     """The draft of one form; `kind` names what it makes, `other` says that another window left one behind."""
 
     def __init__(
