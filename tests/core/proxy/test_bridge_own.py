@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from app.core.mcp.protocol import process
+from app.core.mcp.protocol.process import ServerProcess
 from app.core.mcp.proxy.bridge import answering, bridges, incoming, seats, stdio_channel
 from app.core.mcp.proxy.bridge.outlets import OUTLET_BYTES
 from app.core.mcp.proxy.parts import Decision, StdioUpstream, ToolRule
@@ -391,6 +392,23 @@ async def test_a_message_that_is_too_long_ends_the_process_and_not_the_session(
         error = await client.run("flood", size=2 * 1024 * 1024)
         assert "more than 1 MiB" in error["message"]
         assert await client.run()
+
+
+async def test_closing_waits_for_a_process_that_is_being_ended_already(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = ServerProcess.end
+
+    async def slowly(process: ServerProcess) -> None:
+        await asyncio.sleep(0.1)
+        await end(process)
+
+    monkeypatch.setattr(ServerProcess, "end", slowly)
+    monkeypatch.setattr(stdio_channel, "MESSAGE_LIMIT", 1024 * 1024)
+    async with bridged(tmp_path) as rig, client_of(rig) as client:
+        assert "more than 1 MiB" in (await client.run("flood", size=2 * 1024 * 1024))["message"]
+        assert rig.bridges.processes == 1
+    assert rig.bridges.processes == 0
 
 
 async def test_a_process_that_reads_nothing_holds_no_memory_for_what_is_sent_to_it(tmp_path: Path) -> None:

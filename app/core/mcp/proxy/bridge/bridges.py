@@ -113,6 +113,7 @@ class Bridges:
         self._fronts.clear()
         await self._background.close()
         await asyncio.gather(*(front.close() for front in fronts))
+        await self._count.ended()
         await self._routes.close()
 
     async def _make_room(self) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.core.mcp.protocol.process import start_process
 from app.core.mcp.proxy.bridge.channel import MESSAGE_LIMIT, ChannelClosed, Unhandled
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from app.core.mcp.protocol.process import ServerProcess
     from app.core.mcp.proxy.parts import StdioUpstream
@@ -25,6 +25,19 @@ class ProcessCount:
         self.most = most
         self.running = 0
         self._make_room = make_room
+        # What ends processes goes on when whoever began it is cancelled.
+        self._endings: set[asyncio.Task[None]] = set()
+
+    def end(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Begin to end a process."""
+        task = asyncio.create_task(work)
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
+        return task
+
+    async def ended(self) -> None:
+        """Wait for all that are being ended."""
+        await asyncio.gather(*self._endings, return_exceptions=True)
 
     async def take(self) -> bool:
         """Count one more; False when there are as many as may be, and all are used."""
@@ -110,15 +123,10 @@ class StdioChannel:
         self._reason = self._reason or f"The process of {self._name} was ended."
         server, self._server = self._server, None
         if server is not None:
-            self._ending = asyncio.create_task(self._end(server))
-        if self._ending is None:
-            return
-        try:
+            # A client that goes away meanwhile must not leave the process behind. The bridges wait for it when they close.
+            self._ending = self._count.end(self._end(server))
+        if self._ending is not None:
             await asyncio.shield(self._ending)
-        except asyncio.CancelledError:
-            # A client that goes away meanwhile, or the end of the proxy, must not leave the process behind.
-            await asyncio.wait([self._ending])
-            raise
 
     async def _end(self, server: ServerProcess) -> None:
         try:
