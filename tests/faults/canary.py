@@ -22,7 +22,7 @@ import httpx
 
 from app.core.auth.cause import ASKED
 from app.core.auth.grant.grant import Grant
-from app.core.auth.http import bearer as recovery
+from app.core.auth.http import recovery
 from app.core.auth.tokens import TokenSet
 from app.core.diagnostics.logs import start_logging
 from app.core.errors import BurrowError
