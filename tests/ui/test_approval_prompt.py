@@ -369,6 +369,12 @@ async def test_in_a_low_window_the_question_is_a_line_until_the_user_goes_to_it(
         assert on.prompt.once.isVisible()
         assert on.prompt.arguments.isVisible()
         assert not on.window.pages.isVisible()
+        # Only the arguments scroll, and they have all the room.
+        assert on.prompt.details.verticalScrollBar().maximum() == 0
+        assert on.prompt.arguments.verticalScrollBar().maximum() > 0
+        free = on.prompt.answers.geometry().top() - on.prompt.details.geometry().bottom()
+        assert free < 20
+        assert on.prompt.answers.geometry().bottom() > on.prompt.height() - 40
         on.prompt.back.click()
         await settle()
         assert on.window.pages.isVisible()

@@ -64,6 +64,8 @@ class FilePage(QWidget):
         wide, gap = current.px(tokens.SPACE_4), current.px(tokens.SPACE_2)
         self.title = Text(self.tr("Add to file"), "section")
         self.files = Select(self.tr("File"))
+        # On Linux its name is what is chosen, and no caption says what it chooses.
+        self.files.setAccessibleDescription(self.tr("File"))
         self.files.activated.connect(lambda _row: self.again_wanted.emit())
         self.path = ElidedLabel("", "mono")
         self.words = Text("", tone="muted", wrap=True)

@@ -57,6 +57,8 @@ class ClientTools(LowArea):
         current = theme()
         gap, wide = current.px(tokens.SPACE_2), current.px(tokens.SPACE_4)
         self.server = Select(self.tr("Server"))
+        # On Linux its name is what is chosen, and no caption says what it chooses.
+        self.server.setAccessibleDescription(self.tr("Server"))
         self.server.activated.connect(lambda _row: self._turn())
         self.filter = FilterField(self.tr("Name, text or argument"))
         self.count = Text("", "caption", "muted")

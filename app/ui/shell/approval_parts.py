@@ -44,10 +44,12 @@ class AnswerButton(DeliberateButton):
 
 
 class ArgumentsText(ExactText):
-    """The arguments of a call, as high as they need within a few lines."""
+    """The arguments of a call, as high as they need within a few lines, or within the room that there is."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name, fitted=False)
+        # In pixels; None for a few lines.
+        self._room: int | None = None
         self.document().documentLayout().documentSizeChanged.connect(lambda _size: self._fit_lines())
         theme().changed.connect(self._fit_lines)
         self._fit_lines()
@@ -57,8 +59,26 @@ class ArgumentsText(ExactText):
         super().resizeEvent(event)
         self._fit_lines()
 
-    def _fit_lines(self) -> None:
+    @property
+    def wanted(self) -> int:
+        """The height within a few lines."""
+        return self._height(min(self._needed, MOST_LINES))
+
+    def set_room(self, room: int) -> None:
+        """Be no higher than this, if that is enough for the fewest lines."""
+        if room != self._room:
+            self._room = room
+            self._fit_lines()
+
+    @property
+    def _needed(self) -> int:
         # The document of a QPlainTextEdit measures its height in lines.
-        lines = min(max(int(self.document().size().height()), LEAST_LINES), MOST_LINES)
+        return max(int(self.document().size().height()), LEAST_LINES)
+
+    def _height(self, lines: int) -> int:
         around = 2 * self.document().documentMargin() + theme().px(tokens.SPACE_4)
-        self.setFixedHeight(round(lines * QFontMetricsF(self.font()).lineSpacing() + around))
+        return round(lines * QFontMetricsF(self.font()).lineSpacing() + around)
+
+    def _fit_lines(self) -> None:
+        room = self._height(MOST_LINES) if self._room is None else self._room
+        self.setFixedHeight(max(self._height(LEAST_LINES), min(self._height(self._needed), room)))

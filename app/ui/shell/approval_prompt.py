@@ -241,8 +241,10 @@ class ApprovalPrompt(QFrame):
             return
         least, whole = theme().px(LEAST_DETAILS), self.window().height()
         head, around = self._heights()
+        # What the details have beside the arguments, which scroll by themselves: nothing else should.
+        beside, few = self.details.wanted - self.arguments.height(), self.arguments.wanted
         before, self._most = self._most, max(least, round(whole * LARGEST_SHARE) - around)
-        height = around + max(self.details.sizeHint().height(), least)
+        height = around + max(min(beside + few, self._most), least)
         low = whole - height < theme().px(LEAST_PLACE)
         self._fold(low and not self._expanded)
         self._cover(low and self._expanded)
@@ -251,6 +253,7 @@ class ApprovalPrompt(QFrame):
             height = whole
         elif low:
             height = head
+        self.arguments.set_room(self._most - beside if self._covers else min(self._most - beside, few))
         # Only when it is another height: each time asks for the next layout.
         if self._most != before:
             self.details.updateGeometry()

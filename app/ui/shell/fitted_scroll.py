@@ -32,7 +32,7 @@ class FittedScroll(QScrollArea):
         content.installEventFilter(self)
 
     def sizeHint(self) -> QSize:
-        height = max(self._wanted(), self.minimumHeight())
+        height = max(self.wanted, self.minimumHeight())
         return QSize(self.width(), height if self._most is None else min(height, self._most()))
 
     @guarded()
@@ -50,13 +50,14 @@ class FittedScroll(QScrollArea):
             self._fit()
         return False
 
-    def _wanted(self) -> int:
+    @property
+    def wanted(self) -> int:
         """The height of the content without a scroll bar."""
         return self._content.heightForWidth(max(self.width(), 1))
 
     def _fit(self) -> None:
         """Have no scroll bar where none is needed: the width that one takes may make the content need it."""
-        fits = self._wanted() <= self.height()
+        fits = self.wanted <= self.height()
         policy = Qt.ScrollBarPolicy.ScrollBarAlwaysOff if fits else Qt.ScrollBarPolicy.ScrollBarAsNeeded
         if self.verticalScrollBarPolicy() != policy:
             self.setVerticalScrollBarPolicy(policy)
