@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from app.core.auth.cause import ASKED
+from app.core.auth.http.target import CredentialAtStake, Target
 from app.core.mcp.proxy import reopening, sessions
-from app.core.mcp.proxy.parts import ProxyClient
+from app.core.mcp.proxy.parts import HttpUpstream, ProxyClient
+from tests.core._mcp_server import Scripted
 from tests.core.conftest import Rig, signed_in
 from tests.core.proxy._relay import (
     INITIALIZE,
@@ -441,3 +443,23 @@ async def test_a_new_initialize_opens_another_session_whatever_id_comes_with_it(
         assert got.headers["mcp-session-id"] != session
         await until(lambda: len(view.known) == 2)
         await call(running, session)
+
+
+async def test_a_server_without_sessions_that_is_started_again_is_waited_for_too(tmp_path: Path) -> None:
+    async with Scripted() as server:
+        target = Target(frozenset({server.origin}), CredentialAtStake.UNMANAGED, jsonrpc=True, name="s")
+        async with proxy(tmp_path, [HttpUpstream("s", "S", server.url, target)]) as running:
+            assert "result" in (await running.call("echo")).json()
+            await server.go_away()
+            waiting = asyncio.create_task(running.call("echo"))
+            await asyncio.sleep(0.2)
+            assert not waiting.done()
+            await server.come_back()
+            assert "result" in (await waiting).json()
+            # One that stays away is not waited for again and again.
+            await server.go_away()
+            for _ in range(2):
+                answer = await running.call("echo")
+                assert answer.json()["error"]["data"]["type"] == "burrow/server_unavailable"
+            assert answer.elapsed.total_seconds() < 1.0
+            await server.come_back()

@@ -76,8 +76,9 @@ class Healing:
         tokens = await self._token(out.route)
         repeated = again = False
         resent = not out.repeatable
-        # A server that had a session is started again within a moment. What never left may be sent again.
-        pauses = iter(AWAY_PAUSES if out.waits and out.session is not None else ())
+        # A server that answered, or had a session, is started again within a moment. What never left may be sent again.
+        known = out.session is not None or out.route.answers
+        pauses = iter(AWAY_PAUSES if out.waits and known else ())
         while True:
             began = monotonic()
             try:
@@ -86,6 +87,7 @@ class Healing:
                 if not failure.sent and monotonic() - began < AT_ONCE_SECONDS and (pause := next(pauses, 0.0)):
                     await asyncio.sleep(pause)
                     continue
+                out.route.answers = False
                 if resent or not failure.sent:
                     raise _unreachable(out, failure) from None
                 resent = True
@@ -137,6 +139,7 @@ class Healing:
         generation = 0 if session is None else session.generation
         answer = answer_of(await self._sender.send(out.method, out.url or route.upstream.url, headers, out.body))
         answer.tokens, answer.generation = tokens, generation
+        route.answers = True
         try:
             await _read_opening(out, answer)
         except BaseException:

@@ -111,9 +111,14 @@ class StdioChannel:
         server, self._server = self._server, None
         if server is not None:
             self._ending = asyncio.create_task(self._end(server))
-        if self._ending is not None:
-            # A client that goes away meanwhile must not leave the process behind.
+        if self._ending is None:
+            return
+        try:
             await asyncio.shield(self._ending)
+        except asyncio.CancelledError:
+            # A client that goes away meanwhile, or the end of the proxy, must not leave the process behind.
+            await asyncio.wait([self._ending])
+            raise
 
     async def _end(self, server: ServerProcess) -> None:
         try:
