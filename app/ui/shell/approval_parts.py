@@ -5,18 +5,17 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
 from PySide6.QtGui import QFontMetricsF, QKeySequence
 
 from app.ui.theme import theme, tokens
-from app.ui.widgets.buttons import QuietButton, with_keys
+from app.ui.widgets.buttons import DeliberateButton, with_keys
 from app.ui.widgets.exact_text import ExactText
 from app.ui.widgets.guard import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from PySide6.QtGui import QKeyEvent, QResizeEvent
+    from PySide6.QtGui import QResizeEvent
     from PySide6.QtWidgets import QPushButton
 
     from app.ui.widgets.buttons import ButtonKind
@@ -33,8 +32,8 @@ def set_letter(button: QPushButton, letter: str) -> str:
     return keys
 
 
-class AnswerButton(QuietButton):
-    """An answer. Space, a click or its letter with Alt press it, Enter does not."""
+class AnswerButton(DeliberateButton):
+    """An answer, which its letter with Alt presses too."""
 
     def __init__(
         self, text: str, letter: str, hint: str, clicked: Callable[[], None], kind: ButtonKind = "quiet"
@@ -42,14 +41,6 @@ class AnswerButton(QuietButton):
         super().__init__(text, kind=kind, clicked=clicked)
         self.setAccessibleDescription(hint)
         self.setToolTip(f"{with_keys(text, set_letter(self, letter))}\n{hint}")
-
-    @guarded()
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        # A person who confirms without reading presses Enter.
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            event.ignore()
-        else:
-            super().keyPressEvent(event)
 
 
 class ArgumentsText(ExactText):

@@ -123,6 +123,18 @@ class QuietButton(_Button):
         super().__init__(text, kind, icon, keys=keys, clicked=clicked, parent=parent)
 
 
+class DeliberateButton(QuietButton):
+    """An answer to a question. Space, a click or a key of its own press it, Enter does not."""
+
+    @guarded()
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        # A person who confirms without reading presses Enter.
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            event.ignore()
+        else:
+            super().keyPressEvent(event)
+
+
 class IconButton(_Button):
     """A flat button that shows only an icon. `name` is its tooltip and what assistive technology reads."""
 

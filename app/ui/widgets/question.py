@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QFrame, QVBoxLayout, QWidget
 from shiboken6 import isValid
 
 from app.ui.theme import theme, tokens
-from app.ui.widgets.buttons import QuietButton
+from app.ui.widgets.buttons import DeliberateButton, QuietButton
 from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.text import Text
@@ -20,19 +20,11 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QKeyEvent
 
 
-class YesButton(QuietButton):
-    """Answers a question about something that destroys. Space or a click presses it, Enter does not."""
+class YesButton(DeliberateButton):
+    """Answers a question about something that destroys."""
 
     def __init__(self, text: str = "", *, clicked: Callable[[], None] | None = None) -> None:
         super().__init__(text, kind="danger", clicked=clicked)
-
-    @guarded()
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        # A person who confirms without reading presses Enter.
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            event.ignore()
-        else:
-            super().keyPressEvent(event)
 
 
 class InlineQuestion(QFrame):

@@ -163,12 +163,8 @@ class BridgeFront:
         return unavailable(self.upstream, f"{failure.cause} {failure.advice}", sent=False)
 
     async def _get(self, call: Call, responder: Responder) -> None:
-        if not call.session:
-            answering.answer_empty(responder, 405, (b"allow", b"POST"))
-            return
-        seat = await self.seats.find(call.client.id, call.session)
+        seat = await self._seat_of(call, responder)
         if seat is None:
-            await _no_session(responder, call, ())
             return
         seat.session.listening += 1
         try:
@@ -178,15 +174,20 @@ class BridgeFront:
             seat.session.touch()
 
     async def _delete(self, call: Call, responder: Responder) -> None:
+        seat = await self._seat_of(call, responder)
+        if seat is not None:
+            await self.seats.end(seat)
+            answering.answer_empty(responder, 204)
+
+    async def _seat_of(self, call: Call, responder: Responder) -> Seat | None:
+        """That of the session which a GET or DELETE names; None where that was answered, because there is none."""
         if not call.session:
             answering.answer_empty(responder, 405, (b"allow", b"POST"))
-            return
+            return None
         seat = await self.seats.find(call.client.id, call.session)
         if seat is None:
             await _no_session(responder, call, ())
-            return
-        await self.seats.end(seat)
-        answering.answer_empty(responder, 204)
+        return seat
 
 
 def _is_stateless(message: Envelope, call: Call) -> bool:

@@ -123,7 +123,7 @@ class StdioChannel:
         self._reason = self._reason or f"The process of {self._name} was ended."
         server, self._server = self._server, None
         if server is not None:
-            # A client that goes away meanwhile must not leave the process behind. The bridges wait for it when they close.
+            # A client that goes away meanwhile must not leave the process behind: the bridges wait for it at their end.
             self._ending = self._count.end(self._end(server))
         if self._ending is not None:
             await asyncio.shield(self._ending)
