@@ -39,6 +39,8 @@ TRY_AGAIN = "Try again in a moment."
 # In seconds. A connection that is refused at once may be accepted a little later.
 AWAY_PAUSES = (0.1, 0.2, 0.4, 0.8)
 AT_ONCE_SECONDS = 0.5
+# A server that has not answered for longer than this is not one that is just started again.
+RECENT_SECONDS = 10.0
 
 
 @dataclass(eq=False)
@@ -76,8 +78,8 @@ class Healing:
         tokens = await self._token(out.route)
         repeated = again = False
         resent = not out.repeatable
-        # A server that answered, or had a session, is started again within a moment. What never left may be sent again.
-        known = out.session is not None or out.route.answers
+        # A server that answered lately, or had a session, may be back soon. What never left may be sent again.
+        known = out.session is not None or monotonic() - out.route.answered_at < RECENT_SECONDS
         pauses = iter(AWAY_PAUSES if out.waits and known else ())
         while True:
             began = monotonic()
@@ -87,7 +89,6 @@ class Healing:
                 if not failure.sent and monotonic() - began < AT_ONCE_SECONDS and (pause := next(pauses, 0.0)):
                     await asyncio.sleep(pause)
                     continue
-                out.route.answers = False
                 if resent or not failure.sent:
                     raise _unreachable(out, failure) from None
                 resent = True
@@ -139,7 +140,7 @@ class Healing:
         generation = 0 if session is None else session.generation
         answer = answer_of(await self._sender.send(out.method, out.url or route.upstream.url, headers, out.body))
         answer.tokens, answer.generation = tokens, generation
-        route.answers = True
+        route.answered_at = monotonic()
         try:
             await _read_opening(out, answer)
         except BaseException:

@@ -63,8 +63,8 @@ class ServerRoute:
         self.origin = origin_of(upstream.url)
         self.confidential = is_confidential(upstream.url)
         self.recovery = None if upstream.source is None else Recovery(upstream.source, upstream.target, origin_of)
-        # Whether it answered when it was last asked.
-        self.answers = False
+        # When it answered last, in `time.monotonic()`.
+        self.answered_at = float("-inf")
         self._host = host
         self._hung = False
         self._tasks = tasks
@@ -115,7 +115,7 @@ class ServerRoute:
 
     def learn_from(self, former: ServerRoute) -> None:
         """The process describes the server anew: what it says of its tools still holds at the same address."""
-        self.answers = former.answers
+        self.answered_at = former.answered_at
         if self.upstream.trusted and former.upstream.url == self.upstream.url:
             self._repeatable = former._repeatable
 
