@@ -11,6 +11,7 @@ from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import DeliberateButton, with_keys
 from app.ui.widgets.exact_text import ExactText
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +41,7 @@ class AnswerButton(DeliberateButton):
     ) -> None:
         super().__init__(text, kind=kind, clicked=clicked)
         self.setAccessibleDescription(hint)
-        self.setToolTip(f"{with_keys(text, set_letter(self, letter))}\n{hint}")
+        self.setToolTip(plain_tip(f"{with_keys(text, set_letter(self, letter))}\n{hint}"))
 
 
 class ArgumentsText(ExactText):
