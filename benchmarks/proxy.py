@@ -136,6 +136,12 @@ class Window:
         text = Path(f"/proc/{self._process.pid}/smaps_rollup").read_text("ascii")
         return int(text.partition("\nPss:")[2].split()[0]) / 1024
 
+    @property
+    def processor_seconds(self) -> float:
+        """What all its threads have used of the processor."""
+        tasks = Path(f"/proc/{self._process.pid}/task").glob("*/schedstat")
+        return sum(int(each.read_text("ascii").split()[0]) for each in tasks) / 1e9
+
     def start_heart(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write("start\n")
@@ -257,6 +263,18 @@ def verdict(name: str, value: float, unit: str, limit: float, *, least: bool = F
     return good
 
 
+def processor(load: Load, window: Window, arm: Arm) -> None:
+    """The window's processor time for a call, which depends less on what else the machine does."""
+    for connections, count in CALLS.items():
+        used = []
+        for _ in range(ROUNDS):
+            before = window.processor_seconds
+            load.run(arm, "calls", connections=connections, requests=count)
+            used.append((window.processor_seconds - before) / count * 1e6)
+        words = f"processor time of a call, {connections} connection{'s' if connections > 1 else ''}"
+        print(f"{words:<52}{min(used):6.0f} us at least, {median(used):.0f} us mostly", flush=True)
+
+
 def whole(load: Load, window: Window, arm: Arm, bare_megabytes: float) -> bool:
     """The window while its proxy works."""
     good = verdict("memory of the proxy in the window, idle", window.megabytes - bare_megabytes, "MB", 25.0)
@@ -328,6 +346,7 @@ def run(options: argparse.Namespace) -> int:
             good &= verdict("Burrow: calls/s over 8 connections", ratio(ours, direct, "rate"), "x", 0.5, least=True)
             later = median(ours.results["first"]) - median(direct.results["first"])
             good &= verdict("Burrow: first event of a stream", later, "us", TARGETS["first"])
+            processor(load, window, ours)
             if options.whole:
                 good &= whole(load, window, ours, bare_megabytes)
         if options.peers is not None:
