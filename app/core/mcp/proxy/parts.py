@@ -34,6 +34,10 @@ class RequestHeaders(tuple[tuple[bytes, bytes], ...]):
             found[name] = (*found.get(name, ()), value)
         return found
 
+    def __repr__(self) -> str:
+        # The values of a tuple of this kind have a client's key among them.
+        return f"RequestHeaders({len(self)})"
+
 
 def values_of(headers: Headers, name: bytes) -> tuple[bytes, ...]:
     """The values of all headers of this name, which is in lower case."""
