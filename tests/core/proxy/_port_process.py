@@ -48,8 +48,10 @@ async def main() -> None:
         for server in servers:
             server.close()
         servers.clear()
-        # Twice: a connection that was accepted has no task yet.
-        await asyncio.sleep(0)
+        # A connection that was accepted has its transport in the first of these turns, its protocol in the second, and
+        # its task in the third.
+        for _turn in range(3):
+            await asyncio.sleep(0)
         if in_flight:
             await asyncio.wait(in_flight, timeout=seconds)
 
