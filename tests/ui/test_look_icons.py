@@ -14,8 +14,9 @@ from PySide6.QtCore import QRectF
 from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtWidgets import QApplication
 
+from app.ui.server_states import SERVER_STATES
 from app.ui.servers.policy import POLICY_STATES
-from app.ui.servers.wording import CALL_STATES, SERVER_STATES
+from app.ui.servers.wording import CALL_STATES
 from app.ui.tasks.wording import RUN_STATES
 from app.ui.theme import icons
 from app.ui.theme.icon_paths import DRAWINGS

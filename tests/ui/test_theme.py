@@ -13,8 +13,9 @@ from PySide6.QtWidgets import QApplication, QLabel
 
 from app.core.auth.status import CredentialState, Trouble
 from app.core.mcp.servers.server import ServerState
+from app.ui.server_states import SERVER_STATES
 from app.ui.servers.policy import POLICY_STATES, Policy, policy_state
-from app.ui.servers.wording import CALL_STATES, SERVER_STATES, CallState
+from app.ui.servers.wording import CALL_STATES, CallState
 from app.ui.shell.credential_words import NOT_STORED, RENEWING, STATES, TROUBLES
 from app.ui.shell.timeline_words import STEP_STATES
 from app.ui.tasks.wording import ARCHIVED, RUN_STATES, SEND_STATES, SendState, run_state

@@ -14,6 +14,7 @@ from app.core.mcp.proxy.parts import ToolRule
 from app.core.mcp.servers.server import ServerState
 from app.marks import isolated, revealed_name
 from app.ui.connect.facts import ProxyPhase, StepOutcome
+from app.ui.server_states import SERVER_STATES
 from app.ui.theme.state import State, translated
 from app.ui.translation import marked
 from app.ui.widgets.times import relative
@@ -75,14 +76,6 @@ CLIENT_STATES: Mapping[ClientState, State] = {
     ClientState.PROXY_FAILED: State("cross", marked("State", "Proxy failed"), "bad"),
     ClientState.OTHER_PORT: State("offline", marked("State", "Other port"), "attention"),
     ClientState.REVOKED: State("block", marked("State", "Revoked"), "muted"),
-}
-SERVER_STATES: Mapping[ServerState, State] = {
-    ServerState.READY: State("dot", ServerState.READY.value, "good"),
-    ServerState.SIGN_IN: State("dashed", ServerState.SIGN_IN.value, "attention"),
-    ServerState.RECONNECT: State("warning", ServerState.RECONNECT.value, "attention"),
-    ServerState.DISABLED: State("ring", ServerState.DISABLED.value, "muted"),
-    ServerState.TROUBLE: State("cross", ServerState.TROUBLE.value, "bad"),
-    ServerState.UNKNOWN: State("question", ServerState.UNKNOWN.value, "muted"),
 }
 RULES: Mapping[RuleChoice, State] = {
     RuleChoice.AS_SET: State("servers", marked("State", "As set"), "muted"),

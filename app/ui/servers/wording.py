@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QCoreApplication
 
 from app.core.mcp.servers.definitions import HostEndpoint, InstalledServer
-from app.core.mcp.servers.server import ServerState
 from app.marks import isolated, revealed_name
+from app.ui.server_states import SERVER_STATES
 from app.ui.servers.policy import policy_state
 from app.ui.theme.state import State, translated
 from app.ui.translation import marked
@@ -39,23 +39,6 @@ class CallState(Enum):
     WAITING = "waiting"
 
 
-SERVER_STATES: Mapping[ServerState, State] = {
-    ServerState.READY: State("dot", ServerState.READY.value, "good"),
-    ServerState.SIGN_IN: State("dashed", ServerState.SIGN_IN.value, "attention"),
-    ServerState.RECONNECT: State("warning", ServerState.RECONNECT.value, "attention"),
-    ServerState.DISABLED: State("ring", ServerState.DISABLED.value, "muted"),
-    ServerState.TROUBLE: State("cross", ServerState.TROUBLE.value, "bad"),
-    ServerState.UNKNOWN: State("question", ServerState.UNKNOWN.value, "muted"),
-}
-# lupdate does not read the core, so it finds the words of `ServerState` here.
-_WORDS = (
-    marked("State", "Ready"),
-    marked("State", "Sign-in needed"),
-    marked("State", "Reconnect"),
-    marked("State", "Off"),
-    marked("State", "Error"),
-    marked("State", "Not checked"),
-)
 CALL_STATES: Mapping[CallState, State] = {
     CallState.RUNNING: State("play", marked("State", "Running"), "accent"),
     CallState.DONE: State("check", marked("State", "Done"), "good"),
