@@ -71,9 +71,6 @@ class Host:
             raise NotFound("There is no such server.")
         return self.one
 
-    async def listed(self, client: ProxyClient) -> tuple[tuple[str, str], ...]:
-        return ((self.one.id, self.one.title),)
-
     def rule(self, client: ProxyClient, server_id: str, tool: str) -> ToolRule:
         return self.rules.get(tool, ToolRule.ALLOW)
 

@@ -76,9 +76,6 @@ class ScriptedHost:
             raise found
         return found
 
-    async def listed(self, client: ProxyClient) -> tuple[tuple[str, str], ...]:
-        return tuple((name, name) for name in self.upstreams)
-
     def rule(self, client: ProxyClient, server_id: str, tool: str) -> ToolRule:
         return self.rules.get(tool, ToolRule.ALLOW)
 

@@ -105,12 +105,6 @@ class ProcessHost:
         found = self._targets.known(server_id)
         return found if found is not None else await self._gate.run(lambda: self._find(server_id))
 
-    async def listed(self, client: ProxyClient) -> tuple[tuple[str, str], ...]:
-        """See `ProxyHost`."""
-        await self._gate.run(self._list)
-        listed = self._around.servers.listed
-        return tuple((one.id, one.title) for one in listed if client.may_use(one.id))
-
     def rule(self, client: ProxyClient, server_id: str, tool: str) -> ToolRule:
         """See `ProxyHost`."""
         return self._rules.rule(client, server_id, tool)
@@ -178,10 +172,6 @@ class ProcessHost:
             if credential is not None and credential.text != key:
                 return f"Somebody has signed in to {upstream.title} meanwhile. Try again."
         return await self._notice.tell(key, upstream.id, upstream.title)
-
-    async def _list(self) -> None:
-        with contextlib.suppress(BurrowError):
-            await self._around.servers.list()
 
     async def _allow(self, server_id: str, tool: str, release: asyncio.Event) -> None:
         """Enter the registry's `allowed_once` in a task of its own; it is left when `release` is set."""

@@ -349,9 +349,6 @@ class ProxyHost(Protocol):
     async def upstream(self, server_id: str) -> Upstream:
         """How to reach a server. Raises `NotFound`, and any `BurrowError` that keeps it from being used."""
 
-    async def listed(self, client: ProxyClient) -> tuple[tuple[str, str], ...]:
-        """Id and title of each server that the client may use."""
-
     def rule(self, client: ProxyClient, server_id: str, tool: str) -> ToolRule:
         """Whether the client may call the tool, by the client's own rule and the server's policy (`tool_rules.py`)."""
 
