@@ -17,13 +17,14 @@ from app.ui.widgets.feedback import InlineCard, ProgressLine
 from app.ui.widgets.fields import CodeEdit
 from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.leavable import LeavablePage
 from app.ui.widgets.scrolling import LowArea, LowColumn
 from app.ui.widgets.text import ElidedLabel, Text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from PySide6.QtGui import QKeyEvent, QTextDocument
+    from PySide6.QtGui import QTextDocument
 
     from app.core.errors import BurrowError
     from app.ui.connect.facts import FilePreview
@@ -49,12 +50,11 @@ class DiffColours(QSyntaxHighlighter):
             self.setFormat(0, len(text), form)
 
 
-class FilePage(QWidget):
+class FilePage(LeavablePage):
     """Emits `write_wanted(FilePreview)`, `again_wanted()` when the preview is to be made again, and `left()`."""
 
     write_wanted = Signal(object)
     again_wanted = Signal()
-    left = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -168,10 +168,3 @@ class FilePage(QWidget):
             self.write_button.setEnabled(False)
             self.progress.start()
             self.write_wanted.emit(self._preview)
-
-    @guarded()
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() == Qt.Key.Key_Escape:
-            self.left.emit()
-        else:
-            super().keyPressEvent(event)

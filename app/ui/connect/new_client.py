@@ -16,7 +16,7 @@ from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.choices import Select
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.fields import FieldError
-from app.ui.widgets.guard import guarded
+from app.ui.widgets.leavable import LeavablePage
 from app.ui.widgets.line_edit import LineEdit
 from app.ui.widgets.page import TitledPage
 from app.ui.widgets.text import Text
@@ -24,20 +24,17 @@ from app.ui.widgets.text import Text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from PySide6.QtGui import QKeyEvent
-
     from app.core.errors import BurrowError
     from app.ui.connect.facts import ProgramFacts, ProxiedServer
     from app.ui.widgets.feedback import InlineCard
 
 
-class NewClientPage(QWidget):
+class NewClientPage(LeavablePage):
     """Emits `add_wanted(name, program id, servers)` when the fields are complete, `typed()` when the user changed one,
     and `left()`."""
 
     add_wanted = Signal(str, str, object)
     typed = Signal()
-    left = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -186,13 +183,6 @@ class NewClientPage(QWidget):
         while name.casefold() in self._taken:
             name, number = f"{base} {number}", number + 1
         self.name.setText(name)
-
-    @guarded()
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() == Qt.Key.Key_Escape:
-            self.left.emit()
-        else:
-            super().keyPressEvent(event)
 
 
 def _servers_in(text: str) -> frozenset[str] | None:

@@ -16,7 +16,7 @@ from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.choices import Segmented
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.feedback import InlineCard
-from app.ui.widgets.guard import guarded
+from app.ui.widgets.leavable import LeavablePage
 from app.ui.widgets.page import TitledPage
 from app.ui.widgets.submit_key import commit_composition
 from app.ui.widgets.text import Text
@@ -24,15 +24,13 @@ from app.ui.widgets.text import Text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from PySide6.QtGui import QKeyEvent
-
     from app.core.errors import BurrowError
 
 # How a server is reached, by the kind of its definition.
 HTTP, SSE, COMMAND = HttpServer.kind, SseServer.kind, StdioServer.kind
 
 
-class CustomServerPage(QWidget):
+class CustomServerPage(LeavablePage):
     """The form of a server that is reached at an address or started by a command.
 
     Emits `add_wanted()` when the fields are complete, `typed()` when the person changed one, and `left()`.
@@ -40,7 +38,6 @@ class CustomServerPage(QWidget):
 
     add_wanted = Signal()
     typed = Signal()
-    left = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -254,13 +251,6 @@ class CustomServerPage(QWidget):
         self._advanced_open = not self._advanced_open
         self.advanced.set_icon_name("chevron-down" if self._advanced_open else "chevron-right")
         self._show_auth()
-
-    @guarded()
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() == Qt.Key.Key_Escape:
-            self.left.emit()
-        else:
-            super().keyPressEvent(event)
 
 
 def _titled(title: str, *parts: QWidget) -> QWidget:

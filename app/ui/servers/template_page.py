@@ -17,23 +17,20 @@ from app.ui.widgets.bounded_text import FoldedText
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.fields import KeyValueGrid
-from app.ui.widgets.guard import guarded
+from app.ui.widgets.leavable import LeavablePage
 from app.ui.widgets.page import TitledPage
 from app.ui.widgets.text import Text
 from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
-    from PySide6.QtGui import QKeyEvent
-
     from app.core.posthog.types import ServerTemplate
 
 
-class TemplatePage(QWidget):
+class TemplatePage(LeavablePage):
     """An available server. Emits `connect_wanted(api_key)`, `open_wanted(installation id)`, `left()`."""
 
     connect_wanted = Signal(str)
     open_wanted = Signal(str)
-    left = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -143,10 +140,3 @@ class TemplatePage(QWidget):
     def _docs(self) -> None:
         if self.template is not None and is_web(self.template.docs_url):
             QDesktopServices.openUrl(QUrl(self.template.docs_url))
-
-    @guarded()
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() == Qt.Key.Key_Escape:
-            self.left.emit()
-        else:
-            super().keyPressEvent(event)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, QUrl, Signal
+from PySide6.QtCore import Qt, QUrl
 from PySide6.QtGui import QFont, QFontInfo, QGuiApplication
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QTextBrowser, QVBoxLayout, QWidget
 
@@ -19,13 +19,14 @@ from app.ui.widgets.buttons import IconButton
 from app.ui.widgets.choices import TabStrip
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.leavable import LeavablePage
 from app.ui.widgets.menus import open_edit_menu
 from app.ui.widgets.prose import nothing_loaded
 from app.ui.widgets.text import Text
 from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
-    from PySide6.QtGui import QContextMenuEvent, QKeyEvent
+    from PySide6.QtGui import QContextMenuEvent
 
     from app.core.diagnostics.activity import ActivityRecord
     from app.core.diagnostics.exchanges import WireExchange
@@ -37,10 +38,8 @@ if TYPE_CHECKING:
 OVERVIEW, REQUEST, RESPONSE, TIMING = range(4)
 
 
-class ExchangePage(QWidget):
+class ExchangePage(LeavablePage):
     """Shows one record. `left()` when the user goes back to the list."""
-
-    left = Signal()
 
     def __init__(self, services: Services, bridge: Bridge, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -167,13 +166,6 @@ class ExchangePage(QWidget):
         else:
             page = (exchange_words.overview, exchange_words.request_page, exchange_words.response_page)[tab]
             self.browser.show_page(page(record, exchange))
-
-    @guarded()
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() == Qt.Key.Key_Escape:
-            self.left.emit()
-            return
-        super().keyPressEvent(event)
 
 
 class _Browser(QTextBrowser):
