@@ -214,7 +214,8 @@ class ProxyService:
 
     def port_changed(self, run: _Run, status: PortStatus) -> None:
         """The port of a run has another status."""
-        if run is self._run or self._run is None:
+        # What was said before it ended may arrive after that.
+        if not run.over:
             self._tell(_status(status, self.port))
 
     def _tell(self, status: ProxyStatus) -> None:
@@ -228,6 +229,8 @@ class _Run:
 
     def __init__(self, service: ProxyService, gate: LoopGate, thread: LoopThread, host: ProcessHost) -> None:
         self.engine: ProxyEngine
+        # Whether it has begun to end.
+        self.over = False
         self._service = service
         self._gate = gate
         self._thread = thread
@@ -274,6 +277,7 @@ class _Run:
 
     async def end(self, *, keep: bool) -> None:
         """Stop it. Raises nothing, and does not wait for what hangs."""
+        self.over = True
         try:
             drain = DRAIN_SECONDS[self._service._role]
             async with asyncio.timeout(STOP_SECONDS + drain):
@@ -283,6 +287,7 @@ class _Run:
         await self._leave()
 
     async def _leave(self) -> None:
+        self.over = True
         for unsubscribe in self._subscriptions:
             unsubscribe()
         await self._background.close()
