@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from app.core.background import BackgroundTasks
+from app.core.busy import Busy
 from app.core.diagnostics.activity import Activity
 from app.core.errors import BurrowError, Rejected, SignInNeeded, StorageTrouble
 from app.core.events import Event
@@ -98,6 +99,8 @@ class Services:
         self.storage = Storage.open(folder)
         use_preferences(self.storage.settings)
         self.activity = Activity(self.storage.activity, self.storage.exchanges)
+        # What quitting, updating and the end of the session ask.
+        self.busy = Busy()
         self.backend: Backend | None = None
         self.backend_changed: Event[Backend | None] = Event()
         self._adding = False

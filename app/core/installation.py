@@ -1,0 +1,65 @@
+"""How this Burrow was installed, and the command that starts it.
+
+A package says what it is by `installation.json` beside the executable: `{"kind": "deb"}`. Standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+NAMED_BY = "installation.json"
+# Set by the runtime of an AppImage: the path of the file that was started.
+APPIMAGE_VARIABLE = "APPIMAGE"
+
+
+class InstallKind(Enum):
+    """`SOURCE` is a checkout or a Python package, `FOLDER` the one-folder build as it is, `PORTABLE` the archive."""
+
+    SOURCE = "source"
+    FOLDER = "folder"
+    DEB = "deb"
+    RPM = "rpm"
+    APPIMAGE = "appimage"
+    PORTABLE = "portable"
+    WINDOWS = "windows"
+    MACOS = "macos"
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """`command` starts Burrow again, as it is installed; `folder` has its files, None for a checkout.
+
+    `managed` installations belong to a package manager, which alone replaces them.
+    """
+
+    kind: InstallKind
+    command: tuple[str, ...]
+    folder: Path | None = None
+
+    @property
+    def managed(self) -> bool:
+        return self.kind in {InstallKind.DEB, InstallKind.RPM}
+
+
+def installation() -> Installation:
+    """That of this process."""
+    if not getattr(sys, "frozen", False):
+        return Installation(InstallKind.SOURCE, (sys.executable, "-m", "app"))
+    executable = Path(sys.executable)
+    kind = _stated(executable.parent / NAMED_BY)
+    image = os.environ.get(APPIMAGE_VARIABLE, "")
+    if kind is InstallKind.APPIMAGE and os.path.isabs(image):
+        return Installation(kind, (image,), executable.parent)
+    return Installation(kind, (str(executable),), executable.parent)
+
+
+def _stated(file: Path) -> InstallKind:
+    try:
+        return InstallKind(json.loads(file.read_text("utf-8"))["kind"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return InstallKind.FOLDER
