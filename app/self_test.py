@@ -137,10 +137,8 @@ def _asked_window(trouble: list[str]) -> dict[str, Any]:
 
 def _window() -> dict[str, Any]:
     """Qt's side: the platform plugin of this display (`offscreen` without one), fonts, image formats."""
-    from app.main import has_display
-
-    if not has_display():
-        os.environ["QT_QPA_PLATFORM"] = "offscreen"
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     from PySide6.QtCore import qVersion
     from PySide6.QtGui import QFontDatabase, QGuiApplication, QImage, QImageReader
 
