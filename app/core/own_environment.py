@@ -30,6 +30,7 @@ APPIMAGE_VARIABLES = (APPIMAGE, APPDIR, "ARGV0", "OWD")
 QT_PLUGINS = ("QT_PLUGIN_PATH", "QT_QPA_PLATFORM_PLUGIN_PATH")
 
 _image = ""
+_mounted = ""
 
 
 def appimage() -> str:
@@ -37,10 +38,16 @@ def appimage() -> str:
     return _image
 
 
+def appimage_folder() -> str:
+    """Where that AppImage is mounted while this process runs, else an empty text."""
+    return _mounted
+
+
 def give_back() -> None:
     """Make `os.environ` what the person had. Call it in a frozen process, before anything reads the environment."""
-    global _image
+    global _image, _mounted
     _image = appimage_of(os.environ, sys.executable)
+    _mounted = os.environ[APPDIR] if _image else ""
     bundle = str(getattr(sys, "_MEIPASS", ""))
     theirs = persons_environment(os.environ, sys.executable, bundle)
     for name in os.environ.keys() - theirs.keys():

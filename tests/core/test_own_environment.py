@@ -64,10 +64,12 @@ def test_the_installation_still_knows_its_appimage(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(sys, "executable", str(executable))
     monkeypatch.setattr(os, "environ", environment)
     monkeypatch.setattr(own_environment, "_image", "")
+    monkeypatch.setattr(own_environment, "_mounted", "")
     give_back()
     assert environment == {**OWN, "LD_LIBRARY_PATH": "/a"}
     assert installation().kind is InstallKind.APPIMAGE
     assert installation().command == ("/home/ana/Burrow.AppImage",)
+    assert own_environment.appimage_folder() == str(tmp_path)
 
 
 def test_qt_of_a_frozen_process_does_not_see_where_another_qt_has_its_plugins(monkeypatch: pytest.MonkeyPatch) -> None:

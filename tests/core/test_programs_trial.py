@@ -312,8 +312,9 @@ async def test_secrets_that_a_program_prints_are_not_shown(tmp_path: Path) -> No
     assert KEY not in lines[0]
 
 
-def test_a_program_gets_the_users_libraries_and_finds_its_own_folder() -> None:
-    ours = {"LD_LIBRARY_PATH": "/ours", "LD_LIBRARY_PATH_ORIG": "/theirs", "PATH": "/bin"}
-    variables = environment(ours, Path("/opt/node/bin/claude"))
+def test_a_program_gets_the_users_libraries_and_finds_its_own_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A frozen Burrow took its own libraries out when it started.
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    variables = environment({"LD_LIBRARY_PATH": "/theirs", "PATH": "/bin"}, Path("/opt/node/bin/claude"))
     assert variables["LD_LIBRARY_PATH"] == "/theirs"
     assert variables["PATH"] == os.pathsep.join(["/bin", "/opt/node/bin"])

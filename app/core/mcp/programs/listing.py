@@ -7,7 +7,6 @@ import contextlib
 import os
 import re
 import signal
-import sys
 from typing import TYPE_CHECKING
 
 from app.core.child_processes import NO_CONSOLE
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 OUTPUT_LIMIT = 256 * 1024
 LINE_LIMIT = 300
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
-# Set by the packaging of Burrow for its own libraries, with the user's value beside it under the second name.
-LIBRARIES = (("LD_LIBRARY_PATH", "LD_LIBRARY_PATH_ORIG"), ("DYLD_LIBRARY_PATH", "DYLD_LIBRARY_PATH_ORIG"))
 
 
 class NotListed(Exception):
@@ -64,16 +61,11 @@ async def listed_servers(command: Path, arguments: Sequence[str], seconds: float
 
 
 def environment(ours: Mapping[str, str], command: Path) -> dict[str, str]:
-    """Our environment for the user's program: without the libraries of a packaged Burrow, and with its own folder.
+    """Our environment for the user's program, with the folder that it is in.
 
     Commands that Node.js runs find Node.js there, which the PATH of a window may lack.
     """
     variables = dict(ours)
-    for name, original in LIBRARIES:
-        if original in variables:
-            variables[name] = variables[original]
-        elif getattr(sys, "frozen", False):
-            variables.pop(name, None)
     variables["PATH"] = os.pathsep.join(part for part in (variables.get("PATH", ""), str(command.parent)) if part)
     return variables
 
