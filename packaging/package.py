@@ -15,15 +15,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-PACKAGING = Path(__file__).resolve().parent
-ROOT = PACKAGING.parent
-
 import build
 from linux import deb, extras
 from linux.about import Release
 from linux.dependencies import UnknownLibraries
 
 import app
+
+PACKAGING = Path(__file__).resolve().parent
+ROOT = PACKAGING.parent
 
 KINDS = {"deb": deb}
 
