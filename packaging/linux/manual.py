@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -27,8 +28,8 @@ def page(root: Command, release: Release) -> str:
     lines += [".B burrow", text(f"[OPTION]… {' '.join(operand.value for operand in root.operands)}".strip()), ".br"]
     lines += [".B burrow", r"\fICOMMAND\fR [OPTION]…", ".SH DESCRIPTION"]
     for words in DESCRIPTION:
-        lines += [".PP", text(words)]
-    lines += [".PP", "Without a command it opens the window.", ".SH OPTIONS", *_options(root)]
+        lines += [text(words), ".PP"]
+    lines += ["Without a command it opens the window.", ".SH OPTIONS", *_options(root)]
     lines.append(".SH COMMANDS")
     for command in root.all():
         if command.words and not command.commands:
@@ -59,6 +60,7 @@ def _names(option: Option) -> str:
 
 
 def text(words: str) -> str:
-    """One line that roff takes as it is: no escapes, no requests, hyphens that can be copied."""
-    line = " ".join(words.split()).replace("\\", r"\e").replace("-", r"\-")
-    return rf"\&{line}" if line.startswith((".", "'")) else line
+    """Lines that roff takes as they are: no escapes, no requests, hyphens that can be copied."""
+    plain = words.replace("\\", r"\e").replace("-", r"\-")
+    lines = textwrap.wrap(plain, 78, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(rf"\&{line}" if line.startswith((".", "'")) else line for line in lines)
