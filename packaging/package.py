@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 import build
-from linux import deb, extras, rpm
+from linux import appimage, deb, extras, rpm
 from linux.about import Release
 from linux.dependencies import UnknownLibraries
 
@@ -25,7 +25,7 @@ import app
 PACKAGING = Path(__file__).resolve().parent
 ROOT = PACKAGING.parent
 
-KINDS = {"deb": deb, "rpm": rpm}
+KINDS = {"deb": deb, "rpm": rpm, "appimage": appimage}
 
 
 def main() -> int:
