@@ -359,9 +359,15 @@ FunctionEnd
 Section "Burrow"
   Call MovePrevious
   SetOverwrite on
+  ; First, because with it a folder counts as ours. It says that it failed only by the error flag.
+  SetOutPath "$INSTDIR"
+  ClearErrors
+  WriteUninstaller "$INSTDIR\uninstall.exe"
+  ${If} ${Errors}
+    Abort
+  ${EndIf}
   !insertmacro INSTALL_FILES
   SetOutPath "$INSTDIR"
-  WriteUninstaller "$INSTDIR\uninstall.exe"
   Call WriteShortcut
 
   ; burrow:// links (https://learn.microsoft.com/previous-versions/windows/internet-explorer/ie-developer/platform-apis/aa767914(v=vs.85))
