@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     if options.offscreen:
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
-    if not _has_display():
+    if not has_display():
         sys.stderr.write(f"{NO_DISPLAY}\n")
         return 1
     from app.core.errors import BurrowError
@@ -159,7 +159,7 @@ def _hold_network(services: Services, window: MainWindow) -> None:
         place.saved_shown.connect(services.transport.release)
 
 
-def _has_display() -> bool:
+def has_display() -> bool:
     """Whether Qt can open a window. Only X11 and Wayland are named by environment variables."""
     if not sys.platform.startswith("linux") or os.environ.get("QT_QPA_PLATFORM") in {"offscreen", "minimal"}:
         return True
