@@ -283,7 +283,7 @@ bench [NAME ARGS]    all benchmarks, or one
 mutate [NAME …]      take out guarding lines one at a time, and say which ones no test misses
 soak [MINUTES SEED]  random faults on processes that share a sign-in, five minutes of them
 proof NAME [ARGS]    the local MCP proxy with released programs of others, installed from npm into build/proof
-package              build the one-folder application into dist/burrow
+package [KIND …]     build the one-folder application and the packages of this system into dist
 lock [--upgrade]     write packaging/*.lock from pyproject.toml
 """
 
@@ -315,7 +315,7 @@ def main() -> int:
     if asked.command == "proof":
         hand_over(venv_program("python"), "-m", "tests.proof", *arguments)
     if asked.command == "package":
-        hand_over(venv_program("python"), ROOT / "packaging" / "build.py", *arguments)
+        hand_over(venv_program("python"), ROOT / "packaging" / "package.py", *arguments)
     only_checks = ["--no-tests"] if asked.command == "check" else []
     hand_over(venv_program("python"), ROOT / "tests" / "run.py", *only_checks, *arguments)
 
