@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 import build
+import elsewhere
 from linux import deb, extras, rpm
 from linux.about import Release
 from linux.dependencies import UnknownLibraries
@@ -29,6 +30,8 @@ KINDS = {"deb": deb, "rpm": rpm}
 
 
 def main() -> int:
+    if sys.platform in {"win32", "darwin"}:
+        return elsewhere.main()
     parser = argparse.ArgumentParser(
         "dev.py package", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

@@ -6,19 +6,19 @@ a universal application would hold both.
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
 import shutil
-import sys
 import tempfile
 from pathlib import Path
-
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+from typing import TYPE_CHECKING
 
 import version
+
 from macos.signing import DeveloperId, Notary, run
+
+if TYPE_CHECKING:
+    import argparse
 
 IMAGE_SECONDS = 600.0
 BUNDLE = "Burrow.app"
@@ -29,11 +29,11 @@ class CannotBuild(Exception):
 
 
 def build(folder: Path, output: Path, signing: DeveloperId | None = None) -> Path:
-    """The disk image below `output`. `folder` is the bundle, or PyInstaller's folder beside it.
+    """The disk image below `output`, of the bundle beside PyInstaller's `folder`, and of the texts in that.
 
     Raises `CannotBuild`, `ValueError` when a tool is missing, and `CalledProcessError` when one fails.
     """
-    bundle = folder if folder.suffix == ".app" else folder.parent / BUNDLE
+    bundle = folder.parent / BUNDLE
     if not (bundle / "Contents" / "Info.plist").is_file():
         raise CannotBuild(f"{bundle} is no application bundle as built on macOS")
     output.mkdir(parents=True, exist_ok=True)
@@ -42,10 +42,7 @@ def build(folder: Path, output: Path, signing: DeveloperId | None = None) -> Pat
         content = Path(scratch) / "Burrow"
         staged = content / BUNDLE
         shutil.copytree(bundle, staged, symlinks=True)
-        # Not beside the executable: codesign takes everything there for a program.
-        stated = staged / "Contents" / "Resources" / "installation.json"
-        stated.parent.mkdir(exist_ok=True)
-        stated.write_text(json.dumps({"kind": "macos"}) + "\n", encoding="utf-8")
+        add_resources(folder, staged / "Contents" / "Resources")
         if signing is not None:
             signing.sign_bundle(staged)
             signing.notarize(staged)
@@ -56,6 +53,22 @@ def build(folder: Path, output: Path, signing: DeveloperId | None = None) -> Pat
         signing.sign_image(image)
         signing.notarize(image)
     return image
+
+
+def add_resources(folder: Path, resources: Path) -> None:
+    """Copy the licences and other texts of the folder, and say how this Burrow was installed.
+
+    Not beside the executable: codesign takes everything there for a program.
+    """
+    resources.mkdir(exist_ok=True)
+    for path in sorted(folder.iterdir()):
+        if path.name in {"_internal", "burrow"}:
+            continue
+        if path.is_dir():
+            shutil.copytree(path, resources / path.name, dirs_exist_ok=True)
+        else:
+            shutil.copy(path, resources / path.name)
+    (resources / "installation.json").write_text(json.dumps({"kind": "macos"}) + "\n", encoding="utf-8")
 
 
 def signing_from(asked: argparse.Namespace) -> DeveloperId | None:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import re
 import struct
-import sys
 from importlib import metadata
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import drawn_icon
 import version
@@ -30,8 +26,9 @@ ICON_MEMBERS = {
 # leaves 2 of 64 on each side itself.
 DRAWN_PART = (824 / 1024) / (60 / 64)
 
-# https://developer.apple.com/documentation/security/hardened-runtime. The one exception that CPython needs: libffi, which
-# ctypes stands on, writes the code of callbacks into memory. Library validation stays: all libraries carry our signature.
+# https://developer.apple.com/documentation/security/hardened-runtime. The one exception that CPython needs: libffi,
+# which ctypes stands on, writes the code of callbacks into memory. Libraries of others stay refused, because all in the
+# bundle carry our signature.
 ENTITLEMENTS = {"com.apple.security.cs.allow-unsigned-executable-memory": True}
 
 CATEGORY = "public.app-category.developer-tools"
@@ -40,7 +37,9 @@ CATEGORY = "public.app-category.developer-tools"
 def icon() -> bytes:
     """An .icns file."""
     pictures = {side: drawn_icon.png(drawn_icon.drawn(side, DRAWN_PART)) for side in set(ICON_MEMBERS.values())}
-    members = [kind + struct.pack(">I", len(pictures[side]) + 8) + pictures[side] for kind, side in ICON_MEMBERS.items()]
+    members = [
+        kind + struct.pack(">I", len(pictures[side]) + 8) + pictures[side] for kind, side in ICON_MEMBERS.items()
+    ]
     body = b"".join(members)
     return b"icns" + struct.pack(">I", len(body) + 8) + body
 
@@ -63,9 +62,10 @@ def qt_minimum_system() -> str:
 
 
 def info_plist(release: str, system: str) -> dict[str, Any]:
-    """Burrow's own keys of Info.plist (https://developer.apple.com/documentation/bundleresources/information-property-list).
+    """Burrow's own keys of Info.plist. PyInstaller adds the executable, the icon and the identifier.
 
-    `release` is Burrow's version, `system` the oldest macOS. PyInstaller adds the executable, the icon and the identifier.
+    `release` is Burrow's version, `system` the oldest macOS. The keys:
+    https://developer.apple.com/documentation/bundleresources/information-property-list
     """
     numbers = ".".join(map(str, version.three_parts(release)))
     return {

@@ -6,22 +6,23 @@ one is what ships from the other. Signing is a parameter; without it nothing is 
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
-
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+from typing import TYPE_CHECKING
 
 import version
-from windows import layout, resources
-from windows.signing import Authenticode
 
+from windows import layout, resources
+from windows.signing import Authenticode, on_windows
+
+if TYPE_CHECKING:
+    import argparse
+
+HERE = Path(__file__).resolve().parent
 SECONDS = 600.0
 # Where NSIS' own installer puts the compiler, which it does not add to the PATH.
 USUAL_PLACES = (r"C:\Program Files (x86)\NSIS\makensis.exe", r"C:\Program Files\NSIS\makensis.exe")
@@ -52,7 +53,11 @@ def build(folder: Path, output: Path, signing: Authenticode | None = None, *, ta
                 signing.sign(staged / name)
         installer = output / f"Burrow-{version.version()}-windows-x64-setup.exe"
         subprocess.run(
-            makensis(staged, work, installer, signing, target), cwd=HERE, env=_environment(), check=True, timeout=SECONDS
+            makensis(staged, work, installer, signing, target),
+            cwd=HERE,
+            env=_environment(),
+            check=True,
+            timeout=SECONDS,
         )
         if signing is not None:
             signing.sign(installer)
@@ -95,7 +100,7 @@ def makensis(staged: Path, work: Path, installer: Path, signing: Authenticode | 
         defined["SIGN"] = signing.shell_line("%1")
     if target:
         defined["TARGET"] = target
-    option = "/" if sys.platform == "win32" else "-"
+    option = "/" if on_windows() else "-"
     command = [compiler(), f"{option}V2", f"{option}WX", f"{option}INPUTCHARSET", "UTF8"]
     return [*command, *(f"{option}D{name}={value}" for name, value in defined.items()), str(HERE / "installer.nsi")]
 

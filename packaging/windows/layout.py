@@ -1,4 +1,4 @@
-"""The application's folder as Windows sees it: names it cannot hold, paths that are too long, and the lists for NSIS."""
+"""The application's folder as Windows sees it: names it cannot hold, too long paths, and the lists for NSIS."""
 
 from __future__ import annotations
 

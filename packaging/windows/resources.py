@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import struct
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import drawn_icon
 import version
@@ -41,7 +38,7 @@ MANIFEST = """\
   <application xmlns="urn:schemas-microsoft-com:asm.v3">
     <windowsSettings>
       <dpiAware xmlns="http://schemas.microsoft.com/SMI/2005/WindowsSettings">true/pm</dpiAware>
-      <dpiAwareness xmlns="http://schemas.microsoft.com/SMI/2016/WindowsSettings">PerMonitorV2, PerMonitor</dpiAwareness>
+      <dpiAwareness xmlns="http://schemas.microsoft.com/SMI/2016/WindowsSettings">PerMonitorV2,PerMonitor</dpiAwareness>
       <longPathAware xmlns="http://schemas.microsoft.com/SMI/2016/WindowsSettings">true</longPathAware>
       <activeCodePage xmlns="http://schemas.microsoft.com/SMI/2019/WindowsSettings">UTF-8</activeCodePage>
     </windowsSettings>
@@ -88,9 +85,7 @@ def version_info(file: str, description: str, release: str) -> str:
     }
     rows = (f"      StringStruct({name!r}, {value!r})," for name, value in strings.items())
     final = release == ".".join(map(str, three))
-    return VERSION_INFO.format(
-        parts=(*three, 0), flags=0 if final else VS_FF_PRERELEASE, strings="\n".join(rows)
-    )
+    return VERSION_INFO.format(parts=(*three, 0), flags=0 if final else VS_FF_PRERELEASE, strings="\n".join(rows))
 
 
 def icon(sizes: tuple[int, ...] = ICON_SIZES) -> bytes:

@@ -45,7 +45,7 @@ class Authenticode:
 
     def command(self, file: str) -> list[str]:
         """The command that signs `file` in place. Raises `ValueError` when nothing here can."""
-        if sys.platform != "win32":
+        if not on_windows():
             return self._osslsigncode(file)
         how = ["/sha1", self.thumbprint]
         if self.library is not None:
@@ -68,15 +68,20 @@ class Authenticode:
     def shell_line(self, file: str) -> str:
         """The same for a shell (cmd on Windows), which makensis starts for the uninstaller."""
         command = self.command(file)
-        if sys.platform == "win32":
+        if on_windows():
             return subprocess.list2cmdline(command)
         return f"{shlex.join(command)} && mv {shlex.quote(f'{file}.signed')} {shlex.quote(file)}"
 
     def sign(self, file: Path) -> None:
         """Sign a file in place. Raises `CalledProcessError`, `TimeoutExpired`."""
         subprocess.run(self.command(str(file)), check=True, timeout=SECONDS)
-        if sys.platform != "win32":
+        if not on_windows():
             file.with_name(f"{file.name}.signed").replace(file)
+
+
+def on_windows() -> bool:
+    platform: str = sys.platform
+    return platform == "win32"
 
 
 def _tool(name: str) -> str:
