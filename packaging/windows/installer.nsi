@@ -381,7 +381,6 @@ Section "Burrow"
   WriteRegStr SHCTX "Software\RegisteredApplications" "${APP_ID}" "${CAPABILITIES}"
   ; What notifications show as their sender.
   WriteRegStr SHCTX "${CLASSES}\AppUserModelId\${APP_ID}" "DisplayName" "${NAME}"
-  WriteRegStr SHCTX "${CLASSES}\AppUserModelId\${APP_ID}" "IconUri" "$INSTDIR\burrow.exe"
 
   WriteRegStr SHCTX "${APP_PATHS}" "" "$INSTDIR\burrow.exe"
   WriteRegStr SHCTX "${APP_PATHS}" "Path" "$INSTDIR"
