@@ -1,4 +1,4 @@
-"""Makes the modules below packaging/ importable as the recipes import each other, and puts fake tools on the PATH."""
+"""Fake tools on the PATH, for recipes whose own tools exist on another system only."""
 
 from __future__ import annotations
 
@@ -8,11 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGING = ROOT / "packaging"
-if str(PACKAGING) not in sys.path:
-    sys.path.append(str(PACKAGING))
 
 # Appends its name and arguments to a file, and does to the files what `then` says.
 TOOL = """#!{python} -IS

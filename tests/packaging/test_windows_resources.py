@@ -13,8 +13,6 @@ import version
 from PySide6.QtGui import QImage
 from windows import resources
 
-from tests.packaging import recipes  # noqa: F401 - puts packaging/ on the path
-
 ASM = "{urn:schemas-microsoft-com:asm.v3}"
 
 
