@@ -11,14 +11,12 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 # RFC 3161: a signature with a time stays good after its certificate has expired.
 TIMESTAMP = "http://timestamp.digicert.com"
 SECONDS = 300.0
+KITS = Path(r"C:\Program Files (x86)\Windows Kits\10\bin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,8 @@ class Authenticode:
         """The same for a shell (cmd on Windows), which makensis starts for the uninstaller."""
         command = self.command(file)
         if on_windows():
-            return subprocess.list2cmdline(command)
+            # Quoted always: makensis puts a path with the person's name in the place of %1.
+            return f'{subprocess.list2cmdline(command[:-1])} "{file}"'
         return f"{shlex.join(command)} && mv {shlex.quote(f'{file}.signed')} {shlex.quote(file)}"
 
     def sign(self, file: Path) -> None:
@@ -85,7 +84,8 @@ def on_windows() -> bool:
 
 
 def _tool(name: str) -> str:
-    found = shutil.which(name)
+    # The Windows SDK does not add its programs to the PATH.
+    found = shutil.which(name) or max(map(str, KITS.glob(f"*/x64/{name}.exe")), default=None)
     if found is None:
         raise ValueError(f"{name} is not on the PATH")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -139,7 +140,10 @@ def test_it_asks_for_no_administrator_and_knows_long_paths(compiled: Path) -> No
 
 
 def test_two_installers_of_one_folder_are_the_same_bytes(compiled: Path, tmp_path: Path) -> None:
-    again = build.build(application(tmp_path), tmp_path / "dist")
+    folder = application(tmp_path)
+    # Before SOURCE_DATE_EPOCH, which makensis would put in the place of a later time.
+    os.utime(folder / "LICENSE", (100_000_000, 100_000_000))
+    again = build.build(folder, tmp_path / "dist")
     assert again.read_bytes() == (compiled / "setup.exe").read_bytes()
 
 
@@ -178,6 +182,8 @@ def test_signtool_is_asked_for_sha256_and_a_timestamp(tmp_path: Path, monkeypatc
     Authenticode(thumbprint="ab" * 20).sign(tmp_path / "burrow.exe")
     Authenticode(library=Path("dlib.dll"), metadata=Path("meta.json"), timestamp="").sign(tmp_path / "burrow.exe")
     by_store, by_service = tools.calls()
+    line = Authenticode(thumbprint="ab" * 20).shell_line("%1")
+    assert line.endswith(f'/sha1 {"ab" * 20} "%1"')
     file = str(tmp_path / "burrow.exe")
     time = ["/tr", "http://timestamp.digicert.com", "/td", "sha256"]
     assert by_store == ["signtool", "sign", "/fd", "sha256", *time, "/sha1", "ab" * 20, file]

@@ -80,6 +80,21 @@ def test_only_the_largest_picture_is_a_png(icon: bytes) -> None:
     assert [size for size, _, data in members(icon) if data.startswith(b"\x89PNG")] == [256]
 
 
+def test_a_bitmap_says_twice_its_height_and_carries_its_mask(icon: bytes) -> None:
+    """The format of icons (https://learn.microsoft.com/previous-versions/ms997538(v=msdn.10))."""
+    for size, _, data in members(icon)[:-1]:
+        header, width, height, planes, bits = struct.unpack_from("<IiiHH", data)
+        assert (header, width, height, planes, bits) == (40, size, size * 2, 1, 32)
+        row = (size + 31) // 32 * 4
+        assert len(data) == 40 + size * size * 4 + size * row
+        pixels, mask = data[40 : 40 + size * size * 4], data[40 + size * size * 4 :]
+        for y in range(size):
+            bits_of_row = f"{int.from_bytes(mask[y * row : (y + 1) * row], 'big'):0{row * 8}b}"
+            clear = "".join("01"[pixels[(y * size + x) * 4 + 3] == 0] for x in range(size))
+            assert bits_of_row[:size] == clear
+            assert "1" not in bits_of_row[size:]
+
+
 @pytest.mark.parametrize("size", [16, 20, 32, 48, 96, 256])
 def test_a_picture_of_the_icon_is_the_drawn_one(icon: bytes, size: int, tmp_path: Path) -> None:
     """Read with Qt's own reader of icons, which does not share our writer."""
