@@ -20,6 +20,10 @@ OPTIONS_WITH_PATH = frozenset({"--data", "--screenshot"})
 def main() -> int:
     """Dispatch on the subcommand; imports stay inside so that each way in pays only for itself."""
     open_standard_streams()
+    if getattr(sys, "frozen", False):
+        from app.core.own_environment import give_back
+
+        give_back()
     if sys.argv[1:2] == [KEEP_PORT]:
         from app.core.mcp.proxy.keeper import main as keep_port
 

@@ -58,12 +58,14 @@ def _open(options: argparse.Namespace, services: Services) -> int:
 
     unhook()
 
+    from app.core.own_environment import own_qt_plugins
     from app.ui.bridge import Bridge
     from app.ui.painted import FirstPaint
     from app.ui.shell.window import MainWindow
     from app.ui.signin.connector import HostConnector
 
-    app = QApplication(sys.argv[:1])
+    with own_qt_plugins():
+        app = QApplication(sys.argv[:1])
     app.setApplicationName("Burrow")
     app.setApplicationVersion(__version__)
     app.setDesktopFileName("burrow")

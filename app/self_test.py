@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from app import __version__
 from app.core.installation import installation
+from app.core.own_environment import own_qt_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +36,7 @@ IMAGE_FORMATS = ("gif", "ico", "jpeg", "png", "svg", "webp")
 # Imported only when they are used, so that a build without one would start.
 MODULES = (
     *("aiohttp", "certifi", "corvus_json_schema_rs", "httptools", "httpx", "httpx2", "keyring", "mcp", "msgspec"),
-    *("pydantic", "qasync", "socksio", "starlette", "truststore", "uvicorn"),
+    *("pydantic", "socksio", "starlette", "truststore", "uvicorn"),
     *("securesystemslib.signer", "tuf.api.metadata", "tuf.ngclient"),
 )
 SQUARE = b'<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"><rect width="8" height="8" fill="#00f"/></svg>'
@@ -143,7 +144,10 @@ def _window() -> dict[str, Any]:
     from PySide6.QtCore import qVersion
     from PySide6.QtGui import QFontDatabase, QGuiApplication, QImage, QImageReader
 
-    application = QGuiApplication(sys.argv[:1])
+    importlib.import_module("app.ui.loop")
+
+    with own_qt_plugins():
+        application = QGuiApplication(sys.argv[:1])
     formats = sorted(bytes(each.data()).decode() for each in QImageReader.supportedImageFormats())
     families = QFontDatabase.families()
     trouble = [f"Image format {name} is missing" for name in IMAGE_FORMATS if name not in formats]
