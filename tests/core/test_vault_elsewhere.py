@@ -67,9 +67,7 @@ def manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[CredentialManager]:
     monkeypatch.setitem(sys.modules, "win32ctypes", ModuleType("win32ctypes"))
     for module in (package, fake, errors):
         monkeypatch.setitem(sys.modules, module.__name__, module)
-    import keyring.backends.Windows as backend
-
-    importlib.reload(backend)
+    backend = importlib.reload(importlib.import_module("keyring.backends.Windows"))
     monkeypatch.setattr(sys, "platform", "win32")
     yield fake
     monkeypatch.undo()
@@ -182,10 +180,8 @@ class Keychain(ModuleType):
 @pytest.fixture
 def keychain(monkeypatch: pytest.MonkeyPatch) -> Keychain:
     """macOS, as far as the vault sees it."""
-    import keyring.backends.macOS as backend
-
     fake = Keychain()
-    monkeypatch.setattr(backend, "api", fake, raising=False)
+    monkeypatch.setattr(importlib.import_module("keyring.backends.macOS"), "api", fake, raising=False)
     monkeypatch.setattr(sys, "platform", "darwin")
     return fake
 
