@@ -59,9 +59,9 @@ def unguarded(tree: ast.AST) -> set[str]:
             asked = True
         if isinstance(node, ast.BoolOp) and any(word in ast.unparse(node) for word in ASKS):
             asked = True
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and not asked:
-            if node.attr in MISSING.get(node.value.id, ()):
-                found.add(node.attr)
+        used = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and not asked
+        if used and node.attr in MISSING.get(node.value.id, ()):
+            found.add(node.attr)
         for child in ast.iter_child_nodes(node):
             visit(child, asked)
 
@@ -132,3 +132,20 @@ def test_the_proxy_starts_in_a_job_that_it_may_not_leave(
     monkeypatch.setattr(subprocess, "Popen", Started(refused=0xFFFFFFFF))
     with pytest.raises(reach.NoProxy, match="Access is denied"):
         reach._start(("burrow.exe", "proxy"), 3, tmp_path)
+
+
+def test_a_server_that_is_a_script_is_started_by_its_whole_name_on_windows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from app.core.mcp.protocol import process
+
+    script = tmp_path / "npx"
+    script.write_text("", encoding="utf-8")
+    script.chmod(0o755)
+    assert process.startable("npx", str(tmp_path)) == "npx"
+    # `shutil.which` itself asks PATHEXT on Windows.
+    monkeypatch.setattr(process.shutil, "which", lambda name, path: str(Path(path) / f"{name}.cmd"))
+    monkeypatch.setattr(process.sys, "platform", "win32")
+    assert process.startable("npx", str(tmp_path)) == str(tmp_path / "npx.cmd")
+    monkeypatch.setattr(process.shutil, "which", lambda name, path: None)
+    assert process.startable("nothing", str(tmp_path)) == "nothing"
