@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
 
 MAX_CHUNKS = 64
-# Windows accepts 513 code units as the name of an item's user (CRED_MAX_USERNAME_LENGTH), where keyring keeps our names.
+# Windows accepts 513 code units as the name of an item's user (CRED_MAX_USERNAME_LENGTH), where keyring keeps a name.
 # A chunk's name is up to four longer than the secret's.
 LONGEST_NAME = 500
 # Two sets of item names. A new secret is written under the one that the stored secret does not use.
