@@ -16,6 +16,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Protocol
+
+    class Peer(Protocol):
+        """A connected socket, or asyncio's view of one."""
+
+        def getsockopt(self, level: int, option: int, length: int, /) -> bytes: ...
+
 
 # The name of a Unix socket fits 108 bytes on Linux and 104 elsewhere, with the zero at its end.
 LONGEST_PATH = 100
@@ -72,7 +79,7 @@ def open_door(path: Path) -> socket.socket:
     return door
 
 
-def is_this_user(peer: socket.socket) -> bool:
+def is_this_user(peer: Peer) -> bool:
     """Whether the other end is a process of this user. Raises `OSError`."""
     if hasattr(socket, "SO_PEERCRED"):
         credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))

@@ -27,14 +27,13 @@ def say(*words: Any) -> None:
 async def live(folder: Path, lock: Any) -> None:
     ended = asyncio.Event()
     listener = InstanceListener(folder, lock, lambda request: say("taken", asdict(request)), ending=ended.is_set)
-    serving = asyncio.create_task(listener.serve())
+    await listener.start()
     say("first")
     while (command := (await asyncio.to_thread(sys.stdin.readline)).strip()) not in {"close", ""}:
         if command == "end":
             ended.set()
         say("done")
     await listener.close()
-    await asyncio.wait([serving])
     say("closed")
 
 

@@ -178,9 +178,7 @@ class Listening:
         self._listener = InstanceListener(
             self.folder, InstanceLock(self.folder), self.taken.append, ending=lambda: False
         )
-        self._serving = asyncio.create_task(self._listener.serve())
-        while not any((self.folder / name).exists() for name in (doors.SOCKET, doors.PORT_FILE)):  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
+        await self._listener.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
