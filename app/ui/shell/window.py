@@ -280,7 +280,10 @@ class MainWindow(QWidget):
 
     def open_settings(self, key: str = "") -> None:
         """Show the settings (Ctrl+,), with the focus on the one with this key."""
-        self.dialogs.open_settings(self._services, self._settings, self.appearance, self._places, key)
+        from app.ui.shell.settings.section import SettingsContext
+
+        context = SettingsContext(self._services, self._bridge, self._settings, self.appearance, self._places)
+        self.dialogs.open_settings(context, key)
 
     def open_about(self) -> None:
         """Show version, licences and the data folder."""
