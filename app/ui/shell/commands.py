@@ -35,6 +35,8 @@ class WindowActions(Protocol):
 
     def go(self, place: str, item: str | None = None) -> None: ...
 
+    def leave(self) -> None: ...
+
     def open_palette(self, typed: str = "") -> None: ...
 
     def move_pane(self, step: int) -> None: ...
@@ -105,6 +107,7 @@ def own_commands(window: WindowActions, places: Sequence[PlaceInfo]) -> list[Com
         Command("window.settings", _tr("Settings…"), window.open_settings, "Ctrl+,", view, anywhere=True),
         Command("window.help", _tr("Help"), window.open_help, "F1", view, anywhere=True),
         Command("window.about", _tr("About Burrow"), window.open_about, "", view, anywhere=True),
+        Command("window.quit", _tr("Quit Burrow"), window.leave, "Ctrl+Q", view, anywhere=True),
         Command(
             "window.larger", _tr("Larger text"), to(window.appearance.change_scale, 1), "Ctrl++", view, repeats=True
         ),
