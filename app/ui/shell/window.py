@@ -16,6 +16,7 @@ from app.ui.shell.corner import StatusCorner
 from app.ui.shell.doors import DoorsButton
 from app.ui.shell.drawer_host import DrawerHost
 from app.ui.shell.footnote import Footnote
+from app.ui.shell.forward import bring_forward
 from app.ui.shell.layout import SMALLEST, WindowLayout
 from app.ui.shell.pages import WindowPages
 from app.ui.shell.panes import holds_focus, move_focus, visible_panes
@@ -209,6 +210,13 @@ class MainWindow(QWidget):
     def go(self, place: str, item: str | None = None) -> None:
         """Show a place and, in it, an item."""
         self.navigation.go(place, item)
+
+    def bring_forward(self, activation_token: str = "") -> None:
+        """Show the window if it is hidden or minimised, and put it in front of all others.
+
+        `activation_token` is the desktop's word that the user wants it, such as that of a notification's action.
+        """
+        bring_forward(self, activation_token)
 
     def announce(self, text: str, *, assertive: bool = False) -> None:
         """Say `text` to assistive technology."""
