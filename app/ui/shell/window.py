@@ -150,6 +150,7 @@ class MainWindow(QWidget):
         from app.ui.shell.command_map import CommandMap
         from app.ui.shell.commands import own_commands
         from app.ui.shell.dialogs import Dialogs
+        from app.ui.shell.further_starts import FurtherStarts
         from app.ui.shell.leaving import Leaving
         from app.ui.shell.navigation import Navigation
         from app.ui.shell.notices import Notices
@@ -163,6 +164,7 @@ class MainWindow(QWidget):
         self.dialogs = Dialogs(self, self._bridge)
         self.notices = Notices(self, self._services.activity, self._bridge, self._settings)
         self.navigation = Navigation(self.stack)
+        self.further_starts = FurtherStarts(self)
         self.previous_account = PreviousAccountBanner(self._services.storage, self._bridge)
         self._column.insertWidget(1, self.previous_account)
         services = self._services
