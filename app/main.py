@@ -134,6 +134,8 @@ def _open(options: argparse.Namespace, services: Services, lock: InstanceLock | 
     for used in ("XDG_ACTIVATION_TOKEN", "DESKTOP_STARTUP_ID"):
         os.environ.pop(used, None)
     window.fill()
+    if options.link:
+        window.links.open(options.link)
     from app.ui.held_keys import recognise_held_keys
 
     held_keys = recognise_held_keys(app)
