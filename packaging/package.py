@@ -18,7 +18,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import build
 import elsewhere
 import reproduce
 from linux import appimage, deb, extras, rpm
@@ -27,6 +26,7 @@ from linux.appimage import RuntimeTrouble
 from linux.dependencies import UnknownLibraries
 
 import app
+import build
 import dev
 
 PACKAGING = Path(__file__).resolve().parent
