@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import app
+from tests.e2e.window import RunningWindow
 from tests.packaging.test_linux_packages import contents, out
 
 if TYPE_CHECKING:
@@ -150,6 +152,18 @@ def test_burrow_knows_the_file_that_it_was_started_from_even_through_a_link(pers
         server.send_signal(signal.SIGTERM)
         server.communicate(timeout=ENDS_WITHIN)
     assert person.run("--version", image=link).returncode == 0
+
+
+@pytest.mark.x11
+def test_its_window_is_found_by_the_desktop_entry(linux_packages: Packages, tmp_path: Path) -> None:
+    moved = tmp_path / "a renamed file"
+    shutil.copy(linux_packages.appimage, moved)
+    with RunningWindow(tmp_path / "window", "--workspace", command=[str(moved)]) as window:
+        window.find(re.compile(r"HED-\d+"), "cell")
+        # The class is what `StartupWMClass` says; the instance does not come from the name of the file.
+        assert window.desktop.xdotool("search", "--onlyvisible", "--class", "^Burrow$")
+        assert window.desktop.xdotool("search", "--onlyvisible", "--classname", "^burrow$")
+        assert window.quit() == 0
 
 
 def test_what_was_started_from_it_keeps_its_files_when_the_first_process_ends(person: Person) -> None:

@@ -52,7 +52,7 @@ def test_the_desktop_entry_is_valid_and_takes_links(linux_share: Path) -> None:
     lines = file.read_text("utf-8").splitlines()
     assert "MimeType=x-scheme-handler/burrow;" in lines
     assert "Exec=burrow %u" in lines
-    assert "StartupWMClass=burrow" in lines
+    assert "StartupWMClass=Burrow" in lines
 
 
 def test_every_command_of_the_entry_is_one_that_burrow_takes(linux_share: Path) -> None:
