@@ -114,7 +114,7 @@ PACKAGE_TESTS = (
 NEEDS: Mapping[str, tuple[Need, ...]] = {
     "run": OFFSCREEN + X11,
     "test": OFFSCREEN + X11 + WAYLAND + BUILD + TESTS + EVERY_PACKAGE + PACKAGE_TESTS,
-    "bench": OFFSCREEN + X11 + TESTS,
+    "bench": OFFSCREEN + X11 + BUILD + TESTS,
     "package": OFFSCREEN + X11 + BUILD,
 }
 

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
         lock, code = _enter(folder, options)
         if code is not None:
             return code
-        if not has_display():
+        if not _has_display():
             sys.stderr.write(f"{NO_DISPLAY}\n")
             return 1
         from app.core.services import Services
@@ -230,7 +230,7 @@ def _hold_network(services: Services, window: MainWindow) -> None:
         place.saved_shown.connect(services.transport.release)
 
 
-def has_display() -> bool:
+def _has_display() -> bool:
     """Whether Qt can open a window. Only X11 and Wayland are named by environment variables."""
     if not sys.platform.startswith("linux") or os.environ.get("QT_QPA_PLATFORM") in {"offscreen", "minimal"}:
         return True

@@ -56,6 +56,7 @@ def segments(file: bytes | bytearray) -> list[Segment]:
 
 
 def sections(file: bytes | bytearray) -> list[Section]:
+    """The section headers of an ELF file."""
     (start,), (each, count) = struct.unpack_from("<Q", file, 40), struct.unpack_from("<HH", file, 58)
     found = []
     for at in range(start, start + each * count, each):
@@ -128,10 +129,11 @@ def _names_in_use(file: bytes | bytearray, entries: list[tuple[int, int]]) -> se
 
 def constant(content: bytes, name_start: str) -> tuple[int, bytes]:
     """The only symbol whose name starts so: where its header is in the file, and its bytes. Raises `ElfError`."""
+    parts = segments(content)
     for each in sections(content):
         if each.kind != SECTION_SYMBOLS:
             continue
-        dynamic = next(found for found in segments(content) if found.kind == DYNAMIC)
+        dynamic = next(found for found in parts if found.kind == DYNAMIC)
         values = dict(struct.iter_unpack("<QQ", content[dynamic.offset : dynamic.offset + dynamic.size]))
         text = _file_offset(content, values[STRINGS])
         for at in range(each.offset, each.offset + each.size, SYMBOL.size):
