@@ -15,17 +15,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-PACKAGING = Path(__file__).resolve().parent
-ROOT = PACKAGING.parent
-
 import build
-from linux import deb, extras
+from linux import appimage, deb, extras, rpm
 from linux.about import Release
 from linux.dependencies import UnknownLibraries
 
 import app
 
-KINDS = {"deb": deb}
+PACKAGING = Path(__file__).resolve().parent
+ROOT = PACKAGING.parent
+
+KINDS = {"deb": deb, "rpm": rpm, "appimage": appimage}
 
 
 def main() -> int:

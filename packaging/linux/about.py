@@ -12,7 +12,7 @@ SUMMARY = "Desktop client for PostHog's agent tasks and for MCP servers"
 DESCRIPTION = (
     "Burrow shows the agent tasks of a PostHog project, starts new ones, and follows their runs.",
     "It signs in to MCP servers, calls their tools, and lends them to the programs of this machine by a local proxy.",
-    "It also runs without a network or an account, on an embedded workspace, and by its command line, without a window.",
+    "It also runs without a network or an account, on an embedded workspace, and by its command line without a window.",
 )
 DEBIAN_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
