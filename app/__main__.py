@@ -8,6 +8,8 @@ import sys
 SUBCOMMANDS = frozenset({"login", "logout", "status", "tasks", "mcp", "connect", "proxy", "workspace"})
 # Not for people: the process that holds the proxy's port while Burrow is started again (`core/mcp/proxy/keeper.py`).
 KEEP_PORT = "keep-port"
+# Nor is this: packages ask it whether Burrow finds what it needs on a machine (`self_test.py`).
+SELF_TEST = "self-test"
 # Their value is not the subcommand, even if it is spelled like one: `--data tasks`.
 OPTIONS_WITH_VALUE = frozenset({"--host", "--data", "--store", "--screenshot", "--place", "--client-id", "--account"})
 
@@ -18,10 +20,18 @@ OPTIONS_WITH_PATH = frozenset({"--data", "--screenshot"})
 def main() -> int:
     """Dispatch on the subcommand; imports stay inside so that each way in pays only for itself."""
     open_standard_streams()
+    if getattr(sys, "frozen", False):
+        from app.core.own_environment import give_back
+
+        give_back()
     if sys.argv[1:2] == [KEEP_PORT]:
         from app.core.mcp.proxy.keeper import main as keep_port
 
         return keep_port(sys.argv[2:])
+    if sys.argv[1:2] == [SELF_TEST]:
+        from app.self_test import main as self_test
+
+        return self_test(sys.argv[2:])
     command, arguments = split(texts(sys.argv[1:]))
     if command == "workspace":
         from app.workspace.__main__ import main as run_workspace

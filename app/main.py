@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     if options.offscreen:
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
-    if not _has_display():
+    if not has_display():
         sys.stderr.write(f"{NO_DISPLAY}\n")
         return 1
     from app.core.errors import BurrowError
@@ -58,12 +58,14 @@ def _open(options: argparse.Namespace, services: Services) -> int:
 
     unhook()
 
+    from app.core.own_environment import own_qt_plugins
     from app.ui.bridge import Bridge
     from app.ui.painted import FirstPaint
     from app.ui.shell.window import MainWindow
     from app.ui.signin.connector import HostConnector
 
-    app = QApplication(sys.argv[:1])
+    with own_qt_plugins():
+        app = QApplication(sys.argv[:1])
     app.setApplicationName("Burrow")
     app.setApplicationVersion(__version__)
     app.setDesktopFileName("burrow")
@@ -159,7 +161,7 @@ def _hold_network(services: Services, window: MainWindow) -> None:
         place.saved_shown.connect(services.transport.release)
 
 
-def _has_display() -> bool:
+def has_display() -> bool:
     """Whether Qt can open a window. Only X11 and Wayland are named by environment variables."""
     if not sys.platform.startswith("linux") or os.environ.get("QT_QPA_PLATFORM") in {"offscreen", "minimal"}:
         return True

@@ -6,15 +6,14 @@ A package says what it is by `installation.json` beside the executable: `{"kind"
 from __future__ import annotations
 
 import json
-import os
 import sys
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from app.core.own_environment import appimage
+
 NAMED_BY = "installation.json"
-# Set by the runtime of an AppImage: the path of the file that was started.
-APPIMAGE_VARIABLE = "APPIMAGE"
 
 
 class InstallKind(Enum):
@@ -52,9 +51,8 @@ def installation() -> Installation:
         return Installation(InstallKind.SOURCE, (sys.executable, "-m", "app"))
     executable = Path(sys.executable)
     kind = _stated(executable.parent / NAMED_BY)
-    image = os.environ.get(APPIMAGE_VARIABLE, "")
-    if kind is InstallKind.APPIMAGE and os.path.isabs(image):
-        return Installation(kind, (image,), executable.parent)
+    if kind is InstallKind.APPIMAGE and appimage():
+        return Installation(kind, (appimage(),), executable.parent)
     return Installation(kind, (str(executable),), executable.parent)
 
 

@@ -34,9 +34,6 @@ from app.ui.workers import Workers
 
 __all__ = ["Collector", "Loop", "freeze_collector", "run"]
 
-# The environment may name another Qt binding, for another program.
-os.environ["QT_API"] = "pyside6"
-
 if TYPE_CHECKING:
     import socket
     from asyncio import SelectorEventLoop as _QtEventLoop
@@ -46,7 +43,12 @@ if TYPE_CHECKING:
 
     from PySide6.QtWidgets import QApplication
 else:
+    # The person's variable may name another Qt binding, for another program. Child processes inherit it as it is.
+    _named_binding = os.environ.pop("QT_API", None)
     from qasync import QEventLoop as _QtEventLoop
+
+    if _named_binding is not None:
+        os.environ["QT_API"] = _named_binding
 
 T = TypeVar("T")
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from app.core import own_environment
+from app.core.installation import NAMED_BY
 from app.core.mcp.programs.entries import Access, entry_name, found_entry, plan
 from app.core.mcp.programs.places import ProgramMachine, found
 from app.core.mcp.programs.program import LINUX, MACOS, WINDOWS, OfferedServer, Program, Via
@@ -192,14 +194,15 @@ def test_the_shim_starts_burrow_from_any_folder_without_a_path(tmp_path: Path) -
     assert Path(burrow_command()[0]).is_absolute()
 
 
-def test_a_frozen_burrow_starts_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frozen_burrow_starts_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     monkeypatch.setattr(sys, "executable", "/opt/burrow/burrow")
-    monkeypatch.delenv("APPIMAGE", raising=False)
     assert shim_command("c", "s", data=Path("/d")) == (
         *("/opt/burrow/burrow", "connect", "stdio", "c", "--server", "s", "--data", "/d"),
     )
-    monkeypatch.setenv("APPIMAGE", "/home/ana/Burrow.AppImage")
+    (tmp_path / NAMED_BY).write_text('{"kind": "appimage"}')
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "burrow"))
+    monkeypatch.setattr(own_environment, "_image", "/home/ana/Burrow.AppImage")
     assert burrow_command() == ("/home/ana/Burrow.AppImage",)
     assert server_of_shim(shim_command("c", "s")) == "s"
 

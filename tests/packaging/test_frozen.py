@@ -36,6 +36,14 @@ def test_the_build_says_which_version_it_is(run_burrow: Run) -> None:
     assert app.__version__ in finished.stdout
 
 
+def test_it_finds_all_that_it_needs_on_this_machine(run_burrow: Run) -> None:
+    found = data_of(run_burrow("self-test"))
+    assert found["trouble"] == []
+    assert found["installation"] == "folder"
+    assert found["window"]["platform"] == "offscreen"
+    assert found["openssl"]
+
+
 def test_the_licences_and_qt_notices_come_along(frozen_folder: Path) -> None:
     notices = (frozen_folder / "NOTICES.md").read_text(encoding="utf-8")
     packages = (frozen_folder / "licences" / "THIRD_PARTY.md").read_text(encoding="utf-8")

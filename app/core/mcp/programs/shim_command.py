@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING
+
+from app.core.installation import installation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,8 +16,7 @@ SUBCOMMAND = ("connect", "stdio")
 def burrow_command() -> tuple[str, ...]:
     """The command that starts this Burrow from any folder and with any PATH: absolute, without a shell."""
     if getattr(sys, "frozen", False):
-        # An AppImage is mounted somewhere else each time; its own path stays.
-        return (os.environ.get("APPIMAGE") or sys.executable,)
+        return installation().command
     # -P: a folder `app` in the program's own folder is not ours.
     return (sys.executable, "-P", "-m", "app")
 

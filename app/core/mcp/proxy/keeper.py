@@ -11,12 +11,12 @@ import os
 import select
 import selectors
 import socket
-import sys
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
+from app.core.installation import installation
 from app.core.mcp.proxy.handover import TOOK, Holder, Role, hand_out
 
 if TYPE_CHECKING:
@@ -50,9 +50,8 @@ def start_keeper(
     import subprocess
 
     handles = [each.fileno() for each in (door, *listeners)]
-    program = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "app"]
     process = subprocess.Popen(
-        [*program, COMMAND, str(folder), str(path), str(taken), str(seconds), *map(str, handles)],
+        [*installation().command, COMMAND, str(folder), str(path), str(taken), str(seconds), *map(str, handles)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
