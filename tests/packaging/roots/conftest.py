@@ -1,4 +1,4 @@
-"""The package of this checkout, installed into a bare Debian 12 and a bare Debian 13, once for all tests of each."""
+"""The packages of this checkout, the .deb installed into a bare Debian 12 and a bare Debian 13 once for all tests."""
 
 from __future__ import annotations
 
@@ -15,99 +15,108 @@ import pytest
 
 from tests.packaging.roots.bare import SUITES, NoRoots, bare_root, check_machine
 from tests.packaging.roots.root import Root
-from tests.packaging.roots.session import KEYRING_PACKAGES, RootSecretService
+from tests.packaging.roots.session import RootSecretService, SessionBus
 
 PACKAGE = Path(__file__).resolve().parents[3] / "packaging" / "package.py"
 PACKAGE_SECONDS = 120.0
+KINDS = ("deb", "rpm", "appimage")
+# What the .deb recommends, and the programs with which a desktop keeps its menu.
+SESSION_PACKAGES = ("gnome-keyring", "dbus-x11", "xdg-utils", "desktop-file-utils")
 
 
 @dataclass(frozen=True)
 class Installed:
-    """A root with the package, what its files were `before` that, and the package as a file that it sees."""
+    """A root with the package, and what its files were `before` that; `session` has `SESSION_PACKAGES` too.
 
+    Nothing is run in `root` any more: both are only branched from.
+    """
+
+    suite: str
     root: Root
     before: Mapping[str, str]
-    package: Path
-    said: str
+    session: Future[Root]
 
 
 @pytest.fixture(scope="session")
-def pool() -> Iterator[ThreadPoolExecutor]:
-    """Both suites are prepared at the same time, and beside the build."""
-    with ThreadPoolExecutor(len(SUITES)) as threads:
-        yield threads
-
-
-@pytest.fixture(scope="session")
-def bare_roots(pool: ThreadPoolExecutor) -> Mapping[str, Future[Path]]:
-    """Being made from the moment that a test asks for one."""
+def bare_roots() -> Iterator[tuple[ThreadPoolExecutor, Mapping[str, Future[Path]]]]:
+    """Both suites are made at the same time, from the moment that a test asks for one, and beside the build."""
     try:
         check_machine()
     except NoRoots as reason:
         pytest.skip(str(reason))
-    return {suite: pool.submit(bare_root, suite) for suite in SUITES}
+    with ThreadPoolExecutor(3 * len(SUITES)) as pool:
+        yield pool, {suite: pool.submit(bare_root, suite) for suite in SUITES}
 
 
 @pytest.fixture(scope="session")
-def package(
-    bare_roots: Mapping[str, Future[Path]], frozen_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """The .deb of this checkout; the roots are made meanwhile."""
-    output = tmp_path_factory.mktemp("deb")
-    command = [
-        sys.executable,
-        str(PACKAGE),
-        "deb",
-        "--fast",
-        "--application",
-        str(frozen_folder),
-        "--output",
-        str(output),
-    ]
-    made = subprocess.run(command, capture_output=True, text=True, timeout=PACKAGE_SECONDS, check=False)
+def packages(bare_roots: object, frozen_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    """The packages of this checkout by their kind; the roots are made meanwhile."""
+    output = tmp_path_factory.mktemp("packages")
+    asked = [*KINDS, "--fast", "--application", str(frozen_folder), "--output", str(output)]
+    made = subprocess.run(
+        [sys.executable, str(PACKAGE), *asked], capture_output=True, text=True, timeout=PACKAGE_SECONDS, check=False
+    )
     assert made.returncode == 0, made.stdout + made.stderr
-    (package,) = output.glob("*.deb")
-    return package
+    return {path.suffix.removeprefix(".").lower(): path for path in output.iterdir()}
 
 
 @pytest.fixture(scope="session")
 def installed_roots(
-    pool: ThreadPoolExecutor, bare_roots: Mapping[str, Future[Path]], package: Path
+    bare_roots: tuple[ThreadPoolExecutor, Mapping[str, Future[Path]]], packages: Mapping[str, Path]
 ) -> Iterator[Mapping[str, Future[Installed]]]:
     """The package in each bare root, by apt, with nothing but what it depends on."""
+    pool, bare = bare_roots
     with ExitStack() as stack:
 
         def install(suite: str) -> Installed:
-            root = stack.enter_context(Root(bare_roots[suite].result()))
+            root = stack.enter_context(Root(bare[suite].result()))
             before = root.files()
-            copy = Path(shutil.copy(package, root.shared))
-            said = root.apt("install", "--no-install-recommends", str(copy))
-            return Installed(root, before, copy, said)
+            package = shutil.copy(packages["deb"], root.shared)
+            root.apt("install", "--no-install-recommends", str(package))
+            return Installed(suite, root, before, pool.submit(make_session, root))
+
+        def make_session(installed: Root) -> Root:
+            root = stack.enter_context(installed.branch())
+            root.apt("install", "--no-install-recommends", *SESSION_PACKAGES)
+            return root
 
         futures = {suite: pool.submit(install, suite) for suite in SUITES}
         yield futures
         for future in futures.values():
-            future.exception()
+            if future.exception() is None:
+                future.result().session.exception()
 
 
 @pytest.fixture(scope="session", params=[pytest.param(suite, id=f"debian{SUITES[suite]}") for suite in SUITES])
 def installed(request: pytest.FixtureRequest, installed_roots: Mapping[str, Future[Installed]]) -> Installed:
-    """Shared by all tests of a suite: what changes the system's files works on a branch of its root."""
+    """Shared by all tests of a suite."""
     try:
         return installed_roots[request.param].result()
     except NoRoots as reason:
         pytest.skip(str(reason))
 
 
-@pytest.fixture(scope="session")
-def session_root(installed: Installed) -> Iterator[Root]:
-    """The installed system of a person who also has a keyring, as the package recommends."""
+@pytest.fixture
+def root(installed: Installed) -> Iterator[Root]:
+    """A system of this test's own, on which Burrow has just been installed with nothing but what it depends on."""
     with installed.root.branch() as root:
-        root.apt("install", "--no-install-recommends", *KEYRING_PACKAGES)
         yield root
 
 
 @pytest.fixture
-def secret_service(session_root: Root) -> Iterator[RootSecretService]:
+def bus(root: Root) -> Iterator[SessionBus]:
+    with SessionBus(root) as bus:
+        yield bus
+
+
+@pytest.fixture
+def session_root(installed: Installed) -> Iterator[Root]:
+    """The same with what it recommends: a keyring, the handlers of links."""
+    with installed.session.result().branch() as root:
+        yield root
+
+
+@pytest.fixture
+def keyring(session_root: Root) -> Iterator[RootSecretService]:
     with RootSecretService(session_root) as service:
         yield service

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 STOP_SECONDS = 20.0
+LAST_WORDS = 4000
 X_SOCKETS = "/tmp/.X11-unix"
 # Of apt and dpkg themselves, and what only exists while the system runs.
 STATE_OF_APT = ("var/lib/dpkg", "var/lib/apt", "var/cache/apt", "var/cache/debconf", "var/log")
@@ -103,7 +104,8 @@ class Root:
             timeout=seconds,
             check=False,
         )
-        assert not check or done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+        said = f"{done.stdout[-LAST_WORDS:]}{done.stderr[-LAST_WORDS:]}"
+        assert not check or done.returncode == 0, f"{command} ended with {done.returncode}:\n{said}"
         return done
 
     def apt(self, *arguments: str, seconds: float = 240.0) -> str:
