@@ -95,3 +95,6 @@ def run_burrow(burrow: Path, plain_environment: dict[str, str]) -> Callable[...,
         )
 
     return run
+
+
+from tests.packaging.linux_packages import linux_packages, linux_share  # noqa: E402, F401 - uses what is above
