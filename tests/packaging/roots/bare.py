@@ -36,9 +36,9 @@ set -e
 memory=$1 finished=$2 suite=$3 person=$4
 shift 4
 mount -t tmpfs -o mode=755 root "$memory"
-mmdebstrap --quiet --mode=root --variant=apt --skip=cleanup/apt/lists \
-    --aptopt='Acquire::Languages "none"' "$@" "$suite" "$memory/root" "deb $MIRROR $suite main" \
-    "deb $MIRROR $suite-updates main" "deb $SECURITY_MIRROR $suite-security main"
+mmdebstrap --quiet --mode=root --variant=apt --skip=cleanup/apt/lists --aptopt='Acquire::Languages "none"' \
+    --customize-hook='chroot "$1" apt-cache gencaches' "$@" "$suite" "$memory/root" \
+    "deb $MIRROR $suite main" "deb $MIRROR $suite-updates main" "deb $SECURITY_MIRROR $suite-security main"
 cd "$memory/root"
 echo "person:x:$person:$person::/home/person:/bin/sh" >> etc/passwd
 echo "person:x:$person:" >> etc/group
@@ -46,7 +46,6 @@ mkdir -m 700 home/person
 chown "$person:$person" home/person
 cp /etc/resolv.conf etc/resolv.conf
 echo 127.0.0.1 localhost > etc/hosts
-chroot . apt-cache gencaches
 rm -rf "$finished"
 cp -a "$memory/root" "$finished"
 """

@@ -38,14 +38,15 @@ class Installed:
 
 
 @pytest.fixture(scope="session")
-def bare_roots() -> Iterator[tuple[ThreadPoolExecutor, Mapping[str, Future[Path]]]]:
-    """Both suites are made at the same time, from the moment that a test asks for one, and beside the build."""
+def bare_roots(request: pytest.FixtureRequest) -> Iterator[tuple[ThreadPoolExecutor, Mapping[str, Future[Path]]]]:
+    """The systems that tests need, all being made from the moment that one is asked for, beside the build."""
     try:
         check_machine()
     except NoRoots as reason:
         pytest.skip(str(reason))
+    asked = [item.callspec.params.get("installed") for item in request.session.items if hasattr(item, "callspec")]
     with ThreadPoolExecutor(3 * len(SUITES)) as pool:
-        yield pool, {suite: pool.submit(bare_root, suite) for suite in SUITES}
+        yield pool, {suite: pool.submit(bare_root, suite) for suite in SUITES if suite in asked}
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +58,7 @@ def packages(bare_roots: object, frozen_folder: Path, tmp_path_factory: pytest.T
         [sys.executable, str(PACKAGE), *asked], capture_output=True, text=True, timeout=PACKAGE_SECONDS, check=False
     )
     assert made.returncode == 0, made.stdout + made.stderr
-    return {path.suffix.removeprefix(".").lower(): path for path in output.iterdir()}
+    return {kind: path for kind in KINDS for path in output.iterdir() if path.suffix.lower() == f".{kind}"}
 
 
 @pytest.fixture(scope="session")
@@ -80,11 +81,17 @@ def installed_roots(
             root.apt("install", "--no-install-recommends", *SESSION_PACKAGES)
             return root
 
-        futures = {suite: pool.submit(install, suite) for suite in SUITES}
+        futures = {suite: pool.submit(install, suite) for suite in bare}
         yield futures
         for future in futures.values():
             if future.exception() is None:
                 future.result().session.exception()
+
+
+def on_suite(*suites: str) -> pytest.MarkDecorator:
+    """The marked tests run on these suites only."""
+    named = [pytest.param(suite, id=f"debian{SUITES[suite]}") for suite in suites]
+    return pytest.mark.parametrize("installed", named, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session", params=[pytest.param(suite, id=f"debian{SUITES[suite]}") for suite in SUITES])

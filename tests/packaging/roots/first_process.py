@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+OPTIONAL_DEVICES = ("fuse",)
 LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2", "ptmx": "pts/ptmx"}
 
 
@@ -34,7 +35,7 @@ def build(stage: Path, lower: list[str], binds: list[str]) -> None:
     mount("-t", "proc", "proc", root / "proc")
     devices = root / "dev"
     mount("-t", "tmpfs", "-o", "mode=755", "dev", devices)
-    for name in DEVICES:
+    for name in (*DEVICES, *(name for name in OPTIONAL_DEVICES if os.path.exists(f"/dev/{name}"))):
         (devices / name).touch()
         mount("--bind", f"/dev/{name}", devices / name)
     for name, target in LINKS.items():

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -14,15 +15,24 @@ from typing import TYPE_CHECKING, Self
 from tests.packaging.roots.bare import PERSON
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 HERE = Path(__file__).resolve().parent
 STOP_SECONDS = 20.0
 LAST_WORDS = 4000
+LOOK_AGAIN_SECONDS = 0.05
 X_SOCKETS = "/tmp/.X11-unix"
 # Of apt and dpkg themselves, and what only exists while the system runs.
 STATE_OF_APT = ("var/lib/dpkg", "var/lib/apt", "var/cache/apt", "var/cache/debconf", "var/log")
 RUNNING = ("proc", "sys", "dev", "run", "tmp")
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = STOP_SECONDS) -> None:
+    """Look again and again until it holds, for what no process or socket tells of."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(LOOK_AGAIN_SECONDS)
 
 
 class Root:
@@ -33,7 +43,7 @@ class Root:
     """
 
     def __init__(self, *lower: Path, parent: Root | None = None) -> None:
-        self._lower = lower
+        self.lower = lower
         self._parent = parent
         self._stack = ExitStack()
 
@@ -46,11 +56,11 @@ class Root:
             folder.mkdir()
         os.chown(self.shared, PERSON, PERSON)
         Path(X_SOCKETS).mkdir(mode=0o1777, exist_ok=True)
-        asked = {"stage": str(self._stage), "lower": [*map(str, self._lower)], "binds": [X_SOCKETS, str(self.shared)]}
+        asked = {"stage": str(self._stage), "lower": [*map(str, self.lower)], "binds": [X_SOCKETS, str(self.shared)]}
         namespaces = ["unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child"]
         command = [*namespaces, sys.executable, "-I", str(HERE / "first_process.py"), json.dumps(asked)]
         if self._parent is not None:
-            command = self._parent._enter("/", 0, command)
+            command = self._parent.outside(*command)
         self._first = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._stack.callback(self._stop)
         assert self._first.stdout is not None
@@ -66,16 +76,25 @@ class Root:
         self._stack.close()
 
     def branch(self) -> Root:
-        return Root(self._stage / "upper", *self._lower, parent=self)
+        return Root(self._stage / "upper", *self.lower, parent=self)
 
     @property
     def folder(self) -> Path:
         """The system's files as this machine sees them; absolute links in it lead out of it."""
-        return Path(f"/proc/{self._id}/root{self._stage}/root")
+        return Path(f"/proc/{self._id}/root{self.inner}")
 
     def command(self, *command: str, person: bool = False) -> list[str]:
         """What runs this command in the system, by its superuser or its ordinary user."""
-        return self._enter(str(self._stage / "root"), PERSON if person else 0, command)
+        return self._enter(str(self.inner), PERSON if person else 0, command)
+
+    def outside(self, *command: str) -> list[str]:
+        """What runs a program of this machine that sees the system's files, below `inner`."""
+        return self._enter("/", 0, command)
+
+    @property
+    def inner(self) -> Path:
+        """Where the programs of `outside` see the system's files."""
+        return self._stage / "root"
 
     def variables(self, *, person: bool = False, **more: str) -> dict[str, str]:
         """The whole environment of a fresh login; nothing of this machine's."""

@@ -105,9 +105,9 @@ class InstalledWindow(RunningWindow):
         self.start()
         return self
 
-    def listed(self, *command: str) -> list[dict[str, Any]]:
-        """What the command line says of the workspace that this window runs."""
-        asked = (self._program, *command, "--host", "workspace", "--json", "--data", str(self.data))
+    def listed(self, *command: str, program: str = "") -> list[dict[str, Any]]:
+        """What the command line, `program` or else the window's, says of the workspace that this window runs."""
+        asked = (program or self._program, *command, "--host", "workspace", "--json", "--data", str(self.data))
         said = self._root.run(*asked, person=True, variables=self.service.variables).stdout
         found: list[dict[str, Any]] = json.loads(said)
         return found
@@ -124,10 +124,10 @@ class InstalledWindow(RunningWindow):
         self.find(re.compile(rf"{re.escape(title)}, .*HED-\d+"), "cell")
         assert title in {task["title"] for task in self.listed("tasks", "list")}
 
-    def browse_tool(self) -> None:
+    def browse_tool(self, program: str = "") -> None:
         """By the mouse, in the list of servers, until a tool of the workspace's server shows."""
         self.key("ctrl+2")
         server = self.find(re.compile("^Workspace, "), "cell")
         self.desktop.xdotool("mousemove", *map(str, server.middle), "click", "1")
-        tool = self.listed("mcp", "tools", "workspace")[0]
+        tool = self.listed("mcp", "tools", "workspace", program=program)[0]
         self.find(re.compile("^" + re.escape(tool.get("title") or tool["name"])), "cell")

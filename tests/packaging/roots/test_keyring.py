@@ -62,16 +62,17 @@ def test_a_login_is_kept_in_the_real_keyring_read_by_the_next_process_and_remove
             assert keyring.items() == []
             sign_in(line, ready)
             assert len(keyring.items()) > 0
-            (account,) = [line.read("status")]
+            account = line.read("status")
             assert (account["state"], account["store"]) == ("signed_in", "keyring")
             assert line.read("tasks", "list")
             tools = {tool["name"]: tool for tool in line.read("mcp", "tools", "workspace")}
             assert tools
-            assert line.read("mcp", "call", "workspace", "projects-get") is not None
+            report = ("mcp", "call", "workspace", "slow_report", "--args", '{"seconds": 0.1, "steps": 1}')
+            assert not line.read(*report).get("isError")
 
             keyring.lock()
-            locked = line.read("status")
-            assert locked["state"] != "signed_in"
+            locked = json.loads(line.run("status", "--json").stdout)
+            assert "locked" in locked["trouble"]
             keyring.unlock()
             assert line.read("status")["state"] == "signed_in"
 
