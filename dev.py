@@ -81,6 +81,8 @@ TESTS = (
     Need("/usr/libexec/at-spi-bus-launcher", "at-spi2-core"),
     Need("chromium|chromium-browser|google-chrome", "chromium"),
     Need("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", "fonts-dejavu-core"),
+    Need("makensis", "nsis"),
+    Need("7z", "p7zip-full"),
 )
 # What each kind of package is built with, beside the one-folder build.
 PACKAGE_TOOLS: Mapping[str, tuple[Need, ...]] = {

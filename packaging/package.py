@@ -18,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import build
+import elsewhere
 import reproduce
 from linux import appimage, deb, extras, rpm
 from linux.about import Release
@@ -26,6 +26,7 @@ from linux.appimage import RuntimeTrouble
 from linux.dependencies import UnknownLibraries
 
 import app
+import build
 import dev
 
 PACKAGING = Path(__file__).resolve().parent
@@ -35,6 +36,8 @@ SUMS = "SHA256SUMS"
 
 
 def main() -> int:
+    if sys.platform in {"win32", "darwin"}:
+        return elsewhere.main()
     parser = argparse.ArgumentParser(
         "dev.py package", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -74,7 +74,7 @@ def write_tree(application: Path, extras: Path, tree: Path, release: Release) ->
 def compile_runtime(folder: Path) -> bytes:
     """The program, without what follows it. Raises `RuntimeTrouble`."""
     program = folder / "runtime"
-    command = ["gcc", "-Os", "-Wall", "-Wextra", "-D_FILE_OFFSET_BITS=64", "-DFUSE_USE_VERSION=31"]
+    command = ["gcc", "-O2", "-Wall", "-Wextra", "-D_FILE_OFFSET_BITS=64", "-DFUSE_USE_VERSION=31"]
     command += ["-I/usr/include/fuse3", "-fstack-protector-strong", "-fPIE", "-pie", "-Wl,-z,relro,-z,now", "-s"]
     command += ["-o", str(program), *(path.name for path in sorted(SOURCES.glob("*.c")))]
     command += ["-Wl,-Bstatic", *(f"-l{name}" for name in LINKED), "-Wl,-Bdynamic", "-Wl,--build-id=none"]
@@ -92,6 +92,8 @@ def join(program: bytes, squashed: Path, package: Path) -> None:
     head = bytearray(program.ljust(start, b"\0"))
     head[MAGIC_OFFSET : MAGIC_OFFSET + len(MAGIC)] = MAGIC
     at = head.index(MARKER)
+    if MARKER in head[at + 1 :]:
+        raise RuntimeTrouble("The place for the description of the image is not unique in the runtime.")
     facts = struct.pack("<QQ", start, len(image)) + hashlib.sha256(image).digest()
     head[at + len(MARKER) : at + len(MARKER) + len(facts)] = facts
     package.write_bytes(bytes(head) + image)

@@ -76,7 +76,7 @@ def linux_packages(frozen_folder: Path) -> Packages:
     """The `.deb`, the `.rpm`, the AppImage and their sums; sets of older content are removed."""
     BUILDS.mkdir(parents=True, exist_ok=True)
     with FileLock(BUILDS / "lock"):
-        finished = BUILDS / content_hash()
+        finished = BUILDS / content_hash(packages=True)
         if not finished.exists():
             for other in BUILDS.iterdir():
                 if other.is_dir():

@@ -52,7 +52,16 @@ def test_the_desktop_entry_is_valid_and_takes_links(linux_share: Path) -> None:
     lines = file.read_text("utf-8").splitlines()
     assert "MimeType=x-scheme-handler/burrow;" in lines
     assert "Exec=burrow %u" in lines
-    assert "StartupWMClass=burrow" in lines
+    assert "StartupWMClass=Burrow" in lines
+
+
+def test_every_command_of_the_entry_is_one_that_burrow_takes(linux_share: Path) -> None:
+    text = (linux_share / "applications" / "burrow.desktop").read_text("utf-8")
+    commands = re.findall(r"^Exec=burrow ?(.*)$", text, re.MULTILINE)
+    assert len(commands) == 4
+    for words in commands:
+        link = words.replace("%u", "burrow://task/7").split()
+        assert vars(window_parser().parse_args(link)) != vars(window_parser().parse_args([]))
 
 
 def test_software_centres_can_read_the_description(linux_share: Path) -> None:

@@ -21,6 +21,18 @@ static int complain(const char *path)
     return -1;
 }
 
+static int write_all(int file, const char *data, size_t size)
+{
+    while (size) {
+        ssize_t written = write(file, data, size);
+        if (written < 0)
+            return -1;
+        data += written;
+        size -= (size_t)written;
+    }
+    return 0;
+}
+
 static int write_file(sqfs *fs, sqfs_inode *inode, const char *path)
 {
     int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, inode->base.mode & 0755);
@@ -29,7 +41,7 @@ static int write_file(sqfs *fs, sqfs_inode *inode, const char *path)
     for (sqfs_off_t at = 0; at < (sqfs_off_t)inode->xtra.reg.file_size;) {
         sqfs_off_t got = sizeof chunk;
         errno = EIO;
-        if (sqfs_read_range(fs, inode, at, &got, chunk) || got <= 0 || write(file, chunk, (size_t)got) != got) {
+        if (sqfs_read_range(fs, inode, at, &got, chunk) || got <= 0 || write_all(file, chunk, (size_t)got)) {
             complain(path);
             close(file);
             return -1;

@@ -42,6 +42,7 @@ static int is_whole(const char *image, const struct payload *payload)
     return 0;
 }
 
+/* Mounts it on a new folder: 0, or -1 if this machine cannot. */
 static int mounted(const char *image, const struct payload *payload, char *folder, size_t size)
 {
     const char *base = getenv("TMPDIR");
@@ -49,10 +50,10 @@ static int mounted(const char *image, const struct payload *payload, char *folde
         return -1;
     if (!mkdtemp(folder))
         return -1;
-    int alive = mount_image(image, payload->offset, folder);
-    if (alive < 0)
-        rmdir(folder);
-    return alive;
+    if (!mount_image(image, payload->offset, folder))
+        return 0;
+    rmdir(folder);
+    return -1;
 }
 
 static int wait_mounted(const char *image, const struct payload *payload)
@@ -93,6 +94,8 @@ static int run(const char *image, const struct payload *payload, int extracted, 
     if (getcwd(here, sizeof here))
         setenv("OWD", here, 1);
     snprintf(program, sizeof program, "%s/AppRun", folder);
+    /* X11 names windows by it, and desktops find the entry by the name. */
+    words[0] = "burrow";
     execv(program, words);
     fprintf(stderr, "burrow: %s: %s\n", program, strerror(errno));
     return 1;

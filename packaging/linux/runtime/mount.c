@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,7 +42,7 @@ static int helper_is_there(void)
     const char *search = getenv("PATH");
     if (geteuid() == 0)
         return 1;
-    for (char *rest = strdup(search ? search : "/usr/bin:/bin"), *folder; rest && (folder = strsep(&rest, ":"));) {
+    for (char *rest = strdupa(search ? search : "/usr/bin:/bin"), *folder; rest && (folder = strsep(&rest, ":"));) {
         snprintf(path, sizeof path, "%s/fusermount3", folder);
         if (!access(path, X_OK))
             return 1;
@@ -65,17 +66,17 @@ static pid_t start_unmount(const char *point)
     return helper;
 }
 
-static void serve(struct fuse_session *session, int alive, const char *point)
+static void serve(struct fuse_session *session, int first, const char *point)
 {
     struct fuse_buf buffer = {0};
-    struct pollfd waited[2] = {{fuse_session_fd(session), POLLIN, 0}, {alive, POLLIN, 0}};
+    struct pollfd waited[2] = {{fuse_session_fd(session), POLLIN, 0}, {first, POLLIN, 0}};
     pid_t helper = 0;
     while (!fuse_session_exited(session)) {
         int ready = poll(waited, 2, waited[1].fd < 0 ? TRY_AGAIN : -1);
         if (ready < 0 && errno != EINTR)
             break;
         if (ready > 0 && waited[1].revents)
-            waited[1].fd = -1; /* nobody holds the other end any more */
+            waited[1].fd = -1; /* it has ended */
         if (waited[0].revents) {
             int got = fuse_session_receive_buf(session, &buffer);
             if (got == -EINTR)
@@ -94,7 +95,7 @@ static void serve(struct fuse_session *session, int alive, const char *point)
     free(buffer.mem);
 }
 
-static void server(const char *image, uint64_t offset, const char *point, int alive, int started)
+static void server(const char *image, uint64_t offset, const char *point, int first, int started)
 {
     char *words[] = {"burrow", "-o", "ro,nosuid,nodev,fsname=burrow.AppImage,subtype=burrow.AppImage", NULL};
     struct fuse_args arguments = FUSE_ARGS_INIT(3, words);
@@ -117,7 +118,7 @@ static void server(const char *image, uint64_t offset, const char *point, int al
     if (write(started, "", 1) != 1)
         _exit(1);
     close(started);
-    serve(channel.session, alive, point);
+    serve(channel.session, first, point);
     fuse_session_destroy(channel.session);
     rmdir(point);
     _exit(0);
@@ -125,30 +126,28 @@ static void server(const char *image, uint64_t offset, const char *point, int al
 
 int mount_image(const char *image, uint64_t offset, const char *point)
 {
-    int alive[2], started[2];
+    int started[2];
     char byte;
-    if (access("/dev/fuse", R_OK | W_OK) || !helper_is_there() || pipe(alive) || pipe2(started, O_CLOEXEC))
+    if (access("/dev/fuse", R_OK | W_OK) || !helper_is_there())
+        return -1;
+    /* Linux 5.3 has it. A descriptor in the first process would do too, but all its children would hold it. */
+    int first = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    if (first < 0 || pipe2(started, O_CLOEXEC))
         return -1;
     pid_t between = fork();
     if (between < 0)
         return -1;
     if (between == 0) {
-        /* Its parent ends at once, so that Burrow has no child it does not know. */
-        close(alive[1]);
+        /* It ends at once, so that Burrow has no child that it does not know. */
         close(started[0]);
-        fcntl(alive[0], F_SETFD, FD_CLOEXEC);
         if (fork() == 0)
-            server(image, offset, point, alive[0], started[1]);
+            server(image, offset, point, first, started[1]);
         _exit(0);
     }
     waitpid(between, NULL, 0);
-    close(alive[0]);
+    close(first);
     close(started[1]);
     ssize_t got = read(started[0], &byte, 1);
     close(started[0]);
-    if (got != 1) {
-        close(alive[1]);
-        return -1;
-    }
-    return alive[1];
+    return got == 1 ? 0 : -1;
 }

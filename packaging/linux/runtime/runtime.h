@@ -25,8 +25,8 @@ int extract(const char *image, uint64_t offset, const char *target, const char *
 /* Removes a folder and everything in it. */
 void remove_tree(const char *path);
 
-/* mount.c: mounts the image on the existing folder `point`, served by a process of its own for as long as a holder of the
- * returned descriptor lives and something there is in use. -1: no FUSE here. */
+/* mount.c: mounts the image on the existing folder `point`, served by a process of its own until this process has ended and
+ * nothing there is in use. 0, or -1: no FUSE here. */
 int mount_image(const char *image, uint64_t offset, const char *point);
 
 /* cache.c: the folder with the extracted image, made on the first start; 0 or -1 with a message. */
