@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 FILE = "sbom.cdx.json"
 QT_SOURCE = "https://download.qt.io/official_releases/qt/{short}/{version}/"
 PYSIDE_SOURCE = "https://download.qt.io/official_releases/QtForPython/pyside6/PySide6-{version}-src/"
-URL = re.compile(r"https?://\S+")
 
 
 def bill(
@@ -58,17 +57,10 @@ def _package(distribution: metadata.Distribution, licence: str) -> dict[str, Any
     name = re.sub(r"[-_.]+", "-", distribution.name).lower()
     expressions = distribution.metadata.get_all("License-Expression", [])
     said = {"expression": expressions[0]} if expressions else {"license": {"name": licence}}
-    return _component("library", (distribution.name, distribution.version), said, f"pypi/{name}", *_pages(distribution))
-
-
-def _pages(distribution: metadata.Distribution) -> list[tuple[str, str]]:
-    """Where the package comes from: for the Qt wheels the source of exactly this version, else what it says."""
-    version = distribution.version
-    if distribution.name.lower().startswith(("pyside6", "shiboken6")):
-        return [("source-distribution", PYSIDE_SOURCE.format(version=version))]
-    pages = [*distribution.metadata.get_all("Project-URL", ()), *distribution.metadata.get_all("Home-page", ())]
-    found = [match[0] for page in pages if (match := URL.search(page))]
-    return [("website", page) for page in found[:1]]
+    pages = []
+    if name.startswith(("pyside6", "shiboken6")):
+        pages.append(("source-distribution", PYSIDE_SOURCE.format(version=distribution.version)))
+    return _component("library", (distribution.name, distribution.version), said, f"pypi/{name}", *pages)
 
 
 def _libraries(application: Path) -> list[dict[str, Any]]:

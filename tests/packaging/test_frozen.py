@@ -32,8 +32,14 @@ def test_the_build_says_which_version_it_is(run_burrow: Run) -> None:
     assert app.__version__ in finished.stdout
 
 
-def test_it_finds_all_that_it_needs_on_this_machine(run_burrow: Run) -> None:
+def test_it_finds_all_that_it_needs_on_this_machine_and_no_plugins_of_another_qt(
+    run_burrow: Run, frozen_folder: Path, plain_environment: dict[str, str], tmp_path: Path
+) -> None:
+    plain_environment["QT_PLUGIN_PATH"] = str(tmp_path)
     found = data_of(run_burrow("self-test"))
+    folders = found["window"]["plugin_folders"]
+    assert folders
+    assert all(folder.startswith(str(frozen_folder)) for folder in folders)
     assert found["trouble"] == []
     assert found["installation"] == "folder"
     assert found["window"]["platform"] == "offscreen"
