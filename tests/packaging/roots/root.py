@@ -108,7 +108,7 @@ class Root:
         self,
         *command: str,
         person: bool = False,
-        seconds: float = 60.0,
+        seconds: float = 120.0,
         check: bool = True,
         variables: Mapping[str, str] | None = None,
         text: str | None = None,

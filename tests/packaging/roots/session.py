@@ -20,9 +20,12 @@ from tests.packaging.roots.bare import PERSON
 from tests.secret_service import SERVICE, SecretService
 
 if TYPE_CHECKING:
+    from tests.e2e.accessible import Node
     from tests.packaging.roots.root import Root
 
 PROGRAM = "/usr/bin/burrow"
+# Nothing of a system that has just been installed is in the machine's memory yet.
+FIRST_SECONDS = 60.0
 
 
 def hand_over(folder: Path) -> None:
@@ -104,6 +107,13 @@ class InstalledWindow(RunningWindow):
         self._stack.callback(self._end)
         self.start()
         return self
+
+    def find(self, name: str | re.Pattern[str], role: str | None = None, seconds: float = FIRST_SECONDS) -> Node:
+        return super().find(name, role, seconds)
+
+    def quit(self) -> int:
+        self.process.terminate()
+        return self.process.wait(FIRST_SECONDS)
 
     def listed(self, *command: str, program: str = "") -> list[dict[str, Any]]:
         """What the command line, `program` or else the window's, says of the workspace that this window runs."""

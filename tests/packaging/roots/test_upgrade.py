@@ -39,6 +39,7 @@ def test_an_open_window_goes_on_through_an_upgrade_the_new_version_starts_and_en
         assert window.quit() == 0
 
         window.start()
+        window.key("ctrl+1")
         window.find(re.compile("Made by the version of before"), "cell")
         root.apt("remove", "burrow")
         assert not (root.folder / "opt/burrow").exists()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.serial, on_suite("trixie")]
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def test_the_window_opens_on_wayland_with_nothing_but_what_the_package_depends_o
         command = root.command("burrow", "--workspace", person=True)
         with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as burrow:
             try:
-                eyes.find(re.compile(r"HED-\d+"), "cell")
+                eyes.find(re.compile(r"HED-\d+"), "cell", seconds=SECONDS)
             finally:
                 burrow.terminate()
             assert burrow.wait(SECONDS) == 0
