@@ -98,6 +98,12 @@ PACKAGE_TOOLS: Mapping[str, tuple[Need, ...]] = {
     ),
 }
 EVERY_PACKAGE = tuple(need for needs in PACKAGE_TOOLS.values() for need in needs)
+# The bare systems that packages are installed into, and a compositor for Wayland.
+SYSTEMS = (
+    Need("mmdebstrap", "mmdebstrap"),
+    Need("/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring"),
+    Need("weston", "weston"),
+)
 # What the tests read packages with.
 PACKAGE_TESTS = (
     Need("desktop-file-validate", "desktop-file-utils"),
@@ -113,7 +119,7 @@ PACKAGE_TESTS = (
 )
 NEEDS: Mapping[str, tuple[Need, ...]] = {
     "run": OFFSCREEN + X11,
-    "test": OFFSCREEN + X11 + WAYLAND + BUILD + TESTS + EVERY_PACKAGE + PACKAGE_TESTS,
+    "test": OFFSCREEN + X11 + WAYLAND + BUILD + TESTS + EVERY_PACKAGE + PACKAGE_TESTS + SYSTEMS,
     "bench": OFFSCREEN + X11 + BUILD + TESTS,
     "package": OFFSCREEN + X11 + BUILD,
 }
