@@ -32,7 +32,7 @@ MISSING = {
     "socket": set(windows_probe.OF_SOCKET),
     "asyncio": set(windows_probe.OF_ASYNCIO),
 }
-MENTIONED = re.compile("|".join(sorted(set().union(*MISSING.values()))))
+MENTIONED = re.compile(rf"\b(?:{'|'.join(MISSING)})\.(?:{'|'.join(set().union(*MISSING.values()))})\b")
 ASKS = ("platform", "os.name", "hasattr", "POSIX", "ON_LINUX", "CAN_HAND_OVER")
 
 
