@@ -87,7 +87,7 @@ TESTS = (
 NEEDS: Mapping[str, tuple[Need, ...]] = {
     "run": OFFSCREEN + X11,
     "test": OFFSCREEN + X11 + WAYLAND + BUILD + TESTS,
-    "bench": OFFSCREEN + X11 + TESTS,
+    "bench": OFFSCREEN + X11 + BUILD + TESTS,
     "package": OFFSCREEN + X11 + BUILD,
 }
 

@@ -5,7 +5,7 @@ data folder and asks no server; the object holds no secrets. The exit code is 0 
 
     {"version": "0.1.0", "installation": "deb", "python": "3.11.7", "openssl": "OpenSSL 3.0.17 …", "sqlite": "3.40.1",
      "certificates": 140, "vault": "SecretService Keyring", "window": {"qt": "6.11.3", "platform": "xcb", "screens": 1,
-     "fonts": 12, "image_formats": ["gif", …]}, "trouble": []}
+     "fonts": 12, "image_formats": ["gif", …], "plugin_folders": ["/opt/burrow/…"]}, "trouble": []}
 
 `vault` is None on a machine that has none, which is no trouble. `certificates` counts those of the system that are
 loaded at once; others are looked up in its folder. `trouble` has one sentence for everything that is missing.
@@ -161,5 +161,6 @@ def _window() -> dict[str, Any]:
         "screens": len(application.screens()),
         "fonts": len(families),
         "image_formats": formats,
+        "plugin_folders": application.libraryPaths(),
         "trouble": trouble,
     }

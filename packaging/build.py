@@ -9,12 +9,17 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 import sysconfig
 from importlib import metadata
 from pathlib import Path
+
+from same_bytes import check_reproducible
+from sbom import FILE, bill
+from trim import level, trim
 
 PACKAGING = Path(__file__).resolve().parent
 ROOT = PACKAGING.parent
@@ -28,10 +33,15 @@ def commit_time() -> str:
     return finished.stdout.strip() or "315532800"
 
 
+def source_date() -> str:
+    """The time that every build of this source says it was made at."""
+    return os.environ.get("SOURCE_DATE_EPOCH") or commit_time()
+
+
 def freeze(output: Path, work: Path) -> Path:
-    """Run PyInstaller; the application's folder below `output`. Raises `CalledProcessError`."""
+    """Run PyInstaller and trim what it made; the application's folder below `output`. Raises `CalledProcessError`."""
     same_bytes = {
-        "SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH") or commit_time(),
+        "SOURCE_DATE_EPOCH": source_date(),
         "PYTHONHASHSEED": "1",
         "PYINSTALLER_CONFIG_DIR": str(work / "cache"),
     }
@@ -46,6 +56,7 @@ def freeze(output: Path, work: Path) -> Path:
     ]
     command += ["--distpath", str(output), "--workpath", str(work)]
     subprocess.run(command, cwd=ROOT, env=os.environ | same_bytes, check=True)
+    trim(output / "burrow")
     return output / "burrow"
 
 
@@ -82,6 +93,15 @@ def write_licences(application: Path) -> None:
     (licences / "THIRD_PARTY.md").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
+def write_bill(application: Path) -> None:
+    """Put the software bill of materials into the application's folder."""
+    packages = shipped_distributions()
+    version = runpy.run_path(str(ROOT / "app" / "__init__.py"))["__version__"]
+    licences = {each.name: licence_of(each) for each in packages}
+    text = bill(version, int(source_date()), packages, licences, application)
+    (application / FILE).write_text(text, encoding="utf-8")
+
+
 def licence_of(distribution: metadata.Distribution) -> str:
     """The licence in the words of the package's metadata: the SPDX expression, the classifiers, or the old field."""
 
@@ -97,12 +117,17 @@ def main() -> int:
     parser = argparse.ArgumentParser("build.py", description="Build the one-folder application.")
     parser.add_argument("--output", type=Path, default=ROOT / "dist", help="where the folder `burrow` is put")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "pyinstaller", help="scratch space")
+    parser.add_argument("--check-reproducible", action="store_true", help="build twice and compare; keeps neither")
     asked = parser.parse_args()
     try:
+        if asked.check_reproducible:
+            return check_reproducible(source_date())
         application = freeze(asked.output.resolve(), asked.work.resolve())
     except subprocess.CalledProcessError as error:
         return int(error.returncode) or 1
     write_licences(application)
+    write_bill(application)
+    level(application, int(source_date()))
     sys.stdout.write(f"{application / 'burrow'}\n")
     return 0
 

@@ -41,14 +41,16 @@ def give_back() -> None:
     """Make `os.environ` what the person had. Call it in a frozen process, before anything reads the environment."""
     global _image
     _image = appimage_of(os.environ, sys.executable)
-    theirs = persons_environment(os.environ, sys.executable, str(getattr(sys, "_MEIPASS", "")))
+    bundle = str(getattr(sys, "_MEIPASS", ""))
+    theirs = persons_environment(os.environ, sys.executable, bundle)
     for name in os.environ.keys() - theirs.keys():
         del os.environ[name]
     os.environ.update({name: value for name, value in theirs.items() if os.environ[name] != value})
     if sys.platform == "win32":
         import ctypes
 
-        # The bootloader names its folder, and child processes inherit that. Python's own modules are found without it.
+        # Child processes inherit the folder that the bootloader names with SetDllDirectory, but none that is added.
+        os.add_dll_directory(bundle)
         ctypes.windll.kernel32.SetDllDirectoryW(None)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from app.core import own_environment
 from app.core.installation import NAMED_BY, InstallKind, installation
-from app.core.own_environment import give_back, persons_environment
+from app.core.own_environment import QT_PLUGINS, give_back, own_qt_plugins, persons_environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,3 +68,14 @@ def test_the_installation_still_knows_its_appimage(tmp_path: Path, monkeypatch: 
     assert environment == {**OWN, "LD_LIBRARY_PATH": "/a"}
     assert installation().kind is InstallKind.APPIMAGE
     assert installation().command == ("/home/ana/Burrow.AppImage",)
+
+
+def test_qt_of_a_frozen_process_does_not_see_where_another_qt_has_its_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {name: f"/home/ana/{name}" for name in QT_PLUGINS}
+    monkeypatch.setattr(os, "environ", {"HOME": "/home/ana", **given})
+    with own_qt_plugins():
+        assert os.environ == {"HOME": "/home/ana", **given}
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    with own_qt_plugins():
+        assert os.environ == {"HOME": "/home/ana"}
+    assert os.environ == {"HOME": "/home/ana", **given}
