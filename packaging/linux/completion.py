@@ -173,7 +173,7 @@ def fish(root: Command) -> str:
     lines = []
     for command in root.all():
         path = quoted(" ".join(command.words))
-        start = f"complete -c burrow -n {quoted('__burrow_at ' + path)}"
+        start = f'complete -c burrow -n "__burrow_at {path}"'
         lines += [f"{start} -a {each.words[-1]} -d {quoted(each.about)}" for each in command.commands]
         lines += [f"{start} -a {quoted(choice)}" for choice in _operand_choices(command)]
         for option in command.options:

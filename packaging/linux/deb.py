@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import textwrap
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from linux import debian_copyright
 from linux.about import DESCRIPTION, NAME, SUMMARY, maintainer
 from linux.dependencies import RECOMMENDS, system_libraries
-from linux.stage import INSTALLED, settle, stage
+from linux.stage import INSTALLED, settle, stage, write_gzip
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from linux.about import Release
+
+OVERRIDES = Path(__file__).with_name("lintian-overrides")
 
 
 def file_name(release: Release) -> str:
@@ -30,6 +35,7 @@ def build(application: Path, extras: Path, output: Path, work: Path, release: Re
     """Raises `UnknownLibraries`, or `CalledProcessError` when dpkg-deb fails."""
     root = work / "deb"
     stage(application, extras, root, "deb", release)
+    write_documents(root, release)
     control = root / "DEBIAN"
     control.mkdir()
     files = [path for path in sorted(root.rglob("*")) if path.is_file() and not path.is_symlink()]
@@ -44,6 +50,20 @@ def build(application: Path, extras: Path, output: Path, work: Path, release: Re
     same_bytes = {"SOURCE_DATE_EPOCH": str(release.epoch), "DPKG_DEB_THREADS_MAX": "1"}
     subprocess.run(command, env=os.environ | same_bytes, check=True, stdout=subprocess.DEVNULL)
     return package
+
+
+def write_documents(root: Path, release: Release) -> None:
+    """What only Debian has: who owns what, the changes, and what lintian need not say."""
+    documents = root / "usr" / "share" / "doc" / NAME
+    documents.mkdir(parents=True)
+    (documents / "copyright").write_text(debian_copyright.document(root / INSTALLED), "utf-8")
+    date = format_datetime(datetime.fromtimestamp(release.epoch, UTC))
+    head = f"{NAME} ({release.sortable_version}) stable; urgency=medium"
+    changes = f"{head}\n\n  * Burrow {release.version}.\n\n -- {maintainer()}  {date}\n"
+    write_gzip(documents / "changelog.gz", changes.encode())
+    overrides = root / "usr" / "share" / "lintian" / "overrides" / NAME
+    overrides.parent.mkdir(parents=True)
+    shutil.copy(OVERRIDES, overrides)
 
 
 def installed_kilobytes(root: Path) -> int:

@@ -37,12 +37,18 @@ def copy_application(application: Path, target: Path, kind: str) -> None:
 
 
 def settle(root: Path, epoch: int) -> None:
-    """Give everything below and including `root` one time and plain permissions."""
+    """Give everything below and including `root` one time and plain permissions: libraries need not be executable."""
     for path in [root, *root.rglob("*")]:
         if not path.is_symlink():
-            runs = path.is_dir() or path.stat().st_mode & 0o100
-            path.chmod(0o755 if runs else 0o644)
+            path.chmod(0o755 if path.is_dir() or _runs(path) else 0o644)
         os.utime(path, (epoch, epoch), follow_symlinks=False)
+
+
+def _runs(path: Path) -> bool:
+    if not path.stat().st_mode & 0o100 or ".so" in path.suffixes:
+        return False
+    with path.open("rb") as file:
+        return file.read(4).startswith((b"#!", b"\x7fELF"))
 
 
 def write_gzip(path: Path, content: bytes) -> None:
