@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import version
 
-from macos.signing import DeveloperId, Notary, run
+from macos.signing import DeveloperId, Notary, run, seal
 
 if TYPE_CHECKING:
     import argparse
@@ -43,7 +43,9 @@ def build(folder: Path, output: Path, signing: DeveloperId | None = None) -> Pat
         staged = content / BUNDLE
         shutil.copytree(bundle, staged, symlinks=True)
         add_resources(folder, staged / "Contents" / "Resources")
-        if signing is not None:
+        if signing is None:
+            seal(staged)
+        else:
             signing.sign_bundle(staged)
             signing.notarize(staged)
         (content / "Applications").symlink_to("/Applications")

@@ -79,6 +79,14 @@ class DeveloperId:
         run([*command, "--sign", self.identity, str(file)], SIGN_SECONDS)
 
 
+def seal(bundle: Path) -> None:
+    """Make the signature of no one over the bundle new, which PyInstaller made before our texts came into it.
+
+    With a broken one macOS says that the application is damaged. What is inside keeps its own.
+    """
+    run(["codesign", "--force", "--sign", "-", str(bundle)], SIGN_SECONDS)
+
+
 def signing_order(bundle: Path) -> list[Path]:
     """Everything in the bundle that carries its own signature, from the inside out; the bundle itself is last.
 

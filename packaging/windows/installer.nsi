@@ -5,7 +5,7 @@
 ; It installs for this user, without an administrator's rights. `/AllUsers` installs for the machine and asks for them.
 ; `/S` is silent, `/D=C:\folder` (last, without quotes) chooses the folder, `/Force` ends a Burrow that does not close.
 ; Exit codes: 0 installed, 1 cancelled, 2 failed and the former version is in place, 3 Burrow does not close,
-; 4 `/AllUsers` /S without an administrator's rights, 5 the folder has files of others, 6 not a 64-bit Windows 10.
+; 4 the rights of an administrator were not given, 5 the folder has files of others, 6 not a 64-bit Windows 10.
 
 Unicode true
 ManifestSupportedOS Win10
@@ -40,6 +40,7 @@ SetDateSave off
 !define CLASSES "Software\Classes"
 !define CAPABILITIES "Software\${APP_ID}\Capabilities"
 !define AT_LOGIN "Software\Microsoft\Windows\CurrentVersion\Run"
+!define AT_LOGIN_APPROVED "Software\Microsoft\Windows\CurrentVersion\Explorer\StartupApproved\Run"
 !define SHCNE_ASSOCCHANGED 0x08000000
 
 Name "${NAME}"
@@ -177,15 +178,18 @@ Function .onInit
     UserInfo::GetAccountType
     Pop $R4
     ${If} $R4 != "Admin"
-      ${If} ${Silent}
+      ; Windows asks the person for the rights. Before the other words, because /D= takes all that follows.
+      ClearErrors
+      ExecShellWait "runas" "$EXEPATH" "/AllUsers $R0"
+      ${If} ${Errors}
+        MessageBox MB_OK|MB_ICONSTOP "$(NEEDS_ADMIN)" /SD IDOK
         SetErrorLevel 4
         Quit
       ${EndIf}
-      ClearErrors
-      ExecShell "runas" "$EXEPATH" "$R0 /AllUsers"
-      ${If} ${Errors}
-        MessageBox MB_OK|MB_ICONSTOP "$(NEEDS_ADMIN)"
-        SetErrorLevel 4
+      ; The code of what ran with the rights is not handed on, so look at what it did.
+      ReadRegStr $R6 HKLM "${ARP}" "DisplayVersion"
+      ${If} $R6 != "${VERSION}"
+        SetErrorLevel 2
       ${EndIf}
       Quit
     ${EndIf}
@@ -418,6 +422,7 @@ Section "Uninstall"
     DeleteRegKey SHCTX "${ARP}"
     ; Written by Burrow itself when a person asks for the start at login.
     DeleteRegValue HKCU "${AT_LOGIN}" "${APP_ID}"
+    DeleteRegValue HKCU "${AT_LOGIN_APPROVED}" "${APP_ID}"
     System::Call 'shell32::SHChangeNotify(i ${SHCNE_ASSOCCHANGED}, i 0, p 0, p 0)'
   ${EndIf}
   SetOutPath "$TEMP"

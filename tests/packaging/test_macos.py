@@ -160,7 +160,9 @@ def test_the_image_holds_the_bundle_its_texts_and_a_way_to_the_applications(
     assert "Burrow.app/Contents/Resources/licences/Qt.txt" in held
     assert "Burrow.app/Contents/Resources/installation.json" in held
     assert held["Burrow.app/Contents/Frameworks/PySide6/Qt/lib/QtCore.framework/QtCore"] == "Versions/Current/QtCore"
-    (call,) = tools.calls()
+    sealed, call = tools.calls()
+    assert sealed[:4] == ["codesign", "--force", "--sign", "-"]
+    assert Path(sealed[-1]).name == "Burrow.app"
     assert call[:2] == ["hdiutil", "create"]
     assert call[call.index("-format") + 1] == "ULFO"
     assert image.name.startswith(f"Burrow-{version.version()}-macos-")
@@ -218,7 +220,7 @@ def test_a_tool_that_fails_ends_the_build(tmp_path: Path, tools: recipes.FakeToo
 
 def test_a_missing_tool_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ValueError, match="hdiutil is missing: it comes with Xcode"):
+    with pytest.raises(ValueError, match="codesign is missing: it comes with Xcode"):
         build.build(built(tmp_path), tmp_path / "dist")
 
 

@@ -109,6 +109,8 @@ def test_the_uninstaller_deletes_every_key_that_was_written_and_the_start_at_log
         below = any(key == gone or key.startswith(gone + "\\") for gone in keys)
         assert below or (root, key, name) in deleted, (key, name)
     assert ("HKCU", r"Software\Microsoft\Windows\CurrentVersion\Run", "Burrow") in deleted
+    approved = r"Software\Microsoft\Windows\CurrentVersion\Explorer\StartupApproved\Run"
+    assert ("HKCU", approved, "Burrow") in deleted
     # Nothing above Burrow's own keys.
     assert all("burrow" in f"{key}\\{name}".lower() for _, key, name in deleted)
 

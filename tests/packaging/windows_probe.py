@@ -1,12 +1,13 @@
 """Imports every module of the application as if this were Windows, and prints the failures as JSON.
 
-The standard library and the packages of others are what they are here; ours are imported again after everything that
-Windows' Python does not have was taken away from them.
+The standard library and the packages of others are what they are here; ours see none of what Windows' Python does not
+have.
 """
 
 from __future__ import annotations
 
 import asyncio
+import builtins
 import importlib
 import json
 import os
@@ -16,9 +17,12 @@ import signal
 import socket
 import sys
 import traceback
+from types import ModuleType
+from typing import Any
 
 # https://docs.python.org/3/library: "Availability: Unix".
 MODULES = ("fcntl", "grp", "pwd", "pty", "resource", "syslog", "termios", "tty")
+WINDOWS_MODULES = ("msvcrt", "winreg", "_winapi")
 OF_OS = (
     *("chown", "fchmod", "fchown", "fork", "getegid", "geteuid", "getgid", "getpgid", "getuid", "killpg"),
     *(
@@ -45,32 +49,62 @@ def names() -> list[str]:
     return ["app", *(each.name for each in pkgutil.walk_packages(app.__path__, "app.") if "__main__" not in each.name)]
 
 
-def become_windows() -> None:
-    for name in MODULES:
-        sys.modules[name] = None  # type: ignore[assignment]
-    for module, missing in ((os, OF_OS), (signal, OF_SIGNAL), (socket, OF_SOCKET), (asyncio, OF_ASYNCIO)):
-        for name in missing:
-            if hasattr(module, name):
-                delattr(module, name)
-    pathlib.WindowsPath = pathlib.PosixPath  # type: ignore[misc, assignment]
-    os.name = "nt"
-    sys.platform = "win32"
+class Pretence:
+    """Windows for our modules; whatever they import of others is imported as here."""
+
+    def __init__(self) -> None:
+        self._import = builtins.__import__
+        self._windows = False
+        self._taken = [
+            (module, name, getattr(module, name))
+            for module, missing in ((os, OF_OS), (signal, OF_SIGNAL), (socket, OF_SOCKET), (asyncio, OF_ASYNCIO))
+            for name in missing
+            if hasattr(module, name)
+        ]
+        pathlib.WindowsPath = pathlib.PosixPath  # type: ignore[misc, assignment]
+        for name in WINDOWS_MODULES:
+            sys.modules[name] = ModuleType(name)
+        builtins.__import__ = self._importing
+
+    def begin(self) -> None:
+        self._windows = True
+        os.name, sys.platform = "nt", "win32"
+        for module, name, _ in self._taken:
+            delattr(module, name)
+
+    def end(self) -> None:
+        self._windows = False
+        os.name, sys.platform = "posix", "linux"
+        for module, name, value in self._taken:
+            setattr(module, name, value)
+
+    def _importing(self, name: str, *rest: Any) -> Any:
+        top = name.partition(".")[0]
+        if not self._windows or top == "app":
+            return self._import(name, *rest)
+        if top in MODULES:
+            raise ModuleNotFoundError(f"No module named {name!r} on Windows")
+        self.end()
+        try:
+            return self._import(name, *rest)
+        finally:
+            self.begin()
 
 
 def main() -> None:
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
     every = names()
-    for name in every:
-        importlib.import_module(name)
     for name in [name for name in sys.modules if name == "app" or name.startswith("app.")]:
         del sys.modules[name]
-    become_windows()
+    pretence = Pretence()
+    pretence.begin()
     failures = {}
     for name in every:
         try:
             importlib.import_module(name)
         except Exception:
             failures[name] = traceback.format_exc().splitlines()[-3:]
+    pretence.end()
     sys.stdout.write(json.dumps({"imported": len(every), "failures": failures}))
     sys.stdout.flush()
     # Not the rest of the interpreter's end, which is that of Linux.
