@@ -38,6 +38,12 @@ def dialog_of(window: MainWindow) -> LinkDialog:
     return dialog
 
 
+def asked_by(window: MainWindow) -> LinkDialog:
+    dialog = window.further_starts.dialog
+    assert dialog is not None
+    return dialog
+
+
 async def test_a_task_and_a_server_are_shown_and_said_to_come_from_a_link() -> None:
     async with opened(FakeServices(FakeBackend(EU))) as window:
         window.links.open("burrow://task/7/run/8?host=eu")
@@ -160,13 +166,11 @@ async def test_a_further_start_for_another_host_asks_before_it_leaves_this_one()
         window.further_starts.take(StartRequest(host="not a host"))
         assert window.further_starts.dialog is None
         window.further_starts.take(StartRequest(host="us"))
-        assert window.further_starts.dialog is not None
-        window.further_starts.dialog.no_button.click()
+        asked_by(window).no_button.click()
         await settle()
         assert where(services)[0] == "eu"
         window.further_starts.take(StartRequest(host="https://us.posthog.com"))
-        assert window.further_starts.dialog is not None
-        window.further_starts.dialog.yes_button.click()
+        asked_by(window).yes_button.click()
         await until(lambda: where(services)[0] == "us")
 
 
