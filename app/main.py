@@ -80,9 +80,10 @@ def _open(options: argparse.Namespace, services: Services) -> int:
         window.backend_shown.connect(
             lambda backend: window.go(options.place) if backend is not None or services.without_account else None
         )
-    painted = FirstPaint(window)
-    window.show()
-    painted.wait()
+    if not options.hidden:
+        painted = FirstPaint(window)
+        window.show()
+        painted.wait()
     window.fill()
     from app.ui.held_keys import recognise_held_keys
 
@@ -108,6 +109,7 @@ def _open(options: argparse.Namespace, services: Services) -> int:
         await services.activity.load()
         collectors.append(freeze_collector())
         if services.serves_clients:
+            bridge.spawn(window, window.background.begin(hidden=options.hidden), key="tray")
             await serve_clients()
 
     async def serve_clients() -> None:
@@ -139,7 +141,8 @@ def _open(options: argparse.Namespace, services: Services) -> int:
                 collector.stop()
         return 0
 
-    return run(app, live)
+    # The window may be hidden in the tray while a dialog of it closes: `left` says that it is over.
+    return run(app, live, windows=False)
 
 
 async def _tried(step: Awaitable[None]) -> None:
@@ -182,6 +185,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--offscreen", action="store_true", help="run without a display")
     parser.add_argument(
         "--screenshot", metavar="FILE", help="save a picture of the window once it has loaded, and quit"
+    )
+    parser.add_argument(
+        "--hidden", action="store_true", help="start in the tray, or minimised where the desktop has none"
     )
     parser.add_argument("--place", choices=[place.id for place in PLACES], help="the place to show")
     parser.add_argument("--version", action="version", version=f"Burrow {__version__}")

@@ -12,6 +12,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 
+from app.core.desktop.notification import DesktopNotification
 from app.core.diagnostics.about import Versions, notices
 from app.core.diagnostics.activity import Activity
 from app.core.preferences import (
@@ -33,7 +34,7 @@ from app.ui.shell.appearance import DENSITY_SETTING, MODE_SETTING, SCALE_SETTING
 from app.ui.shell.doors import OFFERED
 from app.ui.shell.help import Help
 from app.ui.shell.layout import DRAWER_SETTING, PLACE_SETTING, START_SETTING, WINDOW_SETTING, WindowLayout
-from app.ui.shell.notices import NOTIFY_CALLS, NOTIFY_SIGN_IN, Notices
+from app.ui.shell.notices import NOTIFY_APPROVALS, NOTIFY_CALLS, NOTIFY_SIGN_IN, Notices
 from app.ui.shell.setting_row import SettingRow
 from app.ui.shell.settings.look_section import LookSection
 from app.ui.shell.settings.network_section import NetworkSection
@@ -346,21 +347,22 @@ async def test_a_notification_is_shown_only_where_it_is_wanted(
     qapp: QApplication, monkeypatch: pytest.MonkeyPatch, wanted: bool, shown: int
 ) -> None:
     monkeypatch.setattr(QGuiApplication, "applicationState", lambda: Qt.ApplicationState.ApplicationInactive)
-    window, bridge, activity, told = QWidget(), Bridge(), Activity(), list[tuple[str, str, str]]()
+    window, bridge, activity, told = QWidget(), Bridge(), Activity(), list[DesktopNotification]()
     settings = UiSettings(FakeSettings(), bridge)  # type: ignore[arg-type]
-    settings.put(NOTIFY_CALLS, wanted)
-    settings.put(NOTIFY_SIGN_IN, wanted)
-    notices_ = Notices(window, activity, bridge, settings, lambda *words: told.append(words))  # type: ignore[arg-type]
+    for key in (NOTIFY_CALLS, NOTIFY_SIGN_IN, NOTIFY_APPROVALS):
+        settings.put(key, wanted)
+    notices_ = Notices(window, activity, bridge, settings, show=told.append)
     activity.record("mcp", "Notion", "tools/call search", "ok")
     activity.record("mcp", "Notion", "tools/list", "ok")
     await settle()
     assert len(told) == shown
-    notices_.sign_in_needed("Sign in again.")
-    notices_.approval_wanted("Cursor wants to call delete", "Server: Notion.")
+    notices_.sign_in_needed("Sign in again.", lambda: None)
+    notices_.approval_wanted("Cursor", "Server: Notion.", refuse=lambda: None, review=lambda: None)
     assert len(told) == 3 * shown
     monkeypatch.setattr(QGuiApplication, "applicationState", lambda: Qt.ApplicationState.ApplicationActive)
-    notices_.sign_in_needed("Sign in again.")
-    notices_.approval_wanted("Cursor wants to call delete", "Server: Notion.")
+    window.show()
+    notices_.sign_in_needed("Sign in again.", lambda: None)
+    notices_.approval_wanted("Cursor", "Server: Notion.", refuse=lambda: None, review=lambda: None)
     assert len(told) == 3 * shown
     assert isinstance(notices_, QObject)
     await bridge.close()
