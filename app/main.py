@@ -108,9 +108,19 @@ def _open(options: argparse.Namespace, services: Services) -> int:
         await asyncio.sleep(SETTLE_SECONDS)
         await services.activity.load()
         collectors.append(freeze_collector())
+        bridge.spawn(window, mend_login(), key="login")
         if services.serves_clients:
             bridge.spawn(window, window.background.begin(hidden=options.hidden), key="tray")
             await serve_clients()
+
+    async def mend_login() -> None:
+        """Have the system start this program at login where it would start one that has moved."""
+        from app.core.desktop.autostart import autostart, mend
+        from app.core.installation import installation
+
+        data = ("--data", str(services.folder)) if options.data else ()
+        window.background.login_command = (*installation().command, *data)
+        await asyncio.to_thread(mend, autostart(), window.background.login_command)
 
     async def serve_clients() -> None:
         """Start the local proxy. Before a client has a key, nobody waits for it."""

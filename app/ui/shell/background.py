@@ -49,6 +49,8 @@ class Background(QObject):
         super().__init__(window)
         self._window, self._actions, self._notices = window, actions, notices
         self._services, self._settings, self._bridge = services, settings, bridge
+        # What the system starts at login: the program as it is installed, on the same data.
+        self.login_command: tuple[str, ...] = ()
         self.tray: Tray | None = None
         self.looked = False
         self.dialog: KeepRunningDialog | None = None

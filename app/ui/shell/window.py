@@ -314,7 +314,9 @@ class MainWindow(QWidget):
         """Show the settings (Ctrl+,), with the focus on the one with this key."""
         from app.ui.shell.settings.section import SettingsContext
 
-        context = SettingsContext(self._services, self._bridge, self._settings, self.appearance, self._places)
+        context = SettingsContext(
+            self._services, self._bridge, self._settings, self.appearance, self._places, self.background
+        )
         self.dialogs.open_settings(context, key)
 
     def open_about(self) -> None:
