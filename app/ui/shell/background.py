@@ -5,7 +5,7 @@ Where the desktop has no tray, closing quits. A window is never left hidden with
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtWidgets import QDialog, QWidget
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from app.core.services import Services
     from app.ui.bridge import Bridge
     from app.ui.settings import UiSettings
-    from app.ui.shell.commands import WindowActions
+    from app.ui.shell.command_map import CommandMap
     from app.ui.shell.keep_running import KeepRunningDialog
     from app.ui.shell.notices import Notices
+    from app.ui.shell.sign_in import SignInController
     from app.ui.shell.tray import Tray
 
 CLOSE_SETTING, START_HIDDEN_SETTING = "tray.close", "tray.start_hidden"
@@ -26,6 +27,30 @@ ASK, HIDE, QUIT = "ask", "hide", "quit"
 CLOSE_CHOICES = (ASK, HIDE, QUIT)
 # Qt does not tell that a tray has gone.
 LOOK_MS = 3_000
+
+
+class HideableWindow(Protocol):
+    """What the menu of the tray does in the window. `MainWindow` implements it."""
+
+    sign_ins: SignInController
+    commands: CommandMap
+
+    @property
+    def asked(self) -> bool: ...
+
+    def bring_forward(self, activation_token: str = "") -> None: ...
+
+    def go(self, place: str, item: str | None = None) -> None: ...
+
+    def go_to_question(self) -> None: ...
+
+    def sign_in(self) -> None: ...
+
+    def open_settings(self, key: str = "") -> None: ...
+
+    def status(self, text: str) -> None: ...
+
+    def leave(self) -> None: ...
 
 
 class Background(QObject):
@@ -40,7 +65,7 @@ class Background(QObject):
     def __init__(
         self,
         window: QWidget,
-        actions: WindowActions,
+        actions: HideableWindow,
         services: Services,
         settings: UiSettings,
         bridge: Bridge,

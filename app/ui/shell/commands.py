@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from app.core.known_accounts import KnownAccount
     from app.ui.place_info import PlaceInfo
     from app.ui.shell.appearance import Appearance
-    from app.ui.shell.command_map import CommandMap
     from app.ui.shell.drawer_host import DrawerHost
     from app.ui.shell.navigation import Navigation
     from app.ui.shell.place_stack import PlaceStack
@@ -70,15 +69,6 @@ class WindowActions(Protocol):
     def asked(self) -> bool: ...
 
     def go_to_question(self) -> None: ...
-
-    def sign_in(self) -> None: ...
-
-    def status(self, text: str) -> None: ...
-
-    def bring_forward(self, activation_token: str = "") -> None: ...
-
-    @property
-    def commands(self) -> CommandMap: ...
 
 
 def own_commands(window: WindowActions, places: Sequence[PlaceInfo]) -> list[Command]:
