@@ -79,6 +79,8 @@ TESTS = (
     Need("dbus-daemon", "dbus"),
     Need("gnome-keyring-daemon", "gnome-keyring"),
     Need("gio", "libglib2.0-bin"),
+    Need("xdg-open", "xdg-utils"),
+    Need("desktop-file-validate", "desktop-file-utils"),
     Need("dunst", "dunst"),
     Need("trayer", "trayer"),
     Need("xrandr", "x11-xserver-utils"),
