@@ -80,6 +80,7 @@ TESTS = (
     Need("gnome-keyring-daemon", "gnome-keyring"),
     Need("gio", "libglib2.0-bin"),
     Need("xdg-open", "xdg-utils"),
+    Need("xprop", "x11-utils"),
     Need("desktop-file-validate", "desktop-file-utils"),
     Need("dunst", "dunst"),
     Need("trayer", "trayer"),
