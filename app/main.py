@@ -78,6 +78,7 @@ def _enter(folder: Path, options: argparse.Namespace) -> tuple[InstanceLock | No
         host=options.host or ("workspace" if options.workspace else ""),
         place=options.place or "",
         link=options.link or "",
+        hidden=options.hidden,
         folder=os.getcwd(),
         activation_token=token_of(os.environ.get("XDG_ACTIVATION_TOKEN")),
         startup_id=token_of(os.environ.get("DESKTOP_STARTUP_ID")),
@@ -129,9 +130,10 @@ def _open(options: argparse.Namespace, services: Services, lock: InstanceLock | 
         window.backend_shown.connect(
             lambda backend: window.go(options.place) if backend is not None or services.without_account else None
         )
-    painted = FirstPaint(window)
-    window.show()
-    painted.wait()
+    if not options.hidden:
+        painted = FirstPaint(window)
+        window.show()
+        painted.wait()
     # Qt has used them. A program that is started from here must not get them.
     for used in ("XDG_ACTIVATION_TOKEN", "DESKTOP_STARTUP_ID"):
         os.environ.pop(used, None)
@@ -161,8 +163,27 @@ def _open(options: argparse.Namespace, services: Services, lock: InstanceLock | 
         await asyncio.sleep(SETTLE_SECONDS)
         await services.activity.load()
         collectors.append(freeze_collector())
+        bridge.spawn(window, mend_login(), key="login")
+        bridge.spawn(window, keep_links(), key="links", failed=lambda _refused: None)
         if services.serves_clients:
+            bridge.spawn(window, window.background.begin(hidden=options.hidden), key="tray")
             await serve_clients()
+
+    async def mend_login() -> None:
+        """Have the system start this program at login where it would start one that has moved."""
+        from app.core.desktop.autostart import autostart, mend
+        from app.core.installation import installation
+
+        data = ("--data", str(services.folder)) if options.data else ()
+        window.background.login_command = (*installation().command, *data)
+        await asyncio.to_thread(mend, autostart(), window.background.login_command)
+
+    async def keep_links() -> None:
+        """Have the system find this program for links after it has moved."""
+        from app.core.desktop.link_handler import KEEP_SETTING, keep
+        from app.core.installation import installation
+
+        await asyncio.to_thread(keep, installation(), services.storage.settings.get(KEEP_SETTING))
 
     async def serve_clients() -> None:
         """Start the local proxy. Before a client has a key, nobody waits for it."""
@@ -207,7 +228,8 @@ def _open(options: argparse.Namespace, services: Services, lock: InstanceLock | 
                 collector.stop()
         return 0
 
-    return run(app, live)
+    # The window may be hidden in the tray while a dialog of it closes: `left` says that it is over.
+    return run(app, live, windows=False)
 
 
 async def _tried(step: Awaitable[None]) -> None:
@@ -250,6 +272,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--offscreen", action="store_true", help="run without a display")
     parser.add_argument(
         "--screenshot", metavar="FILE", help="save a picture of the window once it has loaded, and quit"
+    )
+    parser.add_argument(
+        "--hidden", action="store_true", help="start in the tray, or minimised where the desktop has none"
     )
     parser.add_argument("--place", choices=[place.id for place in PLACES], help="the place to show")
     parser.add_argument(

@@ -83,7 +83,7 @@ class LinkDesk(QObject):
         if backend is None:
             # Without an account there is the user's own servers.
             return isinstance(link, ServerLink) and not link.host and self._without_account
-        return backend.scope is not None
+        return backend.account is not None
 
     @property
     def _without_account(self) -> bool:
