@@ -145,7 +145,7 @@ _burrow() {
 %(offers)s
     esac
     _describe -t commands command commands
-    [[ $words[CURRENT] == -* || ${#commands} -eq 0 ]] && _describe -o -t options option options
+    [[ $words[CURRENT] == -* || ${#commands} -eq 0 ]] && _describe -o option options
 }
 
 _burrow "$@"
