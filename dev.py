@@ -78,13 +78,56 @@ TESTS = (
     Need("import", "imagemagick"),
     Need("dbus-daemon", "dbus"),
     Need("gnome-keyring-daemon", "gnome-keyring"),
+    Need("gio", "libglib2.0-bin"),
+    Need("xdg-open", "xdg-utils"),
+    Need("xprop", "x11-utils"),
+    Need("sway", "sway"),
+    Need("desktop-file-validate", "desktop-file-utils"),
+    Need("dunst", "dunst"),
+    Need("trayer", "trayer"),
+    Need("xrandr", "x11-xserver-utils"),
     Need("/usr/libexec/at-spi-bus-launcher", "at-spi2-core"),
     Need("chromium|chromium-browser|google-chrome", "chromium"),
     Need("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", "fonts-dejavu-core"),
+    Need("makensis", "nsis"),
+    Need("7z", "p7zip-full"),
+)
+# What each kind of package is built with, beside the one-folder build.
+PACKAGE_TOOLS: Mapping[str, tuple[Need, ...]] = {
+    "deb": (Need("dpkg-deb", "dpkg"),),
+    "rpm": (Need("rpmbuild", "rpm"),),
+    "appimage": (
+        Need("mksquashfs", "squashfs-tools"),
+        Need("gcc", "gcc"),
+        Need("/usr/include/stdio.h", "libc6-dev"),
+        Need("/usr/include/squashfuse/ll.h", "libsquashfuse-dev"),
+        Need("/usr/include/fuse3/fuse_lowlevel.h", "libfuse3-dev"),
+        Need("/usr/include/zstd.h", "libzstd-dev"),
+    ),
+}
+EVERY_PACKAGE = tuple(need for needs in PACKAGE_TOOLS.values() for need in needs)
+# The bare systems that packages are installed into, and a compositor for Wayland.
+SYSTEMS = (
+    Need("mmdebstrap", "mmdebstrap"),
+    Need("/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring"),
+    Need("weston", "weston"),
+)
+# What the tests read packages with.
+PACKAGE_TESTS = (
+    Need("desktop-file-validate", "desktop-file-utils"),
+    Need("appstreamcli", "appstream"),
+    Need("mandoc", "mandoc"),
+    Need("cpio", "cpio"),
+    Need("zstd", "zstd"),
+    Need("gpg", "gnupg"),
+    Need("fusermount3", "fuse3"),
+    Need("bash", "bash"),
+    Need("zsh", "zsh"),
+    Need("fish", "fish"),
 )
 NEEDS: Mapping[str, tuple[Need, ...]] = {
     "run": OFFSCREEN + X11,
-    "test": OFFSCREEN + X11 + WAYLAND + BUILD + TESTS,
+    "test": OFFSCREEN + X11 + WAYLAND + BUILD + TESTS + EVERY_PACKAGE + PACKAGE_TESTS + SYSTEMS,
     "bench": OFFSCREEN + X11 + BUILD + TESTS,
     "package": OFFSCREEN + X11 + BUILD,
 }
@@ -154,7 +197,7 @@ def provide(needs: Sequence[Need]) -> None:
     if not lacking:
         return
     release = this_system()
-    if not (is_debian(release) and hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get")):
+    if not can_install():
         stop(missing_words(lacking, release))
     packages = [debian_name(need.package, release) for need in lacking]
     say(f"Installing system packages: {' '.join(packages)}")
@@ -283,7 +326,7 @@ bench [NAME ARGS]    all benchmarks, or one
 mutate [NAME …]      take out guarding lines one at a time, and say which ones no test misses
 soak [MINUTES SEED]  random faults on processes that share a sign-in, five minutes of them
 proof NAME [ARGS]    the local MCP proxy with released programs of others, installed from npm into build/proof
-package              build the one-folder application into dist/burrow
+package [KIND …]     build the one-folder application and the packages of this system into dist
 lock [--upgrade]     write packaging/*.lock from pyproject.toml
 """
 
@@ -315,13 +358,25 @@ def main() -> int:
     if asked.command == "proof":
         hand_over(venv_program("python"), "-m", "tests.proof", *arguments)
     if asked.command == "package":
-        hand_over(venv_program("python"), ROOT / "packaging" / "build.py", *arguments)
+        hand_over(venv_program("python"), ROOT / "packaging" / "package.py", *arguments)
     only_checks = ["--no-tests"] if asked.command == "check" else []
     hand_over(venv_program("python"), ROOT / "tests" / "run.py", *only_checks, *arguments)
 
 
+def can_install() -> bool:
+    """Whether `provide` may install Debian packages here."""
+    return bool(is_debian(this_system()) and hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get"))
+
+
 def needs_of(command: str, arguments: Sequence[str]) -> tuple[Need, ...]:
-    """What this command needs of the system; a run without a window needs less, one on Wayland something else."""
+    """What this command needs of the system; a run without a window needs less, one on Wayland something else.
+
+    Packages need the tools of their kinds; where those cannot be installed, the command itself leaves such kinds out.
+    """
+    if command == "package":
+        named = [kind for kind in PACKAGE_TOOLS if kind in arguments]
+        every = EVERY_PACKAGE if can_install() and "folder" not in arguments else ()
+        return NEEDS[command] + (sum((PACKAGE_TOOLS[kind] for kind in named), ()) if named else every)
     if command == "run" and "--offscreen" in arguments:
         return OFFSCREEN
     if command == "run" and os.environ.get("WAYLAND_DISPLAY") and not os.environ.get("DISPLAY"):

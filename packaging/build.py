@@ -78,9 +78,10 @@ def write_licences(application: Path) -> None:
     shutil.copy(PACKAGING / "NOTICES.md", application)
     licences = application / "licences"
     shutil.copytree(PACKAGING / "licences", licences, dirs_exist_ok=True)
-    python = Path(sysconfig.get_path("stdlib")) / "LICENSE.txt"
-    if python.exists():
-        shutil.copy(python, licences / "CPython.txt")
+    # On Windows it is beside the interpreter.
+    for place in (Path(sys.base_prefix), Path(sysconfig.get_path("stdlib"))):
+        if (place / "LICENSE.txt").exists():
+            shutil.copy(place / "LICENSE.txt", licences / "CPython.txt")
     rows = ["# Packages inside this application", "", "| package | version | licence |", "|---|---|---|"]
     for distribution in shipped_distributions():
         rows.append(f"| {distribution.name} | {distribution.version} | {licence_of(distribution)} |")

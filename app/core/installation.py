@@ -50,7 +50,9 @@ def installation() -> Installation:
     if not getattr(sys, "frozen", False):
         return Installation(InstallKind.SOURCE, (sys.executable, "-m", "app"))
     executable = Path(sys.executable)
-    kind = _stated(executable.parent / NAMED_BY)
+    # In a bundle for macOS only programs may be beside the executable.
+    place = executable.parents[1] / "Resources" if sys.platform == "darwin" else executable.parent
+    kind = _stated(place / NAMED_BY)
     if kind is InstallKind.APPIMAGE and appimage():
         return Installation(kind, (appimage(),), executable.parent)
     return Installation(kind, (str(executable),), executable.parent)

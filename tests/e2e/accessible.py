@@ -105,18 +105,20 @@ class Node:
 class Accessibility:
     """`with Accessibility(environment) as eyes:` an accessibility bus beside the session bus named in `environment`.
 
-    Start the program with `eyes.env`, then `eyes.find(...)`. Raises `AccessibilityError`.
+    Start the program with `eyes.env`, then `eyes.find(...)`. The bus belongs to `user` (by default whoever runs the
+    test), and only that one's programs and root's may connect to it. Raises `AccessibilityError`.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], user: int | None = None) -> None:
         self.env = {**environment, "QT_LINUX_ACCESSIBILITY_ALWAYS_ON": "1"}
+        self._user = user
         self._launcher: subprocess.Popen[bytes] | None = None
         self._bus: DBusConnection | None = None
 
     def __enter__(self) -> Self:
         quiet = subprocess.DEVNULL
         self._launcher = subprocess.Popen(
-            [LAUNCHER, "--launch-immediately"], env=self.env, stdin=quiet, stdout=quiet, stderr=quiet
+            [LAUNCHER, "--launch-immediately"], env=self.env, stdin=quiet, stdout=quiet, stderr=quiet, user=self._user
         )
         try:
             self._bus = open_dbus_connection(self._address())

@@ -19,10 +19,19 @@ BUILDS = ROOT / "build" / "frozen"
 BUILD_SECONDS = 400.0
 
 
-def content_hash() -> str:
-    """A name for everything that decides what the build is: our files, the packages' versions, the Python."""
+# What makes packages of the finished folder.
+ONLY_PACKAGES = ("packaging/linux/", "packaging/package.py", "packaging/reproduce.py")
+
+
+def content_hash(*, packages: bool = False) -> str:
+    """A name for everything that decides what the build is: our files, the packages' versions, the Python.
+
+    With `packages` also what makes packages of it.
+    """
     sources = [path for path in sorted((ROOT / "app").rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
     sources += [path for path in sorted((ROOT / "packaging").rglob("*")) if path.is_file() and path.suffix != ".pyc"]
+    if not packages:
+        sources = [path for path in sources if not path.relative_to(ROOT).as_posix().startswith(ONLY_PACKAGES)]
     digest = hashlib.sha256(f"{sys.version} {sys.prefix}".encode())
     for path in [*sources, ROOT / "LICENSE"]:
         digest.update(f"{path.relative_to(ROOT).as_posix()}\0".encode())
@@ -95,3 +104,6 @@ def run_burrow(burrow: Path, plain_environment: dict[str, str]) -> Callable[...,
         )
 
     return run
+
+
+from tests.packaging.linux_packages import linux_packages, linux_share  # noqa: E402, F401 - uses what is above

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from app.core.auth.key import CredentialKey
 from app.core.auth.profile import CredentialProfile
 from app.core.auth.status import CredentialState, CredentialStatus
 from app.core.auth.tokens import TokenSet
+from app.core.busy import Busy
 from app.core.clock import SystemClock
 from app.core.diagnostics.activity import Activity
 from app.core.diagnostics.timeline import TimelineStep
@@ -252,6 +254,7 @@ class FakeServices:
     def __init__(self, backend: FakeBackend | None = None) -> None:
         self.storage = FakeStorage()
         self.activity = Activity()
+        self.busy = Busy()
         self.backend = backend
         self.backend_changed: Event[FakeBackend | None] = Event()
         self.accounts = KnownAccounts(self.storage.settings)  # type: ignore[arg-type]
@@ -347,6 +350,9 @@ class FakePlace(Place):
 
     def open_item(self, item: str) -> None:
         self.asked.append(f"open {item}")
+
+    def begin_draft(self, fields: Mapping[str, str], note: str) -> None:
+        self.asked.append(f"draft {fields['description']} in {fields['repository']}: {note}")
 
     def commands(self) -> list[Command]:
         new = Command(

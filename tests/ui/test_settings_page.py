@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
-from PySide6.QtCore import QEvent, QObject, Qt, QUrl
+from PySide6.QtCore import QEvent, QObject, Qt, QUrl, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 
+from app.core.desktop.link_handler import KEEP_SETTING, link_handler
+from app.core.desktop.notification import DesktopNotification
 from app.core.diagnostics.about import Versions, notices
 from app.core.diagnostics.activity import Activity
+from app.core.installation import Installation, InstallKind
 from app.core.preferences import (
     ADDRESS,
     ANSWER,
@@ -28,17 +32,24 @@ from app.core.preferences import (
 from app.ui.bridge import Bridge
 from app.ui.places import PLACES
 from app.ui.settings import UiSettings
-from app.ui.shell import settings_list
 from app.ui.shell.about import About
 from app.ui.shell.appearance import DENSITY_SETTING, MODE_SETTING, SCALE_SETTING, Appearance, restore_appearance
 from app.ui.shell.doors import OFFERED
 from app.ui.shell.help import Help
 from app.ui.shell.layout import DRAWER_SETTING, PLACE_SETTING, START_SETTING, WINDOW_SETTING, WindowLayout
-from app.ui.shell.notices import Notices
+from app.ui.shell.notices import NOTIFY_APPROVALS, NOTIFY_CALLS, NOTIFY_SIGN_IN, Notices
 from app.ui.shell.setting_row import SettingRow
-from app.ui.shell.settings_page import SettingsPage
+from app.ui.shell.settings.desktop_section import LOGIN_SETTING, DesktopSection
+from app.ui.shell.settings.links_section import LinksSection
+from app.ui.shell.settings.look_section import LookSection
+from app.ui.shell.settings.network_section import NetworkSection
+from app.ui.shell.settings.notices_section import NoticesSection
+from app.ui.shell.settings.page import SettingsPage
+from app.ui.shell.settings.section import SettingsContext
+from app.ui.shell.settings.sign_in_section import STORE, SignInSection
+from app.ui.shell.settings.start_section import StartSection
 from app.ui.theme import apply_theme, theme
-from app.ui.widgets.choices import Segmented, Select
+from app.ui.widgets.choices import CheckBox, Segmented, Select
 from app.ui.widgets.lists import ListTable
 from tests.ui._screens import nameless
 from tests.ui._shell_fakes import FakeBackend, FakeServices
@@ -50,8 +61,17 @@ pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=Tr
 NONSENSE: list[Any] = [True, 5, 1e300, -3, "x", [], {"a": 1}, [1, 2, 3, 4, 5, 6], ["a", "b", 1, 2, 3], [10**30] * 5]
 
 
+class InTray(QObject):
+    """A desktop that has a tray."""
+
+    changed = Signal()
+    looked = possible = True
+    login_command = ("/opt/burrow/burrow",)
+
+
 @pytest.fixture(autouse=True)
-def as_before(qapp: QApplication) -> Iterator[None]:
+def as_before(qapp: QApplication, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     apply_theme(qapp, "light", 1.0)
     yield
     use_preferences(None)
@@ -64,7 +84,9 @@ async def page(services: FakeServices | None = None) -> AsyncIterator[SettingsPa
     services = services or FakeServices(FakeBackend())
     bridge, parent = Bridge(), QWidget()
     settings = UiSettings(services.storage.settings, bridge, parent)  # type: ignore[arg-type]
-    shown = SettingsPage(services, bridge, settings, Appearance(settings), PLACES, parent)  # type: ignore[arg-type]
+    context = SettingsContext(services, bridge, settings, Appearance(settings), PLACES, InTray(parent))  # type: ignore[arg-type]
+    shown = SettingsPage(context, parent)
+    await until(lambda: shown.section(DesktopSection).login.isEnabled())
     shown.show()
     try:
         yield shown
@@ -87,7 +109,7 @@ def choose(control: Any, value: object) -> None:
     "key",
     [
         *(MODE_SETTING, SCALE_SETTING, DENSITY_SETTING, START_SETTING, PROXY_MODE, ANSWER_SETTING, SILENCE_SETTING),
-        *(settings_list.NOTIFY_SIGN_IN, settings_list.NOTIFY_CALLS, "net.proxy_address"),
+        *(NOTIFY_SIGN_IN, NOTIFY_CALLS, "net.proxy_address"),
     ],
 )
 async def test_a_value_of_the_wrong_kind_is_shown_as_the_default(qapp: QApplication, key: str, value: Any) -> None:
@@ -96,7 +118,7 @@ async def test_a_value_of_the_wrong_kind_is_shown_as_the_default(qapp: QApplicat
     if key in {MODE_SETTING, SCALE_SETTING, DENSITY_SETTING}:
         restore_appearance(services.storage.settings)  # type: ignore[arg-type]
     async with page(services) as shown:
-        assert shown.theme_choice.value() in {"system", "light", "dark"}
+        assert shown.section(LookSection).theme_choice.value() in {"system", "light", "dark"}
         assert preferences().proxy.mode in {SYSTEM, NONE, ADDRESS}
         assert 0.5 <= theme().user_scale <= 2.0
 
@@ -130,35 +152,37 @@ async def test_a_window_opens_whatever_its_settings_are(qapp: QApplication, valu
 
 async def test_every_setting_counts_at_once_and_can_be_reset(qapp: QApplication) -> None:
     async with page() as shown:
-        shown._appearance.set_mode("system")
+        shown.section(LookSection).context.appearance.set_mode("system")
         shown.refresh()
         assert not any(row.reset_button.isVisible() for row in shown.rows.values())
         assert not shown.reset_button.isEnabled()
-        shown.theme_choice._choose("dark")
+        shown.section(LookSection).theme_choice._choose("dark")
         assert theme().mode == "dark"
-        choose(shown.scale, 1.25)
+        choose(shown.section(LookSection).scale, 1.25)
         assert theme().user_scale == 1.25
         usual = theme().row(32)
-        shown.density._choose("compact")
+        shown.section(LookSection).density._choose("compact")
         assert 24 <= theme().row(32) < usual
-        choose(shown.start, "servers")
-        choose(shown.proxy, NONE)
+        choose(shown.section(StartSection).start, "servers")
+        choose(shown.section(NetworkSection).proxy, NONE)
         assert preferences().proxy.mode == NONE
-        choose(shown._waits[ANSWER_SETTING], 120.0)
+        choose(shown.section(NetworkSection).waits[ANSWER_SETTING], 120.0)
         assert preferences().answer_seconds == 120
-        choose(shown._waits[SILENCE_SETTING], 300.0)
+        choose(shown.section(NetworkSection).waits[SILENCE_SETTING], 300.0)
         assert preferences().silence_seconds == 300
-        for box in shown._notices.values():
-            assert not box.isChecked()
+        usual = {key: box.isChecked() for key, box in shown.section(NoticesSection).boxes.items()}
+        for box in shown.section(NoticesSection).boxes.values():
             box.click()
+        choose(shown.section(DesktopSection).close, "quit")
+        shown.section(DesktopSection).hidden.toggle()
         changed = {key for key, row in shown.rows.items() if row.reset_button.isVisibleTo(shown)}
-        assert changed == set(shown.rows) - {settings_list.STORE}
+        assert changed == set(shown.rows) - {STORE, LOGIN_SETTING, KEEP_SETTING}
         shown.rows[ANSWER_SETTING].reset_button.click()
         assert preferences().answer_seconds == ANSWER.default
         shown.reset_all()
         assert (theme().mode, theme().user_scale, theme().compact) == ("system", 1.0, False)
         assert preferences().proxy.mode == SYSTEM
-        assert not any(box.isChecked() for box in shown._notices.values())
+        assert usual == {key: box.isChecked() for key, box in shown.section(NoticesSection).boxes.items()}
 
 
 async def test_lists_follow_the_density(qapp: QApplication) -> None:
@@ -172,25 +196,25 @@ async def test_an_address_that_cannot_be_used_is_refused_beside_its_field_and_ch
     qapp: QApplication,
 ) -> None:
     async with page() as shown:
-        choose(shown.proxy, ADDRESS)
-        assert shown.address.isVisible()
-        shown.address.setText("http://ana:geheim@proxy:1")
-        shown.address.editingFinished.emit()
-        assert "password" in shown.address_error.text()
-        assert "geheim" not in shown.address_error.text()
+        choose(shown.section(NetworkSection).proxy, ADDRESS)
+        assert shown.section(NetworkSection).address.isVisible()
+        shown.section(NetworkSection).address.setText("http://ana:geheim@proxy:1")
+        shown.section(NetworkSection).address.editingFinished.emit()
+        assert "password" in shown.section(NetworkSection).address_error.text()
+        assert "geheim" not in shown.section(NetworkSection).address_error.text()
         assert preferences().proxy.mode == SYSTEM
-        shown.address.setText("proxy.example:3128")
-        shown.address.editingFinished.emit()
-        assert shown.address_error.isHidden()
+        shown.section(NetworkSection).address.setText("proxy.example:3128")
+        shown.section(NetworkSection).address.editingFinished.emit()
+        assert shown.section(NetworkSection).address_error.isHidden()
         assert preferences().proxy == (ADDRESS, "http://proxy.example:3128")
 
 
 async def test_enter_in_a_field_presses_no_button(qapp: QApplication) -> None:
     async with page() as shown:
-        shown.theme_choice._choose("dark")
-        choose(shown.proxy, ADDRESS)
-        shown.address.setText("proxy.example:1")
-        QTest.keyClick(shown.address, Qt.Key.Key_Return)
+        shown.section(LookSection).theme_choice._choose("dark")
+        choose(shown.section(NetworkSection).proxy, ADDRESS)
+        shown.section(NetworkSection).address.setText("proxy.example:1")
+        QTest.keyClick(shown.section(NetworkSection).address, Qt.Key.Key_Return)
         assert theme().mode == "dark"
         assert shown.isVisible()
         assert preferences().proxy.address == "http://proxy.example:1"
@@ -204,8 +228,8 @@ async def test_the_store_of_the_sign_in_is_shown_and_moved(qapp: QApplication) -
     assert services.backend is not None
     services.backend.credential.grant = Grant(TokenSet("a", generation=1))
     async with page(services) as shown:
-        assert shown.store.currentData() == "keyring"
-        choose(shown.store, "file")
+        assert shown.section(SignInSection).store.currentData() == "keyring"
+        choose(shown.section(SignInSection).store, "file")
         await until(lambda: services.backend is not None and services.backend.credential.stores == ["file"])
 
 
@@ -213,7 +237,8 @@ async def test_everything_has_a_name_and_is_reached_by_tab(qapp: QApplication) -
     async with page() as shown:
         assert not nameless(shown)
         for key, row in shown.rows.items():
-            if key != settings_list.STORE:
+            # A checkout cannot be the program for links.
+            if key not in {STORE, KEEP_SETTING}:
                 shown.focus_on(key)
                 focused = shown.focusWidget()
                 assert focused is row.control or row.control.isAncestorOf(focused), key
@@ -223,7 +248,7 @@ async def test_tab_reaches_every_control_in_the_order_of_the_page(qapp: QApplica
     async with page() as shown:
         shown.activateWindow()
         await until(shown.isActiveWindow)
-        shown.theme_choice._choose("dark")
+        shown.section(LookSection).theme_choice._choose("dark")
         shown.focus_on(MODE_SETTING)
         reached: list[str] = []
         for _ in range(40):
@@ -235,7 +260,7 @@ async def test_tab_reaches_every_control_in_the_order_of_the_page(qapp: QApplica
             QTest.keyClick(focused, Qt.Key.Key_Tab)
             if focused is shown.close_button:
                 break
-        assert reached == [key for key in shown.rows if key != settings_list.STORE]
+        assert reached == [key for key in shown.rows if key not in {STORE, KEEP_SETTING}]
         assert focused is shown.close_button
 
 
@@ -262,7 +287,7 @@ async def test_the_palette_finds_each_setting_and_opens_it_there() -> None:
         assert {"Appearance: Theme", "Network: Proxy", "Sign-in: Where the sign-in is kept"} <= titles
         window.open_settings(PROXY_MODE)
         dialog = next(each for each in window.findChildren(SettingsPage))
-        assert dialog.focusWidget() is dialog.proxy
+        assert dialog.focusWidget() is dialog.section(NetworkSection).proxy
         window.open_settings(MODE_SETTING)
         assert len(window.findChildren(SettingsPage)) == 1
         dialog.reject()
@@ -340,21 +365,22 @@ async def test_a_notification_is_shown_only_where_it_is_wanted(
     qapp: QApplication, monkeypatch: pytest.MonkeyPatch, wanted: bool, shown: int
 ) -> None:
     monkeypatch.setattr(QGuiApplication, "applicationState", lambda: Qt.ApplicationState.ApplicationInactive)
-    window, bridge, activity, told = QWidget(), Bridge(), Activity(), list[tuple[str, str, str]]()
+    window, bridge, activity, told = QWidget(), Bridge(), Activity(), list[DesktopNotification]()
     settings = UiSettings(FakeSettings(), bridge)  # type: ignore[arg-type]
-    settings.put(settings_list.NOTIFY_CALLS, wanted)
-    settings.put(settings_list.NOTIFY_SIGN_IN, wanted)
-    notices_ = Notices(window, activity, bridge, settings, lambda *words: told.append(words))  # type: ignore[arg-type]
+    for key in (NOTIFY_CALLS, NOTIFY_SIGN_IN, NOTIFY_APPROVALS):
+        settings.put(key, wanted)
+    notices_ = Notices(window, activity, bridge, settings, show=told.append)
     activity.record("mcp", "Notion", "tools/call search", "ok")
     activity.record("mcp", "Notion", "tools/list", "ok")
     await settle()
     assert len(told) == shown
-    notices_.sign_in_needed("Sign in again.")
-    notices_.approval_wanted("Cursor wants to call delete", "Server: Notion.")
+    notices_.sign_in_needed("Sign in again.", lambda: None)
+    notices_.approval_wanted("Cursor", "Server: Notion.", refuse=lambda: None, review=lambda: None)
     assert len(told) == 3 * shown
     monkeypatch.setattr(QGuiApplication, "applicationState", lambda: Qt.ApplicationState.ApplicationActive)
-    notices_.sign_in_needed("Sign in again.")
-    notices_.approval_wanted("Cursor wants to call delete", "Server: Notion.")
+    window.show()
+    notices_.sign_in_needed("Sign in again.", lambda: None)
+    notices_.approval_wanted("Cursor", "Server: Notion.", refuse=lambda: None, review=lambda: None)
     assert len(told) == 3 * shown
     assert isinstance(notices_, QObject)
     await bridge.close()
@@ -370,3 +396,70 @@ def test_a_name_stands_beside_the_middle_of_its_control(qtbot, made) -> None:
     QApplication.processEvents()
     middles = [each.mapTo(row, each.rect().center()).y() for each in (row._label, row.control)]
     assert abs(middles[0] - middles[1]) <= 1
+
+
+async def test_start_at_login_is_what_the_system_says(qapp: QApplication, tmp_path: Path) -> None:
+    file = tmp_path / "autostart" / "burrow.desktop"
+    async with page() as shown:
+        section = shown.section(DesktopSection)
+        section.login.click()
+        await until(file.exists)
+        assert "Exec=/opt/burrow/burrow --hidden\n" in file.read_text()
+        section.hidden.click()
+        await until(lambda: "Exec=/opt/burrow/burrow\n" in file.read_text())
+    file.write_text("[Desktop Entry]\nType=Application\nName=Rabbits\nExec=rabbits\n")
+    bridge, parent = Bridge(), QWidget()
+    settings = UiSettings(FakeSettings(), bridge, parent)  # type: ignore[arg-type]
+    services = FakeServices(FakeBackend())
+    shown = SettingsPage(
+        SettingsContext(services, bridge, settings, Appearance(settings), PLACES, InTray(parent)),  # type: ignore[arg-type]
+        parent,
+    )
+    await until(lambda: "Another program" in shown.rows[LOGIN_SETTING].note.text())
+    assert not shown.section(DesktopSection).login.isEnabled()
+    await bridge.close()
+    parent.deleteLater()
+
+
+async def test_links_are_opened_by_what_the_system_says_and_by_this_burrow_once_it_is_chosen(
+    qapp: QApplication, tmp_path: Path
+) -> None:
+    environment = {"HOME": str(tmp_path), "XDG_DATA_DIRS": str(tmp_path / "system")}
+    choices = tmp_path / ".config" / "mimeapps.list"
+    choices.parent.mkdir()
+    choices.write_text("[Default Applications]\nx-scheme-handler/burrow=own\u202e.desktop\n", "utf-8")
+    installed = Installation(InstallKind.APPIMAGE, (str(tmp_path / "Burrow.AppImage"),))
+    async with page() as shown:
+        row = shown.rows[KEEP_SETTING]
+        await until(lambda: row.note.text() == "Only an installed Burrow can open them.")
+        services = shown.section(LinksSection).context.services
+        section = LinksSection(shown.section(LinksSection).context, shown, lambda: link_handler(installed, environment))
+        section.rows = {KEEP_SETTING: row}
+        box = section.controls()[KEEP_SETTING]
+        assert isinstance(box, CheckBox)
+        section.changed.connect(section.refresh)
+        await until(lambda: row.note.text() == "own‹U+202E›.desktop opens them.")
+        assert not box.isChecked()
+        box.click()
+        await until(lambda: "x-scheme-handler/burrow=burrow.desktop" in choices.read_text("utf-8"))
+        await until(box.isChecked)
+        assert services.storage.settings.get(KEEP_SETTING) is True
+        box.click()
+        await until(lambda: row.note.text() == "No program opens them.")
+        (tmp_path / ".local" / "share" / "applications").rmdir()
+        (tmp_path / ".local" / "share" / "applications").touch()
+        box.click()
+        await until(lambda: "could not be written" in row.note.text())
+        assert not box.isChecked()
+
+
+async def test_without_a_tray_the_setting_says_why_closing_quits(qapp: QApplication) -> None:
+    async with page() as shown:
+        section = shown.section(DesktopSection)
+        tray = section.context.background
+        assert tray is not None
+        assert section.close.isEnabled()
+        tray.possible = False  # type: ignore[misc]
+        tray.changed.emit()
+        assert not section.close.isEnabled()
+        assert "no tray" in shown.rows["tray.close"].note.text()

@@ -16,6 +16,7 @@ from app.ui.shell.corner import StatusCorner
 from app.ui.shell.doors import DoorsButton
 from app.ui.shell.drawer_host import DrawerHost
 from app.ui.shell.footnote import Footnote
+from app.ui.shell.forward import bring_forward
 from app.ui.shell.layout import SMALLEST, WindowLayout
 from app.ui.shell.pages import WindowPages
 from app.ui.shell.panes import holds_focus, move_focus, visible_panes
@@ -46,7 +47,9 @@ if TYPE_CHECKING:
     from app.ui.place_info import PlaceInfo
     from app.ui.shell.approval_desk import ApprovalDesk
     from app.ui.shell.approval_prompt import ApprovalPrompt
-    from app.ui.shell.closing import ClosingGuard
+    from app.ui.shell.background import Background
+    from app.ui.shell.command_map import CommandMap
+    from app.ui.shell.leaving import Leaving
     from app.ui.signin.connector import HostConnector
 
 
@@ -69,15 +72,20 @@ class MainWindow(QWidget):
         drawers: the stack, and below it the activity drawer.
         navigation: which place is in view, back and forward.
         sign_ins: signing in and out, permissions, the store of the sign-in.
-        closing: saves what is typed before the window closes.
+        leaving: ends Burrow, and asks before if something would be lost or broken off; None until `fill`.
+        notices: the notifications of the desktop.
+        background: what closing the window does, and the icon in the tray.
         approvals: the calls of agents that wait for the user's word; None until `attend`.
         dialogs: palette, key sheet, sign-in details, the dialog for a bug.
         commands: which command a key means, and what the palette offers.
+        links, further_starts: `burrow://` links; what starting Burrow again asks for.
 
-    `backend_shown(Backend | None)` once the places know of another host, account or project.
+    `backend_shown(Backend | None)` once the places know of another host, account or project. `left()` once the window
+    has closed for good.
     """
 
     backend_shown = Signal(object)
+    left = Signal()
 
     def __init__(
         self,
@@ -114,7 +122,7 @@ class MainWindow(QWidget):
         self.layout_memory = WindowLayout(
             self, settings, place=lambda: self.stack.current_id, drawer=self.drawers.heights
         )
-        self.closing: ClosingGuard | None = None
+        self.leaving: Leaving | None = None
         self.approvals: ApprovalDesk | None = None
         self.pages = WindowPages(
             self._arranged(),
@@ -144,10 +152,13 @@ class MainWindow(QWidget):
 
     def fill(self) -> None:
         """Make what was left out for the first paint, and follow the services from now on."""
-        from app.ui.shell.closing import ClosingGuard
+        from app.ui.shell.background import Background
         from app.ui.shell.command_map import CommandMap
         from app.ui.shell.commands import own_commands
         from app.ui.shell.dialogs import Dialogs
+        from app.ui.shell.further_starts import FurtherStarts
+        from app.ui.shell.leaving import Leaving
+        from app.ui.shell.link_desk import LinkDesk
         from app.ui.shell.navigation import Navigation
         from app.ui.shell.notices import Notices
         from app.ui.shell.previous_account import PreviousAccountBanner
@@ -158,11 +169,23 @@ class MainWindow(QWidget):
         install_roles(self)
         QApplication.setWindowIcon(app_icon())
         self.dialogs = Dialogs(self, self._bridge)
-        self.notices = Notices(self, self._services.activity, self._bridge, self._settings)
+        self.notices = Notices(self, self._services.activity, self._bridge, self._settings, forward=self.bring_forward)
         self.navigation = Navigation(self.stack)
+        self.links = LinkDesk(self)
+        self.further_starts = FurtherStarts(self, self._connect_host)
         self.previous_account = PreviousAccountBanner(self._services.storage, self._bridge)
         self._column.insertWidget(1, self.previous_account)
-        self.closing = ClosingGuard(self, self.stack, self._services.storage.drafts, self._bridge)
+        services = self._services
+        self.leaving = Leaving(
+            self,
+            self.stack,
+            services.storage.drafts,
+            services.busy,
+            self._bridge,
+            place=lambda bar: self._whole.insertWidget(0, bar),
+        )
+        self.background: Background = Background(self, self, services, self._settings, self._bridge, self.notices)
+        self.leaving.hides = self.background.hides
         self._show_notice()
         self.sign_ins = SignInController(
             self._services,
@@ -171,7 +194,7 @@ class MainWindow(QWidget):
             choose_host=self.choose_host,
             waiting_calls=lambda key: sum(place.waiting_for(key) for _, place in self.stack.built()),
         )
-        self.commands = CommandMap(
+        self.commands: CommandMap = CommandMap(
             self,
             self.stack,
             own_commands(self, self._places),
@@ -199,6 +222,21 @@ class MainWindow(QWidget):
     def go(self, place: str, item: str | None = None) -> None:
         """Show a place and, in it, an item."""
         self.navigation.go(place, item)
+
+    def bring_forward(self, activation_token: str = "") -> None:
+        """Show the window if it is hidden or minimised, and put it in front of all others.
+
+        `activation_token` is the desktop's word that the user wants it, such as that of a notification's action.
+        """
+        bring_forward(self, activation_token)
+
+    def put_above(self, bar: QWidget) -> None:
+        """Show a bar above everything, the first page too."""
+        self._whole.insertWidget(0, bar)
+
+    def _connect_host(self, named: str) -> None:
+        if self._connector is not None:
+            self._connector.begin(named)
 
     def announce(self, text: str, *, assertive: bool = False) -> None:
         """Say `text` to assistive technology."""
@@ -270,6 +308,13 @@ class MainWindow(QWidget):
         if self.approvals is not None:
             self.approvals.go()
 
+    def leave(self) -> None:
+        """End Burrow (Ctrl+Q). The user is asked first if something would be lost or broken off."""
+        if self.leaving is not None:
+            self.leaving.leave()
+        else:
+            self.close()
+
     def open_palette(self, typed: str = "") -> None:
         """Open the command palette (Ctrl+K) with `typed` in its field."""
         self.dialogs.open_palette(self._palette_commands, typed)
@@ -280,7 +325,12 @@ class MainWindow(QWidget):
 
     def open_settings(self, key: str = "") -> None:
         """Show the settings (Ctrl+,), with the focus on the one with this key."""
-        self.dialogs.open_settings(self._services, self._settings, self.appearance, self._places, key)
+        from app.ui.shell.settings.section import SettingsContext
+
+        context = SettingsContext(
+            self._services, self._bridge, self._settings, self.appearance, self._places, self.background
+        )
+        self.dialogs.open_settings(context, key)
 
     def open_about(self) -> None:
         """Show version, licences and the data folder."""
@@ -362,7 +412,11 @@ class MainWindow(QWidget):
         self.bar.sign_in_wanted.connect(self.sign_ins.sign_in)
         self.bar.details_wanted.connect(self.open_sign_in_details)
         self.bar.said.connect(lambda text, assertive: self.announce(text, assertive=assertive))
-        self.bar.said.connect(lambda text, assertive: self.notices.sign_in_needed(text) if assertive else None)
+        self.bar.said.connect(
+            lambda text, assertive: self.notices.sign_in_needed(text, self.sign_in) if assertive else None
+        )
+        self.sign_ins.needed_changed.connect(self.notices.sign_in_need_changed)
+        self.sign_ins.needed_changed.connect(self.background.refresh)
         self.previous_account.said.connect(self.announce)
         self.rail.chosen.connect(self.navigation.look_at)
         self.rail.list.opened.connect(self.go)
@@ -380,6 +434,7 @@ class MainWindow(QWidget):
         if active and self._was_left and self._connector is not None:
             self._connector.refresh_accounts()
         self._was_left = not active
+        self.notices.application_changed()
 
     def _connect_place(self, place_id: str, place: Place) -> None:
         place.titled.connect(self._show_title)
@@ -520,13 +575,18 @@ class MainWindow(QWidget):
     @guarded()
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
+        if self.leaving is not None:
+            self.background.window_shown()
         if self.stack.current is not None and QApplication.focusWidget() is None and self.focusWidget() is None:
             self.navigation.focus_place()
 
     @guarded()
     def closeEvent(self, event: QCloseEvent) -> None:
-        if self.closing is not None and not self.closing.allows():
+        if self.leaving is not None and not self.leaving.closes():
             event.ignore()
             return
         self.layout_memory.stop()
+        if self.leaving is not None:
+            self.background.close()
         super().closeEvent(event)
+        self.left.emit()

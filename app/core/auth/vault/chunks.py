@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
 
 MAX_CHUNKS = 64
+# Windows accepts 513 code units as the name of an item's user (CRED_MAX_USERNAME_LENGTH), where keyring keeps a name.
+# A chunk's name is up to four longer than the secret's.
+LONGEST_NAME = 500
 # Two sets of item names. A new secret is written under the one that the stored secret does not use.
 TAGS = ("a", "b")
 # The member that tells an index from a secret. It is stored.
@@ -66,6 +69,7 @@ class ChunkedItems:
 
     def get(self, name: str) -> str | None:
         """The whole secret. Raises `VaultFailure` (damaged) when chunks are missing or do not belong together."""
+        name = item_name(name)
         text = self._keyring.get_password(self._service, name)
         index = ChunkIndex.of(text)
         if index is None:
@@ -79,6 +83,7 @@ class ChunkedItems:
 
     def set(self, name: str, secret: str) -> None:
         """Store `secret`, in chunks if one item cannot hold it."""
+        name = item_name(name)
         former = ChunkIndex.of(self._keyring.get_password(self._service, name))
         chunks = list(split_utf16(secret, self._limit))
         # A short secret with the marker in it is stored as one chunk, or it would be taken for an index.
@@ -96,6 +101,7 @@ class ChunkedItems:
 
     def delete(self, name: str) -> None:
         """Delete every item of a secret, if there is one."""
+        name = item_name(name)
         # The index last: without it nobody would know the names of chunks that are left over.
         self._delete_chunks(name, ChunkIndex.of(self._keyring.get_password(self._service, name)))
         self._delete(name)
@@ -109,6 +115,15 @@ class ChunkedItems:
 
         with contextlib.suppress(PasswordDeleteError):
             self._keyring.delete_password(self._service, name)
+
+
+def item_name(name: str) -> str:
+    """`name`, or for a longer one than Windows takes its beginning and a digest of the whole."""
+    units = name.encode("utf-16-le", "surrogatepass")
+    if len(units) <= LONGEST_NAME * 2:
+        return name
+    (beginning, *_) = split_utf16(name, LONGEST_NAME - 33)
+    return f"{beginning}~{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
 
 
 def split_utf16(text: str, limit: int) -> Iterator[str]:

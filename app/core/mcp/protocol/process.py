@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import sys
 from collections import deque
@@ -138,17 +139,19 @@ async def start_process(
     if not command:
         raise ServerTrouble("The server has no command.", action="Give the command that starts it.")
     loop = asyncio.get_running_loop()
+    variables = inherited_environment() | dict(environment)
     try:
         # `create_subprocess_exec` does the same, but does not hand out the transport, which has to be closed in the
         # end.
         transport, protocol = await loop.subprocess_exec(
             lambda: asyncio.subprocess.SubprocessStreamProtocol(limit=STREAM_LIMIT, loop=loop),
-            *command,
+            startable(command[0], variables.get("PATH")),
+            *command[1:],
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             cwd=folder or None,
-            env=inherited_environment() | dict(environment),
+            env=variables,
             # A process group of its own, so that its children can be ended with it.
             start_new_session=POSIX,
             creationflags=NO_CONSOLE,
@@ -157,6 +160,16 @@ async def start_process(
         raise _not_started(command[0], str(folder or ""), failure) from None
     name = os.path.basename(command[0])
     return ServerProcess(name, asyncio.subprocess.Process(transport, protocol, loop), transport)
+
+
+def startable(program: str, path: str | None) -> str:
+    """`program` by a name that the system starts; `path` is the server's PATH.
+
+    Windows itself finds only what ends in .exe. Scripts such as npx (`npx.cmd`) it starts by their whole name.
+    """
+    if sys.platform == "win32":
+        return shutil.which(program, path=path) or program
+    return program
 
 
 def _not_started(program: str, folder: str, failure: Exception) -> ServerTrouble:

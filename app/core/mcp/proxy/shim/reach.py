@@ -194,16 +194,22 @@ def _locked(lock: int) -> bool:
 
 def _start(command: tuple[str, ...], lock: int, folder: Path) -> subprocess.Popen[bytes]:
     """Start a process that no signal for this one or for its terminal reaches. Raises `NoProxy`."""
-    detached = {"start_new_session": True, "pass_fds": (lock,)}
+    ways: list[dict[str, object]] = [{"start_new_session": True, "pass_fds": (lock,)}]
     if sys.platform == "win32":
         flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
-        detached = {"creationflags": flags | subprocess.CREATE_BREAKAWAY_FROM_JOB}
+        # A program may keep its children in a job that they cannot leave, and then Windows refuses to start it so.
+        ways = [{"creationflags": flags | subprocess.CREATE_BREAKAWAY_FROM_JOB}, {"creationflags": flags}]
     quiet = subprocess.DEVNULL
-    try:
-        # In a folder of our own: the program's may be one that it wants to remove.
-        return subprocess.Popen(command, cwd=folder, stdin=quiet, stdout=quiet, stderr=quiet, **detached)  # type: ignore[call-overload,no-any-return]
-    except OSError as failure:
-        raise NoProxy(f"Burrow's proxy cannot be started: {failure}.") from None
+    refused: OSError | None = None
+    for detached in ways:
+        try:
+            # In a folder of our own: the program's may be one that it wants to remove.
+            return subprocess.Popen(command, cwd=folder, stdin=quiet, stdout=quiet, stderr=quiet, **detached)  # type: ignore[call-overload,no-any-return]
+        except PermissionError as failure:
+            refused = failure
+        except OSError as failure:
+            raise NoProxy(f"Burrow's proxy cannot be started: {failure}.") from None
+    raise NoProxy(f"Burrow's proxy cannot be started: {refused}.")
 
 
 async def _owner_without_door(folder: Path) -> _Owner | None:

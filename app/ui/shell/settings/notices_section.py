@@ -1,0 +1,51 @@
+"""Settings ▸ Notifications: what the desktop tells while another window is in front."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app.ui.shell.notices import DEFAULTS, NOTIFY_APPROVALS, NOTIFY_CALLS, NOTIFY_SIGN_IN, NOTIFY_UPDATES
+from app.ui.shell.settings.section import Setting, SettingsSection, set_checked
+from app.ui.translation import marked
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from PySide6.QtWidgets import QWidget
+
+
+class NoticesSection(SettingsSection):
+    """Each kind of notification is shown or not."""
+
+    title = marked("Settings", "Notifications")
+    settings = (
+        Setting(
+            NOTIFY_APPROVALS,
+            marked("Settings", "An agent asks for a call"),
+            marked("Settings", "Refuse it there, or review it in the window. Only the window can allow a call."),
+        ),
+        Setting(
+            NOTIFY_SIGN_IN,
+            marked("Settings", "A sign-in is needed"),
+            marked("Settings", "Only while another window is in front."),
+        ),
+        Setting(
+            NOTIFY_CALLS,
+            marked("Settings", "A tool call has ended"),
+            marked("Settings", "Or takes long. Only while another window is in front."),
+        ),
+        Setting(
+            NOTIFY_UPDATES,
+            marked("Settings", "An update is ready"),
+            marked("Settings", "Only while another window is in front."),
+        ),
+    )
+
+    def controls(self) -> Mapping[str, QWidget]:
+        self.boxes = {each.key: self.check(each.key, self.tr("Show a notification")) for each in self.settings}
+        return dict(self.boxes)
+
+    def refresh(self) -> Mapping[str, bool]:
+        for key, box in self.boxes.items():
+            set_checked(box, self.context.settings.flag(key, default=DEFAULTS[key]))
+        return {key: box.isChecked() != DEFAULTS[key] for key, box in self.boxes.items()}
