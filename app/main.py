@@ -139,7 +139,9 @@ def _open(options: argparse.Namespace, services: Services, lock: InstanceLock | 
     if options.link:
         window.links.open(options.link)
     from app.ui.held_keys import recognise_held_keys
+    from app.ui.shell.opened_urls import take_opened_urls
 
+    take_opened_urls(app, window.further_starts.take_link)
     held_keys = recognise_held_keys(app)
     # After `fill`, which shows the place, and before the loop, in which the first request is made.
     _hold_network(services, window)

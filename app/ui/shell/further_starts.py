@@ -60,6 +60,11 @@ class FurtherStarts(QObject):
         if request.link:
             window.links.open(request.link)
 
+    def take_link(self, link: str) -> None:
+        """The system asks this process to open a link."""
+        self._window.bring_forward()
+        self._window.links.open(link)
+
     def _go_to(self, named: str) -> None:
         try:
             key = named if named == WORKSPACE else parse_host(named).key
