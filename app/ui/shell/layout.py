@@ -72,6 +72,8 @@ class WindowLayout(QObject):
         self._fit_soon.timeout.connect(self._fit)
         # The set of screens that is followed, empty before `restore`.
         self._screens = ""
+        # Where it was put before it was shown, and that relative to its screen.
+        self._given: tuple[QRect, QPoint] | None = None
 
     @property
     def place(self) -> str:
@@ -114,13 +116,20 @@ class WindowLayout(QObject):
 
     def _values(self) -> dict[str, object]:
         places = read_places(self._settings.get(PLACES_SETTING))
-        found: dict[str, object] = {PLACES_SETTING: write_places(places, place_of(self._window))}
+        found: dict[str, object] = {PLACES_SETTING: write_places(places, self._here())}
         # What there is not keeps the value of the last time: no place on the first page, no height of a closed drawer.
         if place := self._place():
             found[PLACE_SETTING] = place
         if heights := self._drawer():
             found[DRAWER_SETTING] = heights
         return found
+
+    def _here(self) -> WindowPlace:
+        place = place_of(self._window)
+        # A window that was never shown in its normal size has no frame there: it would go up by a title bar each time.
+        if self._given is None or place.state == NORMAL or self._window.normalGeometry() != self._given[0]:
+            return place
+        return place._replace(x=self._given[1].x(), y=self._given[1].y())
 
     def _apply(self, place: WindowPlace, screen: QScreen | None) -> None:
         """Place the window as it was; where its screen is gone, only its size and state."""
@@ -201,6 +210,7 @@ class WindowLayout(QObject):
             window.setScreen(screen)
             window.resize(size)
             window.move(corner)
+            self._given = QRect(corner, size), corner - screen.geometry().topLeft()
 
 
 def _room(screen: QScreen) -> QSize:
