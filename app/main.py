@@ -162,6 +162,7 @@ def _open(options: argparse.Namespace, services: Services, lock: InstanceLock | 
         await services.activity.load()
         collectors.append(freeze_collector())
         bridge.spawn(window, mend_login(), key="login")
+        bridge.spawn(window, keep_links(), key="links", failed=lambda _refused: None)
         if services.serves_clients:
             bridge.spawn(window, window.background.begin(hidden=options.hidden), key="tray")
             await serve_clients()
@@ -174,6 +175,13 @@ def _open(options: argparse.Namespace, services: Services, lock: InstanceLock | 
         data = ("--data", str(services.folder)) if options.data else ()
         window.background.login_command = (*installation().command, *data)
         await asyncio.to_thread(mend, autostart(), window.background.login_command)
+
+    async def keep_links() -> None:
+        """Have the system find this program for links after it has moved."""
+        from app.core.desktop.link_handler import KEEP_SETTING, keep
+        from app.core.installation import installation
+
+        await asyncio.to_thread(keep, installation(), services.storage.settings.get(KEEP_SETTING))
 
     async def serve_clients() -> None:
         """Start the local proxy. Before a client has a key, nobody waits for it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.ui.shell.settings.desktop_section import DesktopSection
+from app.ui.shell.settings.links_section import LinksSection
 from app.ui.shell.settings.look_section import LookSection
 from app.ui.shell.settings.network_section import NetworkSection
 from app.ui.shell.settings.notices_section import NoticesSection
@@ -18,6 +19,7 @@ SECTIONS: tuple[type[SettingsSection], ...] = (
     LookSection,
     StartSection,
     DesktopSection,
+    LinksSection,
     NetworkSection,
     NoticesSection,
     SignInSection,
