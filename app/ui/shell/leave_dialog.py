@@ -39,6 +39,7 @@ HEADINGS = {
     WorkKind.SENDING: marked("WorkList", "Being sent"),
     WorkKind.SIGN_IN: marked("WorkList", "Sign-ins"),
     WorkKind.RUN: marked("WorkList", "Runs"),
+    WorkKind.FILE: marked("WorkList", "Files being written"),
 }
 
 
