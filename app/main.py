@@ -38,8 +38,9 @@ def main(arguments: Sequence[str]) -> int:
     if not _has_display():
         sys.stderr.write(f"{NO_DISPLAY}\n")
         return 1
+    from app.core.data_folder import data_folder
     from app.core.errors import BurrowError
-    from app.core.services import Services, data_folder
+    from app.core.services import Services
 
     try:
         services = Services(data_folder(options.data))

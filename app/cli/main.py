@@ -11,11 +11,11 @@ from app.cli.signals import interruption
 from app.cli.status import SHOWN_STEPS
 from app.cli.terminal import data, output, prepare, say
 from app.core.auth.vault.base import StoreKind
+from app.core.data_folder import data_folder
 from app.core.diagnostics.logs import start_logging
 from app.core.errors import BurrowError
 from app.core.hosts import WORKSPACE
 from app.core.posthog.task_fields import TASK_FIELDS
-from app.core.services import data_folder
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

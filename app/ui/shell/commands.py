@@ -129,19 +129,20 @@ def own_commands(window: WindowActions, places: Sequence[PlaceInfo]) -> list[Com
 
 def setting_commands(window: WindowActions) -> list[Command]:
     """One command for each setting: it opens the settings there."""
-    from app.ui.shell.settings_list import SETTINGS
-    from app.ui.translation import translate
+    from app.ui.shell.settings.section import translated
+    from app.ui.shell.settings.sections import SECTIONS
 
     group = _tr("Settings")
     return [
         Command(
             f"setting.{setting.key}",
-            _tr("{0}: {1}").format(translate("Settings", setting.section), translate("Settings", setting.name)),
+            _tr("{0}: {1}").format(translated(section.title), translated(setting.name)),
             to(window.open_settings, setting.key),
             "",
             group,
         )
-        for setting in SETTINGS
+        for section in SECTIONS
+        for setting in section.settings
     ]
 
 

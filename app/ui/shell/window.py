@@ -16,6 +16,7 @@ from app.ui.shell.corner import StatusCorner
 from app.ui.shell.doors import DoorsButton
 from app.ui.shell.drawer_host import DrawerHost
 from app.ui.shell.footnote import Footnote
+from app.ui.shell.forward import bring_forward
 from app.ui.shell.layout import SMALLEST, WindowLayout
 from app.ui.shell.pages import WindowPages
 from app.ui.shell.panes import holds_focus, move_focus, visible_panes
@@ -210,6 +211,13 @@ class MainWindow(QWidget):
         """Show a place and, in it, an item."""
         self.navigation.go(place, item)
 
+    def bring_forward(self, activation_token: str = "") -> None:
+        """Show the window if it is hidden or minimised, and put it in front of all others.
+
+        `activation_token` is the desktop's word that the user wants it, such as that of a notification's action.
+        """
+        bring_forward(self, activation_token)
+
     def announce(self, text: str, *, assertive: bool = False) -> None:
         """Say `text` to assistive technology."""
         announce(self, text, assertive=assertive)
@@ -297,7 +305,10 @@ class MainWindow(QWidget):
 
     def open_settings(self, key: str = "") -> None:
         """Show the settings (Ctrl+,), with the focus on the one with this key."""
-        self.dialogs.open_settings(self._services, self._settings, self.appearance, self._places, key)
+        from app.ui.shell.settings.section import SettingsContext
+
+        context = SettingsContext(self._services, self._bridge, self._settings, self.appearance, self._places)
+        self.dialogs.open_settings(context, key)
 
     def open_about(self) -> None:
         """Show version, licences and the data folder."""
