@@ -64,6 +64,8 @@ class Services:
         self.folder = folder
         # Whether this process starts the local proxy by itself, as a window does.
         self.serves_clients = False
+        # Whether nothing is started by itself (`app/core/safe_mode.py`).
+        self.safe_mode = False
         self.role = role
         self._long_lived = long_lived
         self.storage = Storage.open(folder)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.core.errors import BurrowError
 from app.core.events import Event
+from app.core.redaction import redact_text
 
 if TYPE_CHECKING:
     import asyncio
@@ -38,6 +39,12 @@ class RecordedCrash:
 
     failure: BaseException
     report: CrashReport | None
+
+
+def crash_words(failure: BaseException, report: CrashReport | None) -> str:
+    """What a terminal is told of an exception that nobody handled."""
+    words = redact_text(f"burrow: This is a defect of Burrow: {type(failure).__name__}: {failure}\n")
+    return words if report is None else f"{words}        A report without secrets is in {report.path}\n"
 
 
 class CrashRecorder:
