@@ -152,6 +152,7 @@ def _open(options: argparse.Namespace, services: Services, watch: CrashWatch) ->
         """Start what can wait until the saved data is shown."""
         await asyncio.sleep(SETTLE_SECONDS)
         watch.ready()
+        window.follow_session()
         await services.activity.load()
         collectors.append(freeze_collector())
         if not options.safe_mode:

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from app.ui.shell.command_map import CommandMap
     from app.ui.shell.crash_care import CrashCare
     from app.ui.shell.leaving import Leaving
+    from app.ui.shell.session_end import DesktopSession
     from app.ui.signin.connector import HostConnector
 
 
@@ -78,6 +79,7 @@ class MainWindow(QWidget):
         crashes: tells of crashes and of safe mode, and restarts Burrow; None until `care_for`.
         notices: the notifications of the desktop.
         background: what closing the window does, and the icon in the tray.
+        session: the end of the desktop's session; None until `follow_session`.
         approvals: the calls of agents that wait for the user's word; None until `attend`.
         dialogs: palette, key sheet, sign-in details, the dialog for a bug.
         commands: which command a key means, and what the palette offers.
@@ -127,6 +129,7 @@ class MainWindow(QWidget):
         self.leaving: Leaving | None = None
         self.approvals: ApprovalDesk | None = None
         self.crashes: CrashCare | None = None
+        self.session: DesktopSession | None = None
         self.pages = WindowPages(
             self._arranged(),
             services,
@@ -289,6 +292,13 @@ class MainWindow(QWidget):
             place=self._place_prompt,
             leave=self.navigation.focus_place,
         )
+
+    def follow_session(self) -> None:
+        """Store what is typed when the desktop's session ends, and tell it of work. Called once, in the loop."""
+        from app.ui.shell.session_end import DesktopSession
+
+        if self.leaving is not None:
+            self.session = DesktopSession(self.leaving, self._services.busy, self._bridge, self)
 
     def care_for(self, watch: CrashWatch, *, safe: bool = False) -> None:
         """Tell of crashes from now on. `safe`: Burrow is in safe mode. Called once, in the loop."""
