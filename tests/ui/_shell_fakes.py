@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -352,6 +353,9 @@ class FakePlace(Place):
 
     def open_item(self, item: str) -> None:
         self.asked.append(f"open {item}")
+
+    def begin_draft(self, fields: Mapping[str, str], note: str) -> None:
+        self.asked.append(f"draft {fields['description']} in {fields['repository']}: {note}")
 
     def commands(self) -> list[Command]:
         new = Command(

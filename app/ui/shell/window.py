@@ -83,6 +83,7 @@ class MainWindow(QWidget):
         approvals: the calls of agents that wait for the user's word; None until `attend`.
         dialogs: palette, key sheet, sign-in details, the dialog for a bug.
         commands: which command a key means, and what the palette offers.
+        links, further_starts: `burrow://` links; what starting Burrow again asks for.
 
     `backend_shown(Backend | None)` once the places know of another host, account or project. `left()` once the window
     has closed for good.
@@ -162,7 +163,9 @@ class MainWindow(QWidget):
         from app.ui.shell.command_map import CommandMap
         from app.ui.shell.commands import own_commands
         from app.ui.shell.dialogs import Dialogs
+        from app.ui.shell.further_starts import FurtherStarts
         from app.ui.shell.leaving import Leaving
+        from app.ui.shell.link_desk import LinkDesk
         from app.ui.shell.navigation import Navigation
         from app.ui.shell.notices import Notices
         from app.ui.shell.previous_account import PreviousAccountBanner
@@ -175,6 +178,8 @@ class MainWindow(QWidget):
         self.dialogs = Dialogs(self, self._bridge)
         self.notices = Notices(self, self._services.activity, self._bridge, self._settings, forward=self.bring_forward)
         self.navigation = Navigation(self.stack)
+        self.links = LinkDesk(self)
+        self.further_starts = FurtherStarts(self, self._connect_host)
         self.previous_account = PreviousAccountBanner(self._services.storage, self._bridge)
         self._column.insertWidget(1, self.previous_account)
         services = self._services
@@ -232,6 +237,14 @@ class MainWindow(QWidget):
         `activation_token` is the desktop's word that the user wants it, such as that of a notification's action.
         """
         bring_forward(self, activation_token)
+
+    def put_above(self, bar: QWidget) -> None:
+        """Show a bar above everything, the first page too."""
+        self._whole.insertWidget(0, bar)
+
+    def _connect_host(self, named: str) -> None:
+        if self._connector is not None:
+            self._connector.begin(named)
 
     def announce(self, text: str, *, assertive: bool = False) -> None:
         """Say `text` to assistive technology."""
