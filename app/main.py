@@ -118,6 +118,7 @@ def _enter(folder: Path, options: argparse.Namespace) -> tuple[InstanceLock | No
         host=options.host or ("workspace" if options.workspace else ""),
         place=options.place or "",
         link=options.link or "",
+        hidden=options.hidden,
         folder=os.getcwd(),
         activation_token=token_of(os.environ.get("XDG_ACTIVATION_TOKEN")),
         startup_id=token_of(os.environ.get("DESKTOP_STARTUP_ID")),
@@ -203,7 +204,7 @@ def _open(
     from app.ui.loop import freeze_collector, run
     from app.ui.shell.qt_messages import take_messages
 
-    start_logging(services.folder)
+    start_logging(services.folder, traces=False)
     watch.install()
     release_messages = take_messages(watch.note)
     named = options.host or ("workspace" if options.workspace else services.remembered_host())
@@ -220,6 +221,7 @@ def _open(
         collectors.append(freeze_collector())
         if not options.safe_mode:
             bridge.spawn(window, mend_login(), key="login")
+            bridge.spawn(window, keep_links(), key="links", failed=lambda _refused: None)
         if services.serves_clients:
             bridge.spawn(window, window.background.begin(hidden=options.hidden), key="tray")
             await serve_clients()
@@ -232,6 +234,13 @@ def _open(
         data = ("--data", str(services.folder)) if options.data else ()
         window.background.login_command = (*installation().command, *data)
         await asyncio.to_thread(mend, autostart(), window.background.login_command)
+
+    async def keep_links() -> None:
+        """Have the system find this program for links after it has moved."""
+        from app.core.desktop.link_handler import KEEP_SETTING, keep
+        from app.core.installation import installation
+
+        await asyncio.to_thread(keep, installation(), services.storage.settings.get(KEEP_SETTING))
 
     async def serve_clients() -> None:
         """Start the local proxy. Before a client has a key, nobody waits for it."""
