@@ -166,11 +166,16 @@ def test_without_a_tray_closing_quits(tmp_path: Path) -> None:
         assert window.process.wait(10) == 0
 
 
-def test_started_hidden_it_waits_in_the_tray_and_comes_back_when_the_tray_goes(tmp_path: Path) -> None:
-    with TrayWindow(tmp_path, "--hidden") as window:
+def test_started_hidden_it_serves_from_the_tray_until_it_is_told_to_end(tmp_path: Path) -> None:
+    url, key = asyncio.run(prepare(tmp_path / "data"))
+    with TrayWindow(tmp_path, "--workspace", "--hidden") as window, httpx.Client(trust_env=False, timeout=30) as http:
         host = window.host
         assert host is not None
-        window.until(lambda: "Show Burrow" in host.entries())
+        window.until(lambda: "Proxy: on, 1 client" in host.entries())
+        agent = Agent(http, f"{url} Bearer {key}")
+        window.until(lambda: agent.send("ping").status_code != 404)
+        agent.begin()
+        agent.go_on()
         assert not window.visible()
         host.activate()
         window.until(window.visible)
