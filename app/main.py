@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from app import __version__
+from app.core import safe_mode
 from app.ui.places import PLACES
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
     from pathlib import Path
 
+    from app.core.diagnostics.crash_watch import CrashWatch
     from app.core.errors import BurrowError
     from app.core.instance.listener import InstanceListener
     from app.core.instance.lock import InstanceLock
@@ -43,6 +45,8 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     if options.offscreen:
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
+    if options.safe_mode:
+        safe_mode.prepare(os.environ)
     from app.core.data_folder import data_folder
 
     try:
@@ -59,7 +63,42 @@ def main(arguments: Sequence[str]) -> int:
     except _burrow_error() as failure:
         sys.stderr.write(f"burrow: {failure.title}: {failure.cause}\n        {failure.advice}\n")
         return failure.exit_code
-    return _open(options, services, lock)
+    return _guarded(options, services, lock)
+
+
+def _guarded(options: argparse.Namespace, services: Services, lock: InstanceLock | None) -> int:
+    """Open the window. A crash is recorded, here and by the next start; returns the exit code."""
+    from app.core.diagnostics.crash_hooks import crash_words
+    from app.core.diagnostics.crash_watch import CrashWatch
+    from app.core.restart import start_again
+
+    watch = CrashWatch(services.folder, services.activity.records, safe=options.safe_mode)
+    if not options.safe_mode and watch.crashed_starts >= safe_mode.FORCED_AFTER:
+        # Asking would need what crashes.
+        options.safe_mode = True
+        safe_mode.prepare(os.environ)
+    again: Sequence[str] | None = None
+    try:
+        code, again = _open(options, services, lock, watch)
+    except Exception as failure:  # noqa: BLE001 - the last resort: a report is written
+        report = watch.recorder.record(failure, "the window")
+        sys.stderr.write(crash_words(failure, report))
+        code = 1
+    finally:
+        watch.end()
+        if lock is not None:
+            lock.release()
+    if again is not None:
+        start_again([*_same(options), *again])
+    return code
+
+
+def _same(options: argparse.Namespace) -> list[str]:
+    """The arguments of this start that the next one has too."""
+    found = ["--data", options.data] if options.data else []
+    if options.workspace:
+        found.append("--workspace")
+    return [*found, "--host", options.host] if options.host else found
 
 
 def _burrow_error() -> type[BurrowError]:
@@ -71,7 +110,8 @@ def _burrow_error() -> type[BurrowError]:
 
 def _enter(folder: Path, options: argparse.Namespace) -> tuple[InstanceLock | None, int | None]:
     """The lock of a start that opens a window, if it is the first; the exit code of one that opens none."""
-    if options.new_window or options.offscreen or options.screenshot:
+    # Safe mode is wanted where the window that is open does not work.
+    if options.new_window or options.offscreen or options.screenshot or options.safe_mode:
         return None, None
     from app.core.instance.entry import NotAnswering, enter
     from app.core.instance.request import StartRequest, token_of
@@ -109,10 +149,13 @@ def _working_folder() -> str:
         return ""
 
 
-def _open(options: argparse.Namespace, services: Services, lock: InstanceLock | None) -> int:
+def _open(
+    options: argparse.Namespace, services: Services, lock: InstanceLock | None, watch: CrashWatch
+) -> tuple[int, Sequence[str] | None]:
     """Paint the window before anything else is imported, then fill it, then start the loop.
 
-    `lock` makes it the window that further starts hand over to.
+    `lock` makes it the window that further starts hand over to. Returns the exit code, and the arguments of the next
+    start, None where there is to be none.
     """
     # No garbage collection during the start. `settle` sets up the collector.
     gc.disable()
@@ -133,7 +176,17 @@ def _open(options: argparse.Namespace, services: Services, lock: InstanceLock | 
     app.setApplicationName("Burrow")
     app.setApplicationVersion(__version__)
     app.setDesktopFileName("burrow")
-    services.serves_clients = not options.screenshot
+    if not options.safe_mode and watch.crashed_starts >= safe_mode.ASKED_AFTER:
+        from app.ui.shell.start_question import StartAnswer, ask_how_to_start
+
+        answer = ask_how_to_start(watch.reports)
+        if answer is not StartAnswer.AS_USUAL:
+            return 0, (safe_mode.OPTION,) if answer is StartAnswer.SAFELY else None
+    if options.safe_mode:
+        options.hidden = False
+        services.storage.settings.use_defaults(safe_mode.SET_ASIDE)
+        services.safe_mode = True
+    services.serves_clients = not options.screenshot and not options.safe_mode
     bridge = Bridge()
     # The window is made with the connector, which calls it later.
     connecting = HostConnector(services, bridge, choose=lambda: window.choose_host(), stay=lambda: window.stay_here())
@@ -168,8 +221,11 @@ def _open(options: argparse.Namespace, services: Services, lock: InstanceLock | 
 
     from app.core.diagnostics.logs import start_logging
     from app.ui.loop import freeze_collector, run
+    from app.ui.shell.qt_messages import take_messages
 
-    start_logging(services.folder)
+    start_logging(services.folder, traces=False)
+    watch.install()
+    release_messages = take_messages(watch.note)
     named = options.host or ("workspace" if options.workspace else services.remembered_host())
 
     # Stays empty if the window is closed before it has settled.
@@ -178,10 +234,13 @@ def _open(options: argparse.Namespace, services: Services, lock: InstanceLock | 
     async def settle() -> None:
         """Start what can wait until the saved data is shown."""
         await asyncio.sleep(SETTLE_SECONDS)
+        watch.ready()
+        window.follow_session()
         await services.activity.load()
         collectors.append(freeze_collector())
-        bridge.spawn(window, mend_login(), key="login")
-        bridge.spawn(window, keep_links(), key="links", failed=lambda _refused: None)
+        if not options.safe_mode:
+            bridge.spawn(window, mend_login(), key="login")
+            bridge.spawn(window, keep_links(), key="links", failed=lambda _refused: None)
         if services.serves_clients:
             bridge.spawn(window, window.background.begin(hidden=options.hidden), key="tray")
             await serve_clients()
@@ -223,6 +282,8 @@ def _open(options: argparse.Namespace, services: Services, lock: InstanceLock | 
     async def live(quitting: asyncio.Event) -> int:
         listener = listens(quitting)
         try:
+            watch.recorder.watch(asyncio.get_running_loop())
+            window.care_for(watch, safe=options.safe_mode)
             connecting.begin(named)
             bridge.spawn(window, settle(), key="settle")
             if options.screenshot:
@@ -231,6 +292,8 @@ def _open(options: argparse.Namespace, services: Services, lock: InstanceLock | 
                 return await take_screenshot(window, options.screenshot, quitting, connecting=named is not None)
             await quitting.wait()
         finally:
+            if window.crashes is not None:
+                window.crashes.end()
             # What writes goes before what it writes through: the places use the bridge, and every job the services.
             await _tried(window.stack.flush())
             await _tried(window.layout_memory.save())
@@ -246,7 +309,9 @@ def _open(options: argparse.Namespace, services: Services, lock: InstanceLock | 
         return 0
 
     # The window may be hidden in the tray while a dialog of it closes: `left` says that it is over.
-    return run(app, live, windows=False)
+    code = run(app, live, windows=False)
+    release_messages()
+    return code, window.leaving.again if window.leaving is not None else None
 
 
 async def _tried(step: Awaitable[None]) -> None:
@@ -296,6 +361,9 @@ def _parser() -> argparse.ArgumentParser:
         "--hidden", action="store_true", help="start in the tray, or minimised where the desktop has none"
     )
     parser.add_argument("--place", choices=[place.id for place in PLACES], help="the place to show")
+    parser.add_argument(
+        safe_mode.OPTION, action="store_true", help="start with the standard look and nothing that starts by itself"
+    )
     parser.add_argument(
         "--new-window", action="store_true", help="open another window, though one is open on the same data"
     )

@@ -64,6 +64,8 @@ class Services:
         self.folder = folder
         # Whether this process starts the local proxy by itself, as a window does.
         self.serves_clients = False
+        # Whether nothing is started by itself (`app/core/safe_mode.py`).
+        self.safe_mode = False
         self.role = role
         self._long_lived = long_lived
         self.storage = Storage.open(folder)
@@ -93,7 +95,7 @@ class Services:
         from app.core.consent import WorkspaceConsent
 
         storage = self.storage
-        return Credentials(
+        credentials = Credentials(
             self.folder,
             self.transport,
             storage.settings,
@@ -103,6 +105,8 @@ class Services:
             keeps_unstored=self._long_lived,
             page_proof=WorkspaceConsent(self.folder / WORKSPACE_FOLDER),
         )
+        self.busy.register(credentials.works)
+        return credentials
 
     @cached_property
     def _connecting(self) -> asyncio.Lock:
@@ -154,7 +158,10 @@ class Services:
         from app.core.mcp.proxy.service import ProxyService
         from app.core.mcp.proxy.sign_in_notices import WindowNotice
 
-        return ProxyService(self, Role.WINDOW, WindowNotice(lambda: self.sign_ins), begins=self.serves_clients)
+        proxy = ProxyService(self, Role.WINDOW, WindowNotice(lambda: self.sign_ins), begins=self.serves_clients)
+        self.busy.register(proxy.works)
+        proxy.works_changed.subscribe(self.busy.changed.emit)
+        return proxy
 
     @cached_property
     def sign_ins(self) -> SignIns:

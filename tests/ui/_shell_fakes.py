@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -255,6 +256,8 @@ class FakeServices:
         self.storage = FakeStorage()
         self.activity = Activity()
         self.busy = Busy()
+        # Nothing is there.
+        self.folder = Path("/nonexistent/burrow")
         self.backend = backend
         self.backend_changed: Event[FakeBackend | None] = Event()
         self.accounts = KnownAccounts(self.storage.settings)  # type: ignore[arg-type]

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QCloseEvent, QKeyEvent, QShowEvent
 
     from app.core.backend import Backend
+    from app.core.diagnostics.crash_watch import CrashWatch
     from app.core.errors import BurrowError
     from app.core.known_accounts import KnownAccount
     from app.core.mcp.proxy.approvals import Approvals
@@ -49,7 +50,9 @@ if TYPE_CHECKING:
     from app.ui.shell.approval_prompt import ApprovalPrompt
     from app.ui.shell.background import Background
     from app.ui.shell.command_map import CommandMap
+    from app.ui.shell.crash_care import CrashCare
     from app.ui.shell.leaving import Leaving
+    from app.ui.shell.session_end import DesktopSession
     from app.ui.signin.connector import HostConnector
 
 
@@ -73,8 +76,10 @@ class MainWindow(QWidget):
         navigation: which place is in view, back and forward.
         sign_ins: signing in and out, permissions, the store of the sign-in.
         leaving: ends Burrow, and asks before if something would be lost or broken off; None until `fill`.
+        crashes: tells of crashes and of safe mode, and restarts Burrow; None until `care_for`.
         notices: the notifications of the desktop.
         background: what closing the window does, and the icon in the tray.
+        session: the end of the desktop's session; None until `follow_session`.
         approvals: the calls of agents that wait for the user's word; None until `attend`.
         dialogs: palette, key sheet, sign-in details, the dialog for a bug.
         commands: which command a key means, and what the palette offers.
@@ -124,6 +129,8 @@ class MainWindow(QWidget):
         )
         self.leaving: Leaving | None = None
         self.approvals: ApprovalDesk | None = None
+        self.crashes: CrashCare | None = None
+        self.session: DesktopSession | None = None
         self.pages = WindowPages(
             self._arranged(),
             services,
@@ -184,6 +191,7 @@ class MainWindow(QWidget):
             self._bridge,
             place=lambda bar: self._whole.insertWidget(0, bar),
         )
+        self.leaving.show_window = self.bring_forward
         self.background: Background = Background(self, self, services, self._settings, self._bridge, self.notices)
         self.leaving.hides = self.background.hides
         self._show_notice()
@@ -298,6 +306,37 @@ class MainWindow(QWidget):
             leave=self.navigation.focus_place,
         )
 
+    def follow_session(self) -> None:
+        """Store what is typed when the desktop's session ends, and tell it of work. Called once, in the loop."""
+        from app.ui.shell.session_end import DesktopSession
+
+        if self.leaving is not None:
+            self.session = DesktopSession(self.leaving, self._services.busy, self._bridge, self)
+
+    def care_for(self, watch: CrashWatch, *, safe: bool = False) -> None:
+        """Tell of crashes from now on. `safe`: Burrow is in safe mode. Called once, in the loop."""
+        from app.ui.shell.crash_care import CrashCare
+
+        self.crashes = CrashCare(
+            self,
+            self,
+            watch,
+            self._bridge,
+            self._settings,
+            place=lambda bar: self._whole.insertWidget(0, bar),
+            safe=safe,
+        )
+
+    @property
+    def in_safe_mode(self) -> bool | None:
+        """Whether Burrow is in safe mode; None where it cannot be started again."""
+        return None if self.crashes is None else self.crashes.safe
+
+    def restart(self, *, safe: bool = False) -> None:
+        """End Burrow and start it again, with `safe` in safe mode. The user is asked first as when quitting."""
+        if self.crashes is not None:
+            self.crashes.restart(safe=safe)
+
     @property
     def asked(self) -> bool:
         """Whether an agent waits for the user's word."""
@@ -338,11 +377,14 @@ class MainWindow(QWidget):
 
     def open_help(self) -> None:
         """Show how to get around (F1)."""
+        from app.ui.shell.commands import restarting
+
         self.dialogs.open_help(
             [
                 (self.tr("Keyboard shortcuts"), self.open_key_sheet),
                 (self.tr("Settings"), self.open_settings),
                 (self.tr("About Burrow"), self.open_about),
+                *([(self.tr("Restart in safe mode"), restarting(self, True))] if self.in_safe_mode is False else []),
             ]
         )
 
@@ -391,7 +433,7 @@ class MainWindow(QWidget):
 
     def _connect(self) -> None:
         self._bridge.failed_job.connect(self._show_failure)
-        self._bridge.crashed.connect(lambda failure: self.dialogs.show_crash(failure, self._services.folder))
+        self._bridge.crashed.connect(self._show_crash)
         self.follower.backend_changed.connect(self._show_backend)
         self.follower.account_changed.connect(self._show_account)
         self.follower.account_left.connect(self._ask_about)
@@ -427,6 +469,11 @@ class MainWindow(QWidget):
         self.pages.currentChanged.connect(self._show_title)
         self.drawers.focus_left.connect(self.navigation.focus_place)
         QGuiApplication.instance().applicationStateChanged.connect(self._application_state_changed)  # type: ignore[union-attr]
+
+    def _show_crash(self, failure: BaseException) -> None:
+        # With `crashes` the dialog comes when the report is written.
+        if self.crashes is None:
+            self.dialogs.show_crash(failure, self._services.folder)
 
     def _application_state_changed(self, state: Qt.ApplicationState) -> None:
         """Read the accounts again when the window becomes active: the command line may have changed them meanwhile."""

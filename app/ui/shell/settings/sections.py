@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from app.ui.shell.settings.crash_section import CrashSection
 from app.ui.shell.settings.desktop_section import DesktopSection
 from app.ui.shell.settings.links_section import LinksSection
 from app.ui.shell.settings.look_section import LookSection
@@ -23,4 +24,5 @@ SECTIONS: tuple[type[SettingsSection], ...] = (
     NetworkSection,
     NoticesSection,
     SignInSection,
+    CrashSection,
 )
