@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from app.core.mcp.servers.registry import Servers
     from app.core.mcp.servers.source import ServerSource
     from app.core.sign_ins import SignIns
+    from app.core.updates.service import Updates
 
 log = logging.getLogger(__name__)
 
@@ -192,6 +193,13 @@ class Services:
         from app.core.sign_ins import SignIns
 
         return SignIns(lambda: self.backend, self.backend_changed, self.own_servers)
+
+    @cached_property
+    def updates(self) -> Updates:
+        """The updates of this installation."""
+        from app.core.updates.service import Updates
+
+        return Updates(self.folder, lambda: self.transport, self.storage.settings, self.busy)
 
     @cached_property
     def workspace(self) -> EmbeddedWorkspace:

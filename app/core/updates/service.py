@@ -1,0 +1,423 @@
+"""Updates: looks for a newer version, downloads it when asked, and says when it may be installed.
+
+Nothing is downloaded or installed without the person's word, and nothing is installed while something would be
+interrupted (`core/busy.py`). Installing itself happens after this process has closed everything (`handover.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from app import __version__
+from app.core.errors import BurrowError, Facts, Rejected, StorageTrouble, UpdateRefused
+from app.core.events import Event
+from app.core.file_lock import file_lock
+from app.core.installation import installation
+from app.core.private import make_private_folder
+from app.core.updates.download import StagedDownload, clear_staged, is_release
+from app.core.updates.install import why_fixed
+from app.core.updates.net import UpdateNet
+from app.core.updates.record import FOLDER, UpdateRecord, change_record, read_record
+from app.core.updates.release import newest, record_of, recorded_release, runs_on, this_machine
+from app.core.updates.source import UpdateSource, WhyOff, source_of
+from app.core.updates.version import Version, parse_version
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from app.core.auth.http.clients import HttpClients
+    from app.core.busy import Busy, Work
+    from app.core.installation import Installation
+    from app.core.preferences import Stored
+    from app.core.updates.download import Pace
+    from app.core.updates.release import Machine, Release
+
+log = logging.getLogger(__name__)
+
+MODE_SETTING = "updates.mode"
+ASK, OFF = "ask", "off"
+CHECK_SECONDS = 180.0
+# What was verified longer ago is verified again before it is installed.
+VERIFIED_SECONDS = 86_400.0
+LOCK_SECONDS = 2.0
+
+
+class UpdateState(Enum):
+    """The values are the names in the command line's data."""
+
+    OFF = "off"
+    IDLE = "idle"
+    CHECKING = "checking"
+    CURRENT = "current"
+    AVAILABLE = "available"
+    DOWNLOADING = "downloading"
+    READY = "ready"
+    INSTALLING = "installing"
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateStatus:
+    """`release` is the one that is offered, `received` how many bytes of it there are.
+
+    `trouble` is the last failure; the state is then the one before it. `why_off` goes with the state `OFF`. `checked`
+    is when the last look was, in Unix seconds, 0 for never. `skipped`: the person does not want to hear of this one.
+    """
+
+    state: UpdateState
+    release: Release | None = None
+    received: int = 0
+    trouble: BurrowError | None = None
+    why_off: WhyOff | None = None
+    checked: float = 0.0
+    skipped: bool = False
+
+
+class Updates:
+    """The updates of this installation. Everything but the constructor belongs to the loop.
+
+    `changed` emits the status whenever it is another one, on the loop's thread.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        clients: Callable[[], HttpClients],
+        settings: Stored,
+        busy: Busy,
+        *,
+        installed: Installation | None = None,
+        source: UpdateSource | WhyOff | None = None,
+        machine: Machine | None = None,
+        running: str = __version__,
+        now: Callable[[], float] = time.time,
+        pace: Pace | None = None,
+    ) -> None:
+        """`folder` is the data folder. What is not given is that of this process."""
+        self.installed = installed or installation()
+        self.running = running
+        self.changed: Event[UpdateStatus] = Event()
+        self.busy = busy
+        self._data, self._folder = folder, folder / FOLDER
+        self._settings, self.now, self._pace = settings, now, pace
+        self._net = UpdateNet(clients)
+        self._source = source_of(self.installed) if source is None else source
+        self._machine = machine or this_machine(self.installed.kind)
+        self._working = asyncio.Lock()
+        self._armed: Release | None = None
+        self._status = UpdateStatus(UpdateState.IDLE)
+
+    @property
+    def status(self) -> UpdateStatus:
+        """How things stand."""
+        why = self.why_off
+        return self._status if why is None else UpdateStatus(UpdateState.OFF, why_off=why)
+
+    @property
+    def why_off(self) -> WhyOff | None:
+        """Why there are no updates; None where there are."""
+        if isinstance(self._source, WhyOff):
+            return self._source
+        if parse_version(self.running) is None:
+            return WhyOff.SOURCE
+        return WhyOff.CHOSEN if self.mode == OFF else None
+
+    @property
+    def mode(self) -> str:
+        """`ask`, or `off` where the person chose that. A check that is asked for works all the same."""
+        return OFF if self._settings.get(MODE_SETTING) == OFF else ASK
+
+    @property
+    def possible(self) -> bool:
+        """Whether this build has updates at all, whatever the person chose."""
+        return isinstance(self._source, UpdateSource) and parse_version(self.running) is not None
+
+    @property
+    def armed(self) -> Release | None:
+        """What is installed once this process has ended."""
+        return self._armed
+
+    def waits_for(self) -> tuple[Work, ...]:
+        """What a restart now would interrupt. Work that is kept on disk goes on after it."""
+        return self.busy.interrupted()
+
+    async def record(self) -> UpdateRecord:
+        """What is remembered."""
+        return await asyncio.to_thread(read_record, self._data)
+
+    async def load(self) -> UpdateStatus:
+        """Read what is known from earlier: a downloaded file is ready again. Raises nothing."""
+        record = await self.record()
+        release = recorded_release(record.staged)
+        if release is not None and not self._is_offer(release, record):
+            release = None
+        state = UpdateState.IDLE
+        download = None if release is None else self._download(release)
+        received = 0
+        if download is not None:
+            complete, received = await asyncio.to_thread(_progress, download)
+            state = UpdateState.READY if complete else UpdateState.AVAILABLE
+        self._set(UpdateStatus(state, release, received, checked=record.checked, skipped=_skips(record, release)))
+        return self._status
+
+    async def check(self) -> UpdateStatus:
+        """Ask the repository now.
+
+        Raises `UpdateRefused` when what it says cannot be believed, `Rejected` where this build has no updates or
+        another process is at it, `StorageTrouble`, and the errors of the network. What was offered stays offered.
+        """
+        source = self._usable_source()
+        async with self._alone():
+            before = self._status
+            self._set(replace(before, state=UpdateState.CHECKING, trouble=None))
+            try:
+                return await self._checked(source, before)
+            except BurrowError as trouble:
+                await self._note_failure(trouble, before)
+                raise
+            except asyncio.CancelledError:
+                self._set(before)
+                raise
+
+    async def _checked(self, source: UpdateSource, before: UpdateStatus) -> UpdateStatus:
+        record = await self.record()
+        # A clock that was set back must not make old information valid again.
+        moment = max(self.now(), record.fresh)
+        releases = await self._verified(source, moment)
+        found = newest(releases, self._machine)
+        changes: dict[str, Any] = {"checked": self.now(), "fresh": moment, "failures": 0, "trouble": ""}
+        if found is not None:
+            seen = max(filter(None, (parse_version(record.highest), found.version)))
+            changes["highest"] = str(seen)
+            if found.version < seen and found.version > self._running:
+                await self._store(**changes)
+                words = f"Burrow {found.version} is offered, but {seen} was already."
+                raise UpdateRefused(words, Facts(code="downgrade"))
+            if found.version > self._running and not runs_on(found, self._machine):
+                await self._store(**changes)
+                words = f"Burrow {found.version} needs a newer version of this system."
+                raise UpdateRefused(words, Facts(code="system"), action="This version goes on working.")
+        offer = found if found is not None and self._is_offer(found, record) else None
+        changes["staged"] = None if offer is None else record_of(offer)
+        record = await self._store(**changes)
+        if offer is None:
+            await asyncio.to_thread(clear_staged, self._folder)
+            status = UpdateStatus(UpdateState.CURRENT, checked=record.checked)
+        else:
+            complete, received = await asyncio.to_thread(_progress, self._download(offer))
+            state = UpdateState.READY if complete else UpdateState.AVAILABLE
+            status = UpdateStatus(state, offer, received, checked=record.checked, skipped=_skips(record, offer))
+        self._set(status)
+        log.info("looked for updates: %s", status.state.value if offer is None else f"Burrow {offer.version}")
+        return status
+
+    async def download(self) -> UpdateStatus:
+        """Download what is offered, or go on with it. Raises like `check`, and `Rejected` when nothing is offered."""
+        source = self._usable_source()
+        async with self._alone():
+            before = self._status
+            release = before.release
+            if release is None:
+                raise Rejected("No update is known.", action="Look for one first.")
+            if before.state is UpdateState.READY:
+                return before
+            self._set(replace(before, state=UpdateState.DOWNLOADING, trouble=None, skipped=False))
+            from app.core.updates.metadata import file_url
+
+            download = self._download(release)
+            try:
+                await download.run(file_url(source, release))
+            except BurrowError as trouble:
+                await self._note_failure(trouble, replace(before, received=self._status.received))
+                raise
+            except BaseException:
+                self._set(replace(before, received=self._status.received))
+                raise
+            log.info("Burrow %s was downloaded and verified", release.version)
+            self._set(replace(self._status, state=UpdateState.READY, received=release.length))
+            return self._status
+
+    async def discard(self) -> None:
+        """Delete what was downloaded. The update stays offered."""
+        async with self._alone():
+            await asyncio.to_thread(clear_staged, self._folder)
+            self._armed = None
+            release = self._status.release
+            state = UpdateState.IDLE if release is None else UpdateState.AVAILABLE
+            self._set(replace(self._status, state=state, received=0))
+
+    async def skip(self) -> None:
+        """Say nothing more of the version that is offered. A later one is offered again. Raises `StorageTrouble`."""
+        release = self._status.release
+        if release is not None:
+            await self._store(skipped=str(release.version))
+            self._set(replace(self._status, skipped=True))
+
+    async def arm(self) -> Release:
+        """Verify what was downloaded once more; it is installed when this process has ended (`handover.py`).
+
+        Raises `Rejected` when nothing is ready or something would be interrupted, `UpdateRefused`, `StorageTrouble`,
+        and the errors of the network: what was verified longer than a day ago is verified again.
+        """
+        self._check_idle()
+        trouble = await asyncio.to_thread(why_fixed, self.installed)
+        if trouble is not None:
+            raise trouble
+        record = await self.record()
+        if self.now() - record.fresh > VERIFIED_SECONDS or record.fresh > self.now():
+            await self.check()
+        async with self._alone():
+            release = self._status.release
+            if release is None or self._status.state is not UpdateState.READY:
+                raise Rejected("No update is ready.", action="Download it first.")
+            download = self._download(release)
+            if not await asyncio.to_thread(is_release, download.path, release):
+                await asyncio.to_thread(download.discard)
+                self._set(replace(self._status, state=UpdateState.AVAILABLE, received=0))
+                words = f"The downloaded file is not the one that was signed as Burrow {release.version}."
+                raise UpdateRefused(words, Facts(code="tampered"), action="Download it again.")
+            # Meanwhile a call may have begun.
+            self._check_idle()
+            self._armed = release
+            self._set(replace(self._status, state=UpdateState.INSTALLING))
+            return release
+
+    def disarm(self) -> None:
+        """This process does not end after all."""
+        if self._armed is not None:
+            self._armed = None
+            self._set(replace(self._status, state=UpdateState.READY))
+
+    @property
+    def _running(self) -> Version:
+        return parse_version(self.running) or Version(0, 0, 0)
+
+    def _usable_source(self) -> UpdateSource:
+        if isinstance(self._source, WhyOff) or not self.possible:
+            raise Rejected("This installation has no updates of its own.", action=HOW_ELSE.get(self.why_off, ""))
+        return self._source
+
+    def _is_offer(self, release: Release, record: UpdateRecord) -> bool:
+        """Whether a verified release is newer than all that is known here, and not one that failed here."""
+        highest = parse_version(record.highest)
+        return (
+            release.version > self._running
+            and (highest is None or release.version >= highest)
+            and str(release.version) not in record.failed
+        )
+
+    def _check_idle(self) -> None:
+        works = self.waits_for()
+        if works:
+            raise Rejected(
+                f"{works[0].what} would be interrupted.",
+                Facts(code="busy"),
+                action="Burrow is updated once nothing is under way.",
+            )
+
+    async def _verified(self, source: UpdateSource, moment: float) -> tuple[Release, ...]:
+        """The releases, verified in a thread whose requests run on this loop."""
+        from app.core.updates.metadata import verified_releases
+
+        loop, ended = asyncio.get_running_loop(), False
+        asking: set[Any] = set()
+
+        def fetch(url: str, limit: int) -> bytes:
+            request = self._net.content(url, limit)
+            if ended:
+                request.close()
+                raise Rejected("The look for updates was given up.")
+            answer = asyncio.run_coroutine_threadsafe(request, loop)
+            asking.add(answer)
+            return answer.result(CHECK_SECONDS)
+
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                return await asyncio.to_thread(verified_releases, source, self._folder, fetch, moment)
+        except TimeoutError:
+            raise UpdateRefused("The look for updates took too long.", Facts(code="slow")) from None
+        finally:
+            # The thread ends with its request.
+            ended = True
+            for answer in asking:
+                answer.cancel()
+
+    def _download(self, release: Release) -> StagedDownload:
+        def told(received: int) -> None:
+            self._set(replace(self._status, received=received))
+
+        return StagedDownload(self._net, self._folder, release, told, pace=self._pace)
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """One at a time, in this process and among all of them on the data folder."""
+        from filelock import Timeout
+
+        async with self._working:
+            lock = file_lock(self._folder / "lock")
+            try:
+                await asyncio.to_thread(make_private_folder, self._folder)
+                await asyncio.to_thread(lock.acquire, timeout=LOCK_SECONDS)
+            except Timeout:
+                raise Rejected(
+                    "Another Burrow is at the update.", Facts(code="locked"), action="Wait until it is done."
+                ) from None
+            except OSError as failure:
+                raise StorageTrouble(f"{self._folder} cannot be used: {failure.strerror}") from None
+            try:
+                yield
+            finally:
+                await asyncio.to_thread(lock.release)
+
+    async def _store(self, **changes: Any) -> UpdateRecord:
+        try:
+            return await asyncio.to_thread(change_record, self._data, **changes)
+        except OSError as failure:
+            raise StorageTrouble(f"{self._folder} cannot be used: {failure.strerror}") from None
+
+    async def _note_failure(self, trouble: BurrowError, before: UpdateStatus) -> None:
+        record = await self.record()
+        now = self.now()
+        try:
+            await self._store(checked=now, failures=record.failures + 1, trouble=trouble.cause)
+        except StorageTrouble:
+            log.info("the failure of an update could not be recorded")
+        self._set(replace(before, trouble=trouble, checked=now))
+
+    def _set(self, status: UpdateStatus) -> None:
+        if status != self._status:
+            self._status = status
+            self.changed.emit(self.status)
+
+
+HOW_ELSE: dict[WhyOff | None, str] = {
+    WhyOff.MANAGED: "Update it with the package manager that installed it.",
+    WhyOff.SOURCE: "Update the checkout or the Python package that it runs from.",
+    WhyOff.FOLDER: "Get the new version from where you got this one.",
+    WhyOff.NO_SOURCE: "This build names no place for updates. Get the new version from where you got this one.",
+    WhyOff.BROKEN_SOURCE: "What this build says of updates cannot be read. Install it again.",
+}
+
+
+def _skips(record: UpdateRecord, release: Release | None) -> bool:
+    return release is not None and record.skipped == str(release.version)
+
+
+def _progress(download: StagedDownload) -> tuple[bool, int]:
+    if is_whole(download):
+        return True, download.release.length
+    return False, download.have()
+
+
+def is_whole(download: StagedDownload) -> bool:
+    """Whether the verified file of a download is there, without reading it: it is verified before it is installed."""
+    try:
+        return download.path.stat().st_size == download.release.length
+    except OSError:
+        return False
