@@ -54,6 +54,7 @@ def _open(options: argparse.Namespace, services: Services) -> int:
     # No garbage collection during the start. `settle` sets up the collector.
     gc.disable()
     from app.ui.imports import unhook  # isort: skip - before PySide6
+    from PySide6.QtCore import Qt
     from PySide6.QtWidgets import QApplication
 
     unhook()
@@ -72,6 +73,8 @@ def _open(options: argparse.Namespace, services: Services) -> int:
     # The window is made with the connector, which calls it later.
     connecting = HostConnector(services, bridge, choose=lambda: window.choose_host(), stay=lambda: window.stay_here())
     window = MainWindow(services, bridge, PLACES, connecting, paint_first=True)
+    # A window that is hidden when it ends is not the last one that closes.
+    window.left.connect(app.quit, Qt.ConnectionType.QueuedConnection)
     if options.place:
         # Which places are available depends on the host.
         window.backend_shown.connect(

@@ -15,6 +15,7 @@ from app.core.auth.key import CredentialKey
 from app.core.auth.profile import CredentialProfile
 from app.core.auth.status import CredentialState, CredentialStatus
 from app.core.auth.tokens import TokenSet
+from app.core.busy import Busy
 from app.core.clock import SystemClock
 from app.core.diagnostics.activity import Activity
 from app.core.diagnostics.timeline import TimelineStep
@@ -252,6 +253,7 @@ class FakeServices:
     def __init__(self, backend: FakeBackend | None = None) -> None:
         self.storage = FakeStorage()
         self.activity = Activity()
+        self.busy = Busy()
         self.backend = backend
         self.backend_changed: Event[FakeBackend | None] = Event()
         self.accounts = KnownAccounts(self.storage.settings)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QApplication
 
 from app.core.mcp.forms.model import FormModel
 from app.ui.servers.tool_session import ToolSession
-from app.ui.shell.closing import UnsavedDialog
+from app.ui.shell.leave_dialog import LeaveDialog
 from tests.conftest import RunningWorkspace
 from tests.ui._servers_fakes import tool
 from tests.ui._tasks_fakes import until
@@ -35,8 +35,8 @@ async def fill(alive: Living) -> None:
     await asyncio.wrap_future(alive.services.storage._writer.submit(limit))
 
 
-def dialog_of(alive: Living) -> UnsavedDialog | None:
-    return alive.window.closing.dialog if alive.window.closing is not None else None
+def dialog_of(alive: Living) -> LeaveDialog | None:
+    return alive.window.leaving.dialog if alive.window.leaving is not None else None
 
 
 @pytest.mark.parametrize("where", ["composer", "edit"])
@@ -45,7 +45,7 @@ async def test_what_is_typed_is_shown_and_copied_and_closing_anyway_ends_quietly
 ) -> None:
     folder = tmp_path / "app"
     await sign_in_before(folder, workspace)
-    async with living(qapp, folder, running=workspace, opens=("UnsavedDialog",)) as alive:
+    async with living(qapp, folder, running=workspace, opens=("LeaveDialog",)) as alive:
         crashes: list[BaseException] = []
         alive.window._bridge.crashed.connect(crashes.append)
         await until(lambda: alive.tasks.controller.load.loaded, 10)
@@ -82,7 +82,7 @@ async def test_arguments_of_a_tool_are_shown_as_they_were_typed(
 ) -> None:
     folder = tmp_path / "app"
     await sign_in_before(folder, workspace)
-    async with living(qapp, folder, running=workspace, opens=("UnsavedDialog",)) as alive:
+    async with living(qapp, folder, running=workspace, opens=("LeaveDialog",)) as alive:
         alive.window.go("servers")
         place = alive.servers
         await until(lambda: place.controller.loaded, 10)

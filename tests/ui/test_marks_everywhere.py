@@ -14,8 +14,8 @@ from app.ui.bridge import Bridge
 from app.ui.servers.tool_session import CallPhase
 from app.ui.servers.wording import shown_name
 from app.ui.settings import UiSettings
-from app.ui.shell import exchange_words, settings_list
-from app.ui.shell.notices import Notices
+from app.ui.shell import exchange_words
+from app.ui.shell.notices import NOTIFY_CALLS, Notices
 from app.ui.shell.titles import window_title
 from tests.ui._servers_fakes import READS, FakeBackend, own, settle, tool, until
 from tests.ui._tasks_fakes import FakeSettings
@@ -60,7 +60,7 @@ async def test_a_notification_shows_marks(qapp: QApplication, monkeypatch: pytes
     monkeypatch.setattr(QGuiApplication, "applicationState", lambda: Qt.ApplicationState.ApplicationInactive)
     window, bridge, activity, told = QWidget(), Bridge(), Activity(), list[tuple[str, str, str]]()
     settings = UiSettings(FakeSettings(), bridge)  # type: ignore[arg-type]
-    settings.put(settings_list.NOTIFY_CALLS, True)
+    settings.put(NOTIFY_CALLS, True)
     Notices(window, activity, bridge, settings, lambda *words: told.append(words))  # type: ignore[arg-type]
     activity.record("mcp", NAME, f"tools/call {NAME}", "ok")
     await until(lambda: bool(told))
@@ -84,7 +84,7 @@ async def test_a_call_that_is_not_answered_for_long_is_told_to_the_desktop(
         backend.servers.silence = 0.05
         session = await on.open(f"posthog/{NAME}")
         for wanted in (False, True):
-            settings.put(settings_list.NOTIFY_CALLS, wanted)
+            settings.put(NOTIFY_CALLS, wanted)
             running = await on.run(query="x")
             await until(lambda: session.phase is CallPhase.QUIET)
             assert len(told) == int(wanted)

@@ -28,15 +28,20 @@ from app.core.preferences import (
 from app.ui.bridge import Bridge
 from app.ui.places import PLACES
 from app.ui.settings import UiSettings
-from app.ui.shell import settings_list
 from app.ui.shell.about import About
 from app.ui.shell.appearance import DENSITY_SETTING, MODE_SETTING, SCALE_SETTING, Appearance, restore_appearance
 from app.ui.shell.doors import OFFERED
 from app.ui.shell.help import Help
 from app.ui.shell.layout import DRAWER_SETTING, PLACE_SETTING, START_SETTING, WINDOW_SETTING, WindowLayout
-from app.ui.shell.notices import Notices
+from app.ui.shell.notices import NOTIFY_CALLS, NOTIFY_SIGN_IN, Notices
 from app.ui.shell.setting_row import SettingRow
-from app.ui.shell.settings_page import SettingsPage
+from app.ui.shell.settings.look_section import LookSection
+from app.ui.shell.settings.network_section import NetworkSection
+from app.ui.shell.settings.notices_section import NoticesSection
+from app.ui.shell.settings.page import SettingsPage
+from app.ui.shell.settings.section import SettingsContext
+from app.ui.shell.settings.sign_in_section import STORE, SignInSection
+from app.ui.shell.settings.start_section import StartSection
 from app.ui.theme import apply_theme, theme
 from app.ui.widgets.choices import Segmented, Select
 from app.ui.widgets.lists import ListTable
@@ -64,7 +69,8 @@ async def page(services: FakeServices | None = None) -> AsyncIterator[SettingsPa
     services = services or FakeServices(FakeBackend())
     bridge, parent = Bridge(), QWidget()
     settings = UiSettings(services.storage.settings, bridge, parent)  # type: ignore[arg-type]
-    shown = SettingsPage(services, bridge, settings, Appearance(settings), PLACES, parent)  # type: ignore[arg-type]
+    context = SettingsContext(services, bridge, settings, Appearance(settings), PLACES)  # type: ignore[arg-type]
+    shown = SettingsPage(context, parent)
     shown.show()
     try:
         yield shown
@@ -87,7 +93,7 @@ def choose(control: Any, value: object) -> None:
     "key",
     [
         *(MODE_SETTING, SCALE_SETTING, DENSITY_SETTING, START_SETTING, PROXY_MODE, ANSWER_SETTING, SILENCE_SETTING),
-        *(settings_list.NOTIFY_SIGN_IN, settings_list.NOTIFY_CALLS, "net.proxy_address"),
+        *(NOTIFY_SIGN_IN, NOTIFY_CALLS, "net.proxy_address"),
     ],
 )
 async def test_a_value_of_the_wrong_kind_is_shown_as_the_default(qapp: QApplication, key: str, value: Any) -> None:
@@ -96,7 +102,7 @@ async def test_a_value_of_the_wrong_kind_is_shown_as_the_default(qapp: QApplicat
     if key in {MODE_SETTING, SCALE_SETTING, DENSITY_SETTING}:
         restore_appearance(services.storage.settings)  # type: ignore[arg-type]
     async with page(services) as shown:
-        assert shown.theme_choice.value() in {"system", "light", "dark"}
+        assert shown.section(LookSection).theme_choice.value() in {"system", "light", "dark"}
         assert preferences().proxy.mode in {SYSTEM, NONE, ADDRESS}
         assert 0.5 <= theme().user_scale <= 2.0
 
@@ -130,35 +136,35 @@ async def test_a_window_opens_whatever_its_settings_are(qapp: QApplication, valu
 
 async def test_every_setting_counts_at_once_and_can_be_reset(qapp: QApplication) -> None:
     async with page() as shown:
-        shown._appearance.set_mode("system")
+        shown.section(LookSection).context.appearance.set_mode("system")
         shown.refresh()
         assert not any(row.reset_button.isVisible() for row in shown.rows.values())
         assert not shown.reset_button.isEnabled()
-        shown.theme_choice._choose("dark")
+        shown.section(LookSection).theme_choice._choose("dark")
         assert theme().mode == "dark"
-        choose(shown.scale, 1.25)
+        choose(shown.section(LookSection).scale, 1.25)
         assert theme().user_scale == 1.25
         usual = theme().row(32)
-        shown.density._choose("compact")
+        shown.section(LookSection).density._choose("compact")
         assert 24 <= theme().row(32) < usual
-        choose(shown.start, "servers")
-        choose(shown.proxy, NONE)
+        choose(shown.section(StartSection).start, "servers")
+        choose(shown.section(NetworkSection).proxy, NONE)
         assert preferences().proxy.mode == NONE
-        choose(shown._waits[ANSWER_SETTING], 120.0)
+        choose(shown.section(NetworkSection).waits[ANSWER_SETTING], 120.0)
         assert preferences().answer_seconds == 120
-        choose(shown._waits[SILENCE_SETTING], 300.0)
+        choose(shown.section(NetworkSection).waits[SILENCE_SETTING], 300.0)
         assert preferences().silence_seconds == 300
-        for box in shown._notices.values():
+        for box in shown.section(NoticesSection).boxes.values():
             assert not box.isChecked()
             box.click()
         changed = {key for key, row in shown.rows.items() if row.reset_button.isVisibleTo(shown)}
-        assert changed == set(shown.rows) - {settings_list.STORE}
+        assert changed == set(shown.rows) - {STORE}
         shown.rows[ANSWER_SETTING].reset_button.click()
         assert preferences().answer_seconds == ANSWER.default
         shown.reset_all()
         assert (theme().mode, theme().user_scale, theme().compact) == ("system", 1.0, False)
         assert preferences().proxy.mode == SYSTEM
-        assert not any(box.isChecked() for box in shown._notices.values())
+        assert not any(box.isChecked() for box in shown.section(NoticesSection).boxes.values())
 
 
 async def test_lists_follow_the_density(qapp: QApplication) -> None:
@@ -172,25 +178,25 @@ async def test_an_address_that_cannot_be_used_is_refused_beside_its_field_and_ch
     qapp: QApplication,
 ) -> None:
     async with page() as shown:
-        choose(shown.proxy, ADDRESS)
-        assert shown.address.isVisible()
-        shown.address.setText("http://ana:geheim@proxy:1")
-        shown.address.editingFinished.emit()
-        assert "password" in shown.address_error.text()
-        assert "geheim" not in shown.address_error.text()
+        choose(shown.section(NetworkSection).proxy, ADDRESS)
+        assert shown.section(NetworkSection).address.isVisible()
+        shown.section(NetworkSection).address.setText("http://ana:geheim@proxy:1")
+        shown.section(NetworkSection).address.editingFinished.emit()
+        assert "password" in shown.section(NetworkSection).address_error.text()
+        assert "geheim" not in shown.section(NetworkSection).address_error.text()
         assert preferences().proxy.mode == SYSTEM
-        shown.address.setText("proxy.example:3128")
-        shown.address.editingFinished.emit()
-        assert shown.address_error.isHidden()
+        shown.section(NetworkSection).address.setText("proxy.example:3128")
+        shown.section(NetworkSection).address.editingFinished.emit()
+        assert shown.section(NetworkSection).address_error.isHidden()
         assert preferences().proxy == (ADDRESS, "http://proxy.example:3128")
 
 
 async def test_enter_in_a_field_presses_no_button(qapp: QApplication) -> None:
     async with page() as shown:
-        shown.theme_choice._choose("dark")
-        choose(shown.proxy, ADDRESS)
-        shown.address.setText("proxy.example:1")
-        QTest.keyClick(shown.address, Qt.Key.Key_Return)
+        shown.section(LookSection).theme_choice._choose("dark")
+        choose(shown.section(NetworkSection).proxy, ADDRESS)
+        shown.section(NetworkSection).address.setText("proxy.example:1")
+        QTest.keyClick(shown.section(NetworkSection).address, Qt.Key.Key_Return)
         assert theme().mode == "dark"
         assert shown.isVisible()
         assert preferences().proxy.address == "http://proxy.example:1"
@@ -204,8 +210,8 @@ async def test_the_store_of_the_sign_in_is_shown_and_moved(qapp: QApplication) -
     assert services.backend is not None
     services.backend.credential.grant = Grant(TokenSet("a", generation=1))
     async with page(services) as shown:
-        assert shown.store.currentData() == "keyring"
-        choose(shown.store, "file")
+        assert shown.section(SignInSection).store.currentData() == "keyring"
+        choose(shown.section(SignInSection).store, "file")
         await until(lambda: services.backend is not None and services.backend.credential.stores == ["file"])
 
 
@@ -213,7 +219,7 @@ async def test_everything_has_a_name_and_is_reached_by_tab(qapp: QApplication) -
     async with page() as shown:
         assert not nameless(shown)
         for key, row in shown.rows.items():
-            if key != settings_list.STORE:
+            if key != STORE:
                 shown.focus_on(key)
                 focused = shown.focusWidget()
                 assert focused is row.control or row.control.isAncestorOf(focused), key
@@ -223,7 +229,7 @@ async def test_tab_reaches_every_control_in_the_order_of_the_page(qapp: QApplica
     async with page() as shown:
         shown.activateWindow()
         await until(shown.isActiveWindow)
-        shown.theme_choice._choose("dark")
+        shown.section(LookSection).theme_choice._choose("dark")
         shown.focus_on(MODE_SETTING)
         reached: list[str] = []
         for _ in range(40):
@@ -235,7 +241,7 @@ async def test_tab_reaches_every_control_in_the_order_of_the_page(qapp: QApplica
             QTest.keyClick(focused, Qt.Key.Key_Tab)
             if focused is shown.close_button:
                 break
-        assert reached == [key for key in shown.rows if key != settings_list.STORE]
+        assert reached == [key for key in shown.rows if key != STORE]
         assert focused is shown.close_button
 
 
@@ -262,7 +268,7 @@ async def test_the_palette_finds_each_setting_and_opens_it_there() -> None:
         assert {"Appearance: Theme", "Network: Proxy", "Sign-in: Where the sign-in is kept"} <= titles
         window.open_settings(PROXY_MODE)
         dialog = next(each for each in window.findChildren(SettingsPage))
-        assert dialog.focusWidget() is dialog.proxy
+        assert dialog.focusWidget() is dialog.section(NetworkSection).proxy
         window.open_settings(MODE_SETTING)
         assert len(window.findChildren(SettingsPage)) == 1
         dialog.reject()
@@ -342,8 +348,8 @@ async def test_a_notification_is_shown_only_where_it_is_wanted(
     monkeypatch.setattr(QGuiApplication, "applicationState", lambda: Qt.ApplicationState.ApplicationInactive)
     window, bridge, activity, told = QWidget(), Bridge(), Activity(), list[tuple[str, str, str]]()
     settings = UiSettings(FakeSettings(), bridge)  # type: ignore[arg-type]
-    settings.put(settings_list.NOTIFY_CALLS, wanted)
-    settings.put(settings_list.NOTIFY_SIGN_IN, wanted)
+    settings.put(NOTIFY_CALLS, wanted)
+    settings.put(NOTIFY_SIGN_IN, wanted)
     notices_ = Notices(window, activity, bridge, settings, lambda *words: told.append(words))  # type: ignore[arg-type]
     activity.record("mcp", "Notion", "tools/call search", "ok")
     activity.record("mcp", "Notion", "tools/list", "ok")

@@ -35,6 +35,8 @@ class WindowActions(Protocol):
 
     def go(self, place: str, item: str | None = None) -> None: ...
 
+    def leave(self) -> None: ...
+
     def open_palette(self, typed: str = "") -> None: ...
 
     def move_pane(self, step: int) -> None: ...
@@ -105,6 +107,7 @@ def own_commands(window: WindowActions, places: Sequence[PlaceInfo]) -> list[Com
         Command("window.settings", _tr("Settings…"), window.open_settings, "Ctrl+,", view, anywhere=True),
         Command("window.help", _tr("Help"), window.open_help, "F1", view, anywhere=True),
         Command("window.about", _tr("About Burrow"), window.open_about, "", view, anywhere=True),
+        Command("window.quit", _tr("Quit Burrow"), window.leave, "Ctrl+Q", view, anywhere=True),
         Command(
             "window.larger", _tr("Larger text"), to(window.appearance.change_scale, 1), "Ctrl++", view, repeats=True
         ),
@@ -126,19 +129,20 @@ def own_commands(window: WindowActions, places: Sequence[PlaceInfo]) -> list[Com
 
 def setting_commands(window: WindowActions) -> list[Command]:
     """One command for each setting: it opens the settings there."""
-    from app.ui.shell.settings_list import SETTINGS
-    from app.ui.translation import translate
+    from app.ui.shell.settings.section import translated
+    from app.ui.shell.settings.sections import SECTIONS
 
     group = _tr("Settings")
     return [
         Command(
             f"setting.{setting.key}",
-            _tr("{0}: {1}").format(translate("Settings", setting.section), translate("Settings", setting.name)),
+            _tr("{0}: {1}").format(translated(section.title), translated(setting.name)),
             to(window.open_settings, setting.key),
             "",
             group,
         )
-        for setting in SETTINGS
+        for section in SECTIONS
+        for setting in section.settings
     ]
 
 

@@ -15,13 +15,11 @@ if TYPE_CHECKING:
     from app.core.services import Services
     from app.ui.bridge import Bridge
     from app.ui.context import Command
-    from app.ui.place_info import PlaceInfo
-    from app.ui.settings import UiSettings
-    from app.ui.shell.appearance import Appearance
     from app.ui.shell.crash import CrashDialogs
     from app.ui.shell.details import SignInDetails
     from app.ui.shell.palette import Palette
-    from app.ui.shell.settings_page import SettingsPage
+    from app.ui.shell.settings.page import SettingsPage
+    from app.ui.shell.settings.section import SettingsContext
 
 
 class Dialogs(QObject):
@@ -55,19 +53,12 @@ class Dialogs(QObject):
 
         KeySheet(commands, self._window).open()
 
-    def open_settings(
-        self,
-        services: Services,
-        settings: UiSettings,
-        appearance: Appearance,
-        places: Sequence[PlaceInfo],
-        key: str = "",
-    ) -> None:
+    def open_settings(self, context: SettingsContext, key: str = "") -> None:
         """Open the settings, or raise them, with the focus on the one with this key."""
         if self._settings is None:
-            from app.ui.shell.settings_page import SettingsPage
+            from app.ui.shell.settings.page import SettingsPage
 
-            self._settings = SettingsPage(services, self._bridge, settings, appearance, places, self._window)
+            self._settings = SettingsPage(context, self._window)
             self._settings.finished.connect(self._settings_closed)
             self._settings.show()
         self._settings.raise_()

@@ -15,7 +15,6 @@ from PySide6.QtWidgets import QApplication
 
 from app.marks import isolated
 from app.ui import activity_words
-from app.ui.shell.settings_list import NOTIFY_CALLS, NOTIFY_SIGN_IN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
     from app.ui.bridge import Bridge
     from app.ui.settings import UiSettings
 
+# Each is a flag of the settings.
+NOTIFY_SIGN_IN, NOTIFY_CALLS = "notify.sign_in", "notify.calls"
 PORTAL = "org.freedesktop.portal.Desktop"
 PORTAL_PATH = "/org/freedesktop/portal/desktop"
 PORTAL_INTERFACE = "org.freedesktop.portal.Notification"

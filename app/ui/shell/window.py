@@ -16,6 +16,7 @@ from app.ui.shell.corner import StatusCorner
 from app.ui.shell.doors import DoorsButton
 from app.ui.shell.drawer_host import DrawerHost
 from app.ui.shell.footnote import Footnote
+from app.ui.shell.forward import bring_forward
 from app.ui.shell.layout import SMALLEST, WindowLayout
 from app.ui.shell.pages import WindowPages
 from app.ui.shell.panes import holds_focus, move_focus, visible_panes
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from app.ui.place_info import PlaceInfo
     from app.ui.shell.approval_desk import ApprovalDesk
     from app.ui.shell.approval_prompt import ApprovalPrompt
-    from app.ui.shell.closing import ClosingGuard
+    from app.ui.shell.leaving import Leaving
     from app.ui.signin.connector import HostConnector
 
 
@@ -69,15 +70,17 @@ class MainWindow(QWidget):
         drawers: the stack, and below it the activity drawer.
         navigation: which place is in view, back and forward.
         sign_ins: signing in and out, permissions, the store of the sign-in.
-        closing: saves what is typed before the window closes.
+        leaving: ends Burrow, and asks before if something would be lost or broken off; None until `fill`.
         approvals: the calls of agents that wait for the user's word; None until `attend`.
         dialogs: palette, key sheet, sign-in details, the dialog for a bug.
         commands: which command a key means, and what the palette offers.
 
-    `backend_shown(Backend | None)` once the places know of another host, account or project.
+    `backend_shown(Backend | None)` once the places know of another host, account or project. `left()` once the window
+    has closed for good.
     """
 
     backend_shown = Signal(object)
+    left = Signal()
 
     def __init__(
         self,
@@ -114,7 +117,7 @@ class MainWindow(QWidget):
         self.layout_memory = WindowLayout(
             self, settings, place=lambda: self.stack.current_id, drawer=self.drawers.heights
         )
-        self.closing: ClosingGuard | None = None
+        self.leaving: Leaving | None = None
         self.approvals: ApprovalDesk | None = None
         self.pages = WindowPages(
             self._arranged(),
@@ -144,10 +147,10 @@ class MainWindow(QWidget):
 
     def fill(self) -> None:
         """Make what was left out for the first paint, and follow the services from now on."""
-        from app.ui.shell.closing import ClosingGuard
         from app.ui.shell.command_map import CommandMap
         from app.ui.shell.commands import own_commands
         from app.ui.shell.dialogs import Dialogs
+        from app.ui.shell.leaving import Leaving
         from app.ui.shell.navigation import Navigation
         from app.ui.shell.notices import Notices
         from app.ui.shell.previous_account import PreviousAccountBanner
@@ -162,7 +165,15 @@ class MainWindow(QWidget):
         self.navigation = Navigation(self.stack)
         self.previous_account = PreviousAccountBanner(self._services.storage, self._bridge)
         self._column.insertWidget(1, self.previous_account)
-        self.closing = ClosingGuard(self, self.stack, self._services.storage.drafts, self._bridge)
+        services = self._services
+        self.leaving = Leaving(
+            self,
+            self.stack,
+            services.storage.drafts,
+            services.busy,
+            self._bridge,
+            place=lambda bar: self._whole.insertWidget(0, bar),
+        )
         self._show_notice()
         self.sign_ins = SignInController(
             self._services,
@@ -199,6 +210,13 @@ class MainWindow(QWidget):
     def go(self, place: str, item: str | None = None) -> None:
         """Show a place and, in it, an item."""
         self.navigation.go(place, item)
+
+    def bring_forward(self, activation_token: str = "") -> None:
+        """Show the window if it is hidden or minimised, and put it in front of all others.
+
+        `activation_token` is the desktop's word that the user wants it, such as that of a notification's action.
+        """
+        bring_forward(self, activation_token)
 
     def announce(self, text: str, *, assertive: bool = False) -> None:
         """Say `text` to assistive technology."""
@@ -270,6 +288,13 @@ class MainWindow(QWidget):
         if self.approvals is not None:
             self.approvals.go()
 
+    def leave(self) -> None:
+        """End Burrow (Ctrl+Q). The user is asked first if something would be lost or broken off."""
+        if self.leaving is not None:
+            self.leaving.leave()
+        else:
+            self.close()
+
     def open_palette(self, typed: str = "") -> None:
         """Open the command palette (Ctrl+K) with `typed` in its field."""
         self.dialogs.open_palette(self._palette_commands, typed)
@@ -280,7 +305,10 @@ class MainWindow(QWidget):
 
     def open_settings(self, key: str = "") -> None:
         """Show the settings (Ctrl+,), with the focus on the one with this key."""
-        self.dialogs.open_settings(self._services, self._settings, self.appearance, self._places, key)
+        from app.ui.shell.settings.section import SettingsContext
+
+        context = SettingsContext(self._services, self._bridge, self._settings, self.appearance, self._places)
+        self.dialogs.open_settings(context, key)
 
     def open_about(self) -> None:
         """Show version, licences and the data folder."""
@@ -525,8 +553,9 @@ class MainWindow(QWidget):
 
     @guarded()
     def closeEvent(self, event: QCloseEvent) -> None:
-        if self.closing is not None and not self.closing.allows():
+        if self.leaving is not None and not self.leaving.closes():
             event.ignore()
             return
         self.layout_memory.stop()
         super().closeEvent(event)
+        self.left.emit()

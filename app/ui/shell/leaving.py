@@ -1,0 +1,179 @@
+"""The one way to end Burrow: what is typed is saved, and the user is asked if something would be lost or broken off.
+
+A signal of the system (`app/ui/loop.py`) ends it without a question, as other programs end; what is typed is saved then
+too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Qt, QTimer
+
+from app.ui.shell.closing import TypedText, UnsavedText
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from PySide6.QtWidgets import QWidget
+
+    from app.core.busy import Busy
+    from app.core.errors import BurrowError
+    from app.core.storage.drafts import Drafts
+    from app.ui.bridge import Bridge
+    from app.ui.shell.leave_dialog import LeaveDialog
+    from app.ui.shell.place_stack import PlaceStack
+    from app.ui.widgets.feedback import Banner
+
+# A source of work need not tell that it changed.
+LOOK_MS = 500
+
+
+class Leaving(QObject):
+    """Says whether the window may close, asks, and closes it.
+
+    Two functions may be replaced. `hides` is asked when the window is closed by its title bar: it returns True where it
+    has hidden the window instead. `show_window` brings the window into view before a question.
+    """
+
+    def __init__(
+        self,
+        window: QWidget,
+        stack: PlaceStack,
+        drafts: Drafts,
+        busy: Busy,
+        bridge: Bridge,
+        *,
+        place: Callable[[QWidget], object],
+    ) -> None:
+        """`place` puts the bar that says what is waited for into the window."""
+        super().__init__(window)
+        self._window, self._busy, self._bridge, self._place = window, busy, bridge, place
+        self._typed = TypedText(stack, drafts)
+        self._allowed = False
+        self._look = QTimer(self, interval=LOOK_MS)
+        self._look.timeout.connect(self._follow)
+        self.hides: Callable[[], bool] = lambda: False
+        self.show_window: Callable[[], object] = self._show_window
+        self.dialog: LeaveDialog | None = None
+        self.bar: Banner | None = None
+        bridge.listen(self, busy.changed, self._follow)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether Burrow quits by itself as soon as nothing is under way. `bar` says so then."""
+        return self.bar is not None
+
+    def closes(self) -> bool:
+        """The window is asked to close: whether it may, now."""
+        if not self._allowed:
+            if self.hides():
+                return False
+            self._allowed = not (self._typed.unsaved or self._busy.interrupted()) and self.dialog is None
+            if not self._allowed:
+                self.leave()
+        return self._allowed
+
+    def leave(self, *, asks: bool = True) -> None:
+        """End Burrow. Where something would be lost, the user is asked first; with `asks` also where work is under way.
+
+        What is typed is saved before that, so the window may close later.
+        """
+        if self.dialog is not None:
+            _raise(self.dialog)
+        elif not (self._typed.unsaved or (asks and self._busy.interrupted())):
+            self._end()
+        else:
+            try:
+                self._bridge.spawn(
+                    self,
+                    self._typed.save(),
+                    done=lambda unsaved: self._saved(unsaved, asks),
+                    failed=self._not_saved,
+                    key="leaving",
+                )
+            except RuntimeError:
+                # The loop has ended: nothing can be saved or waited for any more.
+                self._end()
+
+    def stay(self) -> None:
+        """Do not quit when the work is done after all."""
+        self._look.stop()
+        if self.bar is not None:
+            self.bar.setVisible(False)
+            self.bar.deleteLater()
+            self.bar = None
+
+    def _saved(self, unsaved: UnsavedText, asks: bool) -> None:
+        if unsaved or (asks and self._busy.interrupted()):
+            self._ask(unsaved)
+        else:
+            self._end()
+
+    def _not_saved(self, error: BurrowError) -> None:
+        self._ask(UnsavedText((), error.cause))
+
+    def _ask(self, unsaved: UnsavedText) -> None:
+        from app.ui.shell.leave_dialog import LeaveDialog
+
+        if self.dialog is not None:
+            return
+        self.stay()
+        self.show_window()
+        dialog = self.dialog = LeaveDialog(unsaved, self._busy.interrupted(), self._window)
+        dialog.accepted.connect(self._end)
+        dialog.wait_wanted.connect(self._wait)
+        dialog.finished.connect(self._answered)
+        self._look.start()
+        dialog.open()
+
+    def _answered(self, _result: int) -> None:
+        self.dialog = None
+        if not self.waiting:
+            self._look.stop()
+
+    def _wait(self) -> None:
+        from app.ui.widgets.feedback import Banner
+
+        if self.dialog is not None:
+            self.dialog.reject()
+        self.bar = Banner()
+        self._place(self.bar)
+        self._look.start()
+        self._follow()
+
+    def _follow(self, _nothing: None = None) -> None:
+        """Show what is under way now; quit if that is what was waited for."""
+        if self.dialog is None and self.bar is None:
+            return
+        works = self._busy.interrupted()
+        if self.dialog is not None:
+            self.dialog.show_works(works)
+        elif not works:
+            self.stay()
+            self.leave()
+        elif self.bar is not None:
+            self._show_waiting(self.bar, len(works))
+
+    def _show_waiting(self, bar: Banner, count: int) -> None:
+        once = self.tr("Burrow quits when this is done: 1 thing under way.")
+        words = once if count == 1 else self.tr("Burrow quits when this is done: %n things under way.", "", count)
+        if bar.text() != words:
+            now, stay = (self.tr("Quit now"), lambda: self.leave(asks=False)), (self.tr("Stay"), self.stay)
+            bar.show_message(words, "info", secondary=[now, stay])
+
+    def _end(self) -> None:
+        self._allowed = True
+        self.stay()
+        self._window.close()
+
+    def _show_window(self) -> None:
+        window = self._window
+        window.setWindowState(window.windowState() & ~Qt.WindowState.WindowMinimized)
+        window.show()
+        _raise(window)
+
+
+def _raise(widget: QWidget) -> None:
+    widget.raise_()
+    widget.activateWindow()

@@ -1,0 +1,146 @@
+"""The settings page (Ctrl+,). Every setting counts at once, has a default and can be reset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QDialog, QHBoxLayout, QVBoxLayout, QWidget
+
+from app.core.preferences import preferences, use_preferences
+from app.ui.shell.setting_row import SettingRow
+from app.ui.shell.settings.section import translated
+from app.ui.shell.settings.sections import SECTIONS
+from app.ui.theme import theme, tokens
+from app.ui.widgets.buttons import QuietButton
+from app.ui.widgets.column import ScrollColumn
+from app.ui.widgets.focus import show_focus_ring
+from app.ui.widgets.guard import guarded
+from app.ui.widgets.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from PySide6.QtGui import QKeyEvent
+
+    from app.ui.shell.settings.section import SettingsContext, SettingsSection
+
+S = TypeVar("S", bound="SettingsSection")
+
+WIDTH, HEIGHT = 680, 620
+LEAST_WIDTH, LEAST_HEIGHT = 360, 300
+
+
+class SettingsPage(QDialog):
+    """Opened with `show()`, beside the window. `rows` has the row of each setting by its key."""
+
+    def __init__(self, context: SettingsContext, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setWindowTitle(self.tr("Settings"))
+        # What is put into the settings counts before it is written.
+        use_preferences(context.settings)
+        self.rows: dict[str, SettingRow] = {}
+        self._sections = [each(context, self) for each in SECTIONS]
+        current = theme()
+        wide = current.px(tokens.SPACE_4)
+        self.column = ScrollColumn(self.tr("Settings"), side=tokens.SPACE_4, top=0)
+        self.column.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        for section in self._sections:
+            self._add(section)
+        self.column.box.addStretch(1)
+        foot = QHBoxLayout()
+        foot.setContentsMargins(wide, current.px(tokens.SPACE_2), wide, wide)
+        self.reset_button = QuietButton(self.tr("Reset all"), "undo", clicked=self.reset_all)
+        self.close_button = QuietButton(self.tr("Close"), clicked=self.reject)
+        foot.addWidget(self.reset_button)
+        foot.addStretch(1)
+        foot.addWidget(self.close_button)
+        head = QVBoxLayout()
+        head.setContentsMargins(wide, wide, wide, current.px(tokens.SPACE_2))
+        head.addWidget(Text(self.tr("Settings"), "title"))
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.setSpacing(0)
+        box.addLayout(head)
+        box.addWidget(self.column, 1)
+        box.addLayout(foot)
+        self.setMinimumSize(current.px(LEAST_WIDTH), current.px(LEAST_HEIGHT))
+        room = self.screen().availableGeometry()
+        self.resize(min(current.px(WIDTH), room.width()), min(current.px(HEIGHT), room.height()))
+        theme().changed.connect(self.refresh)
+        self.refresh()
+        for section in self._sections:
+            section.changed.connect(self.refresh)
+        show_focus_ring(self)
+        self.focus_on(next(iter(self.rows)))
+
+    def section(self, kind: type[S]) -> S:
+        """The section of this class. Raises StopIteration when the page has none."""
+        return next(each for each in self._sections if isinstance(each, kind))
+
+    def focus_on(self, key: str) -> None:
+        """Bring a setting into view and put the focus on it."""
+        row = self.rows.get(key)
+        if row is None:
+            return
+        control = row.control
+        target = control if control.focusPolicy() & Qt.FocusPolicy.TabFocus else _first_stop(control)
+        self.column.ensureWidgetVisible(row)
+        target.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def refresh(self) -> None:
+        """Show every setting as it is now."""
+        changed: dict[str, bool] = {}
+        for section in self._sections:
+            changed.update(section.refresh())
+        for key, differs in changed.items():
+            self.rows[key].set_changed(differs)
+        self.reset_button.setEnabled(any(changed.values()))
+
+    def reset_all(self) -> None:
+        """Bring all defaults back. What has none, such as where the sign-in is kept, stays as it is."""
+        for section in self._sections:
+            for setting in section.settings:
+                if setting.resettable:
+                    self._reset(section, setting.key)
+
+    def _add(self, section: SettingsSection) -> None:
+        self.column.box.addSpacing(theme().px(tokens.SPACE_2))
+        self.column.box.addWidget(Text(translated(section.title), "section"))
+        controls = section.controls()
+        for setting in section.settings:
+            row = SettingRow(
+                translated(setting.name),
+                translated(setting.hint) if setting.hint else "",
+                controls[setting.key],
+                self._resetting(section, setting.key),
+            )
+            self.rows[setting.key] = row
+            self.column.box.addWidget(row)
+        section.rows = {setting.key: self.rows[setting.key] for setting in section.settings}
+
+    def _resetting(self, section: SettingsSection, key: str) -> Callable[[], None]:
+        return lambda: self._reset(section, key)
+
+    def _reset(self, section: SettingsSection, key: str) -> None:
+        section.reset(key)
+        preferences().refresh()
+        self.refresh()
+
+    @guarded()
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter keeps what was typed and presses no button that does not have the focus."""
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            event.ignore()
+            return
+        super().keyPressEvent(event)
+
+
+def _first_stop(root: QWidget) -> QWidget:
+    """The first part of a control that takes the focus by Tab."""
+    proxy = root.focusProxy()
+    if proxy is not None:
+        return proxy
+    parts = (each for each in root.findChildren(QWidget) if each.focusPolicy() & Qt.FocusPolicy.TabFocus)
+    return next(parts, root)
