@@ -211,6 +211,11 @@ class Services:
         return workspace
 
     @property
+    def began_updates(self) -> bool:
+        """Whether `updates` was asked for."""
+        return "updates" in self.__dict__
+
+    @property
     def adding(self) -> bool:
         """Whether the current account is one that nobody has signed in to yet, beside others of its host.
 

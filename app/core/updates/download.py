@@ -156,7 +156,7 @@ class StagedDownload:
                     if len(buffer) >= WRITE_BYTES:
                         full, buffer = buffer, bytearray()
                         await asyncio.to_thread(file.write, full)
-                        self._told(received)
+                    self._told(received)
                     if loop.time() - since > self._pace.seconds:
                         if received - at < self._pace.least:
                             raise TimedOut(f"{origin} sends the update too slowly.", Facts(origin=origin))
@@ -165,7 +165,6 @@ class StagedDownload:
                 # What came is kept, whatever ended the connection: the next attempt goes on after it.
                 if not file.closed:
                     await asyncio.shield(asyncio.to_thread(_write_rest, file, buffer))
-            self._told(received)
             if received < self.release.length:
                 words = f"The connection to {origin} broke before the update was complete."
                 raise ServerTrouble(words, Facts(origin=origin))

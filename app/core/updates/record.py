@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 FOLDER = "updates"
 FILE = "record.json"
+# Of the last installer on Windows: its exit code.
+INSTALLER_CODE = "installer-code"
 LARGEST = 256_000
 
 

@@ -8,7 +8,6 @@ import random
 from typing import TYPE_CHECKING
 
 from app.core.errors import BurrowError
-from app.core.updates.service import UpdateState
 
 if TYPE_CHECKING:
     from app.core.updates.record import UpdateRecord
@@ -32,7 +31,7 @@ async def look_daily(updates: Updates, *, first: float = FIRST_SECONDS) -> None:
     await asyncio.sleep(_jittered(first))
     while True:
         wait = due(await updates.record(), updates.now())
-        if wait <= 0 and updates.status.state is not UpdateState.OFF:
+        if wait <= 0 and updates.why_off is None:
             try:
                 await updates.check()
             except BurrowError as trouble:

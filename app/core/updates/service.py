@@ -117,7 +117,9 @@ class Updates:
     def status(self) -> UpdateStatus:
         """How things stand."""
         why = self.why_off
-        return self._status if why is None else UpdateStatus(UpdateState.OFF, why_off=why)
+        # Who has turned updates off may still ask for a look.
+        asked = why is WhyOff.CHOSEN and self._status.state is not UpdateState.IDLE
+        return self._status if why is None or asked else UpdateStatus(UpdateState.OFF, why_off=why)
 
     @property
     def why_off(self) -> WhyOff | None:

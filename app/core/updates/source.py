@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ADDRESS_FILE, ROOT_FILE = "updates.json", "updates-root.json"
 LARGEST_FILE = 512_000
 # These replace themselves. The others belong to a package manager, to git, or to whoever unpacked them.
-REPLACEABLE = frozenset({InstallKind.APPIMAGE, InstallKind.PORTABLE, InstallKind.WINDOWS, InstallKind.MACOS})
+REPLACEABLE = frozenset({InstallKind.APPIMAGE, InstallKind.WINDOWS, InstallKind.MACOS})
 
 
 class WhyOff(Enum):

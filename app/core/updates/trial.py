@@ -1,4 +1,4 @@
-"""The first start of a new version, and the way back. Standard library only: it is read before the window is built.
+"""The first start of a new version, and the way back. Imported before the window is built: standard library only.
 
 A new version is on trial until its window has settled. Two watch over it: the process that installed it, until that
 start has ended well or badly; and each further start, which puts the former version back at the third attempt.
@@ -7,14 +7,25 @@ start has ended well or badly; and each further start, which puts the former ver
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.core.errors import Rejected, StorageTrouble
-from app.core.updates.install import put_back
-from app.core.updates.record import FILE, FOLDER, Outcome, Trial, UpdateRecord, change_record, read_record
+from app.core.private import sync_folder
+from app.core.updates.record import (
+    FILE,
+    FOLDER,
+    INSTALLER_CODE,
+    Outcome,
+    Trial,
+    UpdateRecord,
+    change_record,
+    read_record,
+)
 
 if TYPE_CHECKING:
     import subprocess
@@ -27,6 +38,12 @@ WATCH_SECONDS = 120.0
 WATCH_STEP = 0.2
 NOT_STARTED = "It did not start."
 NOT_INSTALLED = "It was not installed."
+# By the exit code of packaging/windows/installer.nsi.
+INSTALLER_SAID = {
+    3: "Burrow did not close. An agent may use it as its MCP server.",
+    4: "It is installed for all users, which needs an administrator's rights.",
+    6: "It needs a newer version of Windows.",
+}
 
 
 def begin_trial(folder: Path, running: str) -> Path | None:
@@ -53,7 +70,7 @@ def _begin(folder: Path, running: str) -> Path | None:
         # put there by somebody else, and there is nothing to say.
         outcome = record.outcome
         if running == trial.former:
-            outcome = Outcome("failed", trial.former, trial.version, NOT_INSTALLED)
+            outcome = Outcome("failed", trial.former, trial.version, _why_not_installed(folder))
             if trial.backup and Path(trial.backup).is_file():
                 Path(trial.backup).unlink()
         change_record(folder, trial=None, outcome=outcome)
@@ -118,7 +135,7 @@ def roll_back(folder: Path) -> Outcome:
 
 
 def _go_back(folder: Path, record: UpdateRecord, trial: Trial, reason: str) -> Path | None:
-    if not put_back(trial):
+    if not _put_back(trial):
         change_record(folder, trial=None, former=None)
         return None
     failed = tuple(dict.fromkeys((*record.failed, trial.version)))
@@ -128,5 +145,31 @@ def _go_back(folder: Path, record: UpdateRecord, trial: Trial, reason: str) -> P
     return Path(trial.target)
 
 
+def _why_not_installed(folder: Path) -> str:
+    try:
+        code = int((folder / FOLDER / INSTALLER_CODE).read_text("ascii")[:20])
+    except (OSError, ValueError):
+        return NOT_INSTALLED
+    return INSTALLER_SAID.get(code, NOT_INSTALLED)
+
+
 def _counted(trial: Trial) -> Trial:
     return replace(trial, starts=trial.starts + 1)
+
+
+def _put_back(trial: Trial) -> bool:
+    """Put the former version back in its place. Whether it was there. Raises `OSError`."""
+    target, backup = Path(trial.target), Path(trial.backup)
+    if not trial.backup or not backup.exists():
+        return False
+    if backup.is_dir():
+        rejected = target.with_name(f"{target.name}.rejected")
+        shutil.rmtree(rejected, ignore_errors=True)
+        if target.exists():
+            os.rename(target, rejected)
+        os.rename(backup, target)
+        shutil.rmtree(rejected, ignore_errors=True)
+    else:
+        os.replace(backup, target)
+    sync_folder(target.parent)
+    return True

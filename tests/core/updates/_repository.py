@@ -49,7 +49,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Any
 
     def do_GET(self) -> None:
-        self.server.asked.append((self.path, dict(self.headers.items())))
+        self.server.asked.append((self.path, {name.title(): value for name, value in self.headers.items()}))
         path = self.server.folder / unquote(self.path).lstrip("/")
         body = path.read_bytes() if path.is_file() else b""
         for part, answer in list(self.server.faults.items()):
@@ -144,10 +144,8 @@ class Rig:
 
     def at(self, moment: float) -> Any:
         """The repository at another time."""
-        made = tool().UpdateRepository(
-            self.folder / "repository", self.signers, now=datetime.fromtimestamp(moment, UTC)
-        )
-        return made
+        now = datetime.fromtimestamp(moment, UTC)
+        return tool().UpdateRepository(self.folder / "repository", self.signers, now=now)
 
     def updates(self, running: str = "0.1.0", **options: Any) -> Updates:
         """A process with this version."""
