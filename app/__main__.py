@@ -78,8 +78,9 @@ def texts(arguments: list[str]) -> list[str]:
 
 def _workspace_folder() -> list[str] | None:
     """The option that names the workspace's folder; None when that is not known, which the user was told."""
+    from app.core.data_folder import data_folder
     from app.core.errors import StorageTrouble
-    from app.core.services import WORKSPACE_FOLDER, data_folder
+    from app.core.services import WORKSPACE_FOLDER
 
     try:
         return ["--data", str(data_folder() / WORKSPACE_FOLDER)]

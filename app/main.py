@@ -9,12 +9,14 @@ import sys
 from typing import TYPE_CHECKING
 
 from app import __version__
+from app.core import safe_mode
 from app.ui.places import PLACES
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Sequence
 
+    from app.core.diagnostics.crash_watch import CrashWatch
     from app.core.services import Services
     from app.ui.loop import Collector
     from app.ui.shell.window import MainWindow
@@ -35,21 +37,51 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     if options.offscreen:
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
+    if options.safe_mode:
+        safe_mode.prepare(os.environ)
     if not _has_display():
         sys.stderr.write(f"{NO_DISPLAY}\n")
         return 1
+    from app.core.data_folder import data_folder
+    from app.core.diagnostics.crash_hooks import crash_words
+    from app.core.diagnostics.crash_watch import CrashWatch
     from app.core.errors import BurrowError
-    from app.core.services import Services, data_folder
+    from app.core.restart import start_again
+    from app.core.services import Services
 
     try:
         services = Services(data_folder(options.data))
     except BurrowError as failure:
         sys.stderr.write(f"burrow: {failure.title}: {failure.cause}\n        {failure.advice}\n")
         return failure.exit_code
-    return _open(options, services)
+    watch = CrashWatch(services.folder, services.activity.records, safe=options.safe_mode)
+    if not options.safe_mode and watch.crashed_starts >= safe_mode.FORCED_AFTER:
+        # Asking would need what crashes.
+        options.safe_mode = True
+        safe_mode.prepare(os.environ)
+    again: Sequence[str] | None = None
+    try:
+        code, again = _open(options, services, watch)
+    except Exception as failure:  # noqa: BLE001 - the last resort: a report is written
+        report = watch.recorder.record(failure, "the window")
+        sys.stderr.write(crash_words(failure, report))
+        code = 1
+    finally:
+        watch.end()
+    if again is not None:
+        start_again([*_same(options), *again])
+    return code
 
 
-def _open(options: argparse.Namespace, services: Services) -> int:
+def _same(options: argparse.Namespace) -> list[str]:
+    """The arguments of this start that the next one has too."""
+    found = ["--data", options.data] if options.data else []
+    if options.workspace:
+        found.append("--workspace")
+    return [*found, "--host", options.host] if options.host else found
+
+
+def _open(options: argparse.Namespace, services: Services, watch: CrashWatch) -> tuple[int, Sequence[str] | None]:
     """Paint the window before anything else is imported, then fill it, then start the loop."""
     # No garbage collection during the start. `settle` sets up the collector.
     gc.disable()
@@ -68,7 +100,16 @@ def _open(options: argparse.Namespace, services: Services) -> int:
     app.setApplicationName("Burrow")
     app.setApplicationVersion(__version__)
     app.setDesktopFileName("burrow")
-    services.serves_clients = not options.screenshot
+    if not options.safe_mode and watch.crashed_starts >= safe_mode.ASKED_AFTER:
+        from app.ui.shell.start_question import StartAnswer, ask_how_to_start
+
+        answer = ask_how_to_start(watch.reports)
+        if answer is not StartAnswer.AS_USUAL:
+            return 0, (safe_mode.OPTION,) if answer is StartAnswer.SAFELY else None
+    if options.safe_mode:
+        services.storage.settings.use_defaults(safe_mode.SET_ASIDE)
+        services.safe_mode = True
+    services.serves_clients = not options.screenshot and not options.safe_mode
     bridge = Bridge()
     # The window is made with the connector, which calls it later.
     connecting = HostConnector(services, bridge, choose=lambda: window.choose_host(), stay=lambda: window.stay_here())
@@ -95,8 +136,11 @@ def _open(options: argparse.Namespace, services: Services) -> int:
 
     from app.core.diagnostics.logs import start_logging
     from app.ui.loop import freeze_collector, run
+    from app.ui.shell.qt_messages import take_messages
 
     start_logging(services.folder)
+    watch.install()
+    release_messages = take_messages(watch.note)
     named = options.host or ("workspace" if options.workspace else services.remembered_host())
 
     # Stays empty if the window is closed before it has settled.
@@ -105,6 +149,7 @@ def _open(options: argparse.Namespace, services: Services) -> int:
     async def settle() -> None:
         """Start what can wait until the saved data is shown."""
         await asyncio.sleep(SETTLE_SECONDS)
+        watch.ready()
         await services.activity.load()
         collectors.append(freeze_collector())
         if services.serves_clients:
@@ -120,6 +165,8 @@ def _open(options: argparse.Namespace, services: Services) -> int:
 
     async def live(quitting: asyncio.Event) -> int:
         try:
+            watch.recorder.watch(asyncio.get_running_loop())
+            window.care_for(watch, safe=options.safe_mode)
             connecting.begin(named)
             bridge.spawn(window, settle(), key="settle")
             if options.screenshot:
@@ -128,6 +175,8 @@ def _open(options: argparse.Namespace, services: Services) -> int:
                 return await take_screenshot(window, options.screenshot, quitting, connecting=named is not None)
             await quitting.wait()
         finally:
+            if window.crashes is not None:
+                window.crashes.end()
             # What writes goes before what it writes through: the places use the bridge, and every job the services.
             await _tried(window.stack.flush())
             await _tried(window.layout_memory.save())
@@ -139,7 +188,9 @@ def _open(options: argparse.Namespace, services: Services) -> int:
                 collector.stop()
         return 0
 
-    return run(app, live)
+    code = run(app, live)
+    release_messages()
+    return code, window.leaving.again if window.leaving is not None else None
 
 
 async def _tried(step: Awaitable[None]) -> None:
@@ -184,5 +235,8 @@ def _parser() -> argparse.ArgumentParser:
         "--screenshot", metavar="FILE", help="save a picture of the window once it has loaded, and quit"
     )
     parser.add_argument("--place", choices=[place.id for place in PLACES], help="the place to show")
+    parser.add_argument(
+        safe_mode.OPTION, action="store_true", help="start with the standard look and nothing that starts by itself"
+    )
     parser.add_argument("--version", action="version", version=f"Burrow {__version__}")
     return parser

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from app.cli.signals import interruption, to_the_end
 from app.cli.terminal import read_line, say
 from app.core.auth.vault.base import StoreKind
+from app.core.data_folder import data_folder
 from app.core.errors import BurrowError, Rejected, SignInNeeded
-from app.core.services import Services, data_folder
+from app.core.services import Services
 
 if TYPE_CHECKING:
     import argparse

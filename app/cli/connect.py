@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from app.cli import shim
 from app.cli.common import connect, secret_of, server_called, services_of
 from app.cli.terminal import column, data, line, printable, say
+from app.core.data_folder import DATA_VARIABLE, data_folder
 from app.core.errors import BurrowError, NotFound, Rejected
 from app.core.mcp.programs.program import OfferedServer, Via
 from app.core.mcp.programs.snippets import NO_KEY, Snippet, snippet
@@ -17,7 +18,6 @@ from app.core.mcp.programs.table import PROGRAMS
 from app.core.mcp.proxy.clients import ProxyClients
 from app.core.mcp.proxy.keys import is_key
 from app.core.mcp.proxy.parts import ToolRule
-from app.core.services import DATA_VARIABLE, data_folder
 
 if TYPE_CHECKING:
     import argparse

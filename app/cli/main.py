@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 from app.cli import accounts, connect, mcp, own_servers, proxy, tasks, update
@@ -11,11 +13,11 @@ from app.cli.signals import interruption
 from app.cli.status import SHOWN_STEPS
 from app.cli.terminal import data, output, prepare, say
 from app.core.auth.vault.base import StoreKind
+from app.core.data_folder import data_folder
 from app.core.diagnostics.logs import start_logging
 from app.core.errors import BurrowError
 from app.core.hosts import WORKSPACE
 from app.core.posthog.task_fields import TASK_FIELDS
-from app.core.services import data_folder
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -37,7 +39,25 @@ def main(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, asyncio.CancelledError):
         # `asyncio.run` has waited for the command, so its services are closed.
         code = interruption.exit_code
+    except Exception as failure:  # noqa: BLE001 - the last resort: a report is written
+        code = _crashed(failure, options)
     return _checked(code, options)
+
+
+def _crashed(failure: Exception, options: argparse.Namespace) -> int:
+    """Write a report of a defect, and say where it is."""
+    from app.core.diagnostics.crash_hooks import CrashRecorder, crash_words
+    from app.core.diagnostics.crash_watch import process_facts
+    from app.core.diagnostics.crashes import CrashReports
+
+    logging.getLogger(__name__).critical("uncaught", exc_info=failure)
+    report = None
+    # Where there is no data folder, there is no report.
+    with contextlib.suppress(BurrowError):
+        reports = CrashReports(data_folder(options.data), process_facts())
+        report = CrashRecorder(reports).record(failure, "a command")
+    say(crash_words(failure, report).rstrip("\n"))
+    return FAILED
 
 
 def _checked(code: int, options: argparse.Namespace) -> int:

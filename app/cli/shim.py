@@ -15,6 +15,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from app.core.data_folder import data_folder
 from app.core.errors import BurrowError, NotFound, Rejected, StorageTrouble
 from app.core.mcp.programs.shim_command import burrow_command
 from app.core.mcp.proxy.http.sender import DirectSender
@@ -23,7 +24,6 @@ from app.core.mcp.proxy.shim.channel import SessionChannel
 from app.core.mcp.proxy.shim.pipes import Lines, LineWriter
 from app.core.mcp.proxy.shim.reach import Reach
 from app.core.mcp.proxy.shim.session import ShimSession
-from app.core.services import data_folder
 from app.core.storage import Storage
 from app.core.storage.lease import LOCKS_FOLDER, Lease
 from app.core.storage.proxy_clients import LOCK_PREFIX, StoredClients, client_called

@@ -1,12 +1,14 @@
 """What would be interrupted if Burrow ended now: one list that quitting, updating and the end of the session ask.
 
 Whoever has work under way registers a source with `Busy`. A source is asked each time, so it keeps no second account of
-what it does.
+what it does. Agents' runs will be one more source: `register` a function that yields a `Work(WorkKind.RUN, …)` for each
+run that this process drives, and emit `changed` when one begins or ends.
 """
 
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING
 from app.core.events import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,7 @@ class WorkKind(Enum):
     SENDING = "sending"
     SIGN_IN = "sign-in"
     RUN = "run"
+    FILE = "file being written"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,17 @@ class Busy:
                 self._sources.remove(source)
 
         return unregister
+
+    @contextmanager
+    def during(self, work: Work) -> Iterator[None]:
+        """Count `work` as under way for the time of the block."""
+        unregister = self.register(lambda: (work,))
+        self.changed.emit(None)
+        try:
+            yield
+        finally:
+            unregister()
+            self.changed.emit(None)
 
     def works(self) -> tuple[Work, ...]:
         """Everything under way, in the order of registration. A source that fails is logged and counts as idle."""

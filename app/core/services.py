@@ -6,18 +6,16 @@ Nothing but the storage is imported and opened before it is asked for: the windo
 from __future__ import annotations
 
 import logging
-import os
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from app.core.background import BackgroundTasks
 from app.core.busy import Busy
 from app.core.diagnostics.activity import Activity
-from app.core.errors import BurrowError, Rejected, SignInNeeded, StorageTrouble
+from app.core.errors import BurrowError, Rejected, SignInNeeded
 from app.core.events import Event
 from app.core.hosts import BUILT_IN, WORKSPACE, Host, parse_host
 from app.core.preferences import use_preferences
@@ -26,6 +24,7 @@ from app.core.urls import is_loopback, origin_if_any
 
 if TYPE_CHECKING:
     import asyncio
+    from pathlib import Path
 
     from app.core.auth.http.clients import HttpClients
     from app.core.auth.registry import Credentials
@@ -44,41 +43,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DATA_VARIABLE = "BURROW_DATA"
-NAME_FOLDER = f"Name a folder with --data or {DATA_VARIABLE}, by its whole path."
 WORKSPACE_FOLDER = "workspace"
 HOST_SETTING = "host"
 # Followed by the key of the host.
 CLIENT_ID_SETTING = "client_id:"
 NO_HOST = ""
 """The value of that setting where the user works without an account."""
-
-
-def data_folder(chosen: str | None = None) -> Path:
-    """Where all state lives: `--data`, else `BURROW_DATA`, else the platform's place for an application's data.
-
-    Raises `StorageTrouble` when the user's home is not known.
-    """
-    named = chosen or os.environ.get(DATA_VARIABLE)
-    if named:
-        try:
-            return Path(named).expanduser().absolute()
-        except (RuntimeError, OSError) as failure:
-            raise StorageTrouble(f"{named} cannot be found: {failure}", action=NAME_FOLDER) from None
-    import platformdirs
-
-    cause = "Your home folder is not known, so there is no place for Burrow's data."
-    # An empty `HOME` would mean the root of all folders.
-    if os.name == "posix" and os.environ.get("HOME") == "" and not os.environ.get("XDG_DATA_HOME"):
-        raise StorageTrouble(cause, action=NAME_FOLDER)
-    try:
-        folder = Path(platformdirs.user_data_dir("Burrow", appauthor=False))
-    except RuntimeError:
-        raise StorageTrouble(cause, action=NAME_FOLDER) from None
-    # A relative `XDG_DATA_HOME` would mean another folder for each place that Burrow is started in.
-    if not folder.is_absolute():
-        raise StorageTrouble(cause, action=NAME_FOLDER)
-    return folder
 
 
 class Services:
@@ -95,6 +65,8 @@ class Services:
         self.folder = folder
         # Whether this process starts the local proxy by itself, as a window does.
         self.serves_clients = False
+        # Whether nothing is started by itself (`app/core/safe_mode.py`).
+        self.safe_mode = False
         self.role = role
         self._long_lived = long_lived
         self.storage = Storage.open(folder)
@@ -124,7 +96,7 @@ class Services:
         from app.core.consent import WorkspaceConsent
 
         storage = self.storage
-        return Credentials(
+        credentials = Credentials(
             self.folder,
             self.transport,
             storage.settings,
@@ -134,6 +106,8 @@ class Services:
             keeps_unstored=self._long_lived,
             page_proof=WorkspaceConsent(self.folder / WORKSPACE_FOLDER),
         )
+        self.busy.register(credentials.works)
+        return credentials
 
     @cached_property
     def _connecting(self) -> asyncio.Lock:
@@ -185,7 +159,10 @@ class Services:
         from app.core.mcp.proxy.service import ProxyService
         from app.core.mcp.proxy.sign_in_notices import WindowNotice
 
-        return ProxyService(self, Role.WINDOW, WindowNotice(lambda: self.sign_ins), begins=self.serves_clients)
+        proxy = ProxyService(self, Role.WINDOW, WindowNotice(lambda: self.sign_ins), begins=self.serves_clients)
+        self.busy.register(proxy.works)
+        proxy.works_changed.subscribe(self.busy.changed.emit)
+        return proxy
 
     @cached_property
     def sign_ins(self) -> SignIns:

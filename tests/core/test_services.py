@@ -18,10 +18,11 @@ import pytest
 from app.core import backend as backend_module
 from app.core.auth.status import CredentialState
 from app.core.auth.vault.base import StoreKind
+from app.core.data_folder import data_folder
 from app.core.embedded import EmbeddedWorkspace
 from app.core.errors import BurrowError, NotFound, Offline, Rejected, SignInNeeded, StorageTrouble
 from app.core.lab import Lab
-from app.core.services import WORKSPACE_FOLDER, Services, data_folder
+from app.core.services import WORKSPACE_FOLDER, Services
 from tests.conftest import RunningWorkspace
 
 if TYPE_CHECKING:

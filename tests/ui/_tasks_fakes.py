@@ -14,6 +14,7 @@ import msgspec
 
 from app.core.auth.key import CredentialKey
 from app.core.auth.status import CredentialState, CredentialStatus, Trouble
+from app.core.busy import Busy
 from app.core.errors import BurrowError, NotFound
 from app.core.events import Event
 from app.core.fetcher import Admission
@@ -364,6 +365,7 @@ class FakeServices:
 
     def __init__(self) -> None:
         self.storage = FakeStorage()
+        self.busy = Busy()
         self.backend: FakeBackend | None = None
 
 

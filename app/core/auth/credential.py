@@ -273,6 +273,16 @@ class Credential:
         self._sign_in = sign_in
         return sign_in
 
+    @property
+    def signing_in(self) -> bool:
+        """Whether a sign-in waits for the browser."""
+        return self._sign_in is not None and self._sign_in.waiting
+
+    @property
+    def renewing(self) -> bool:
+        """Whether the request of a renewal was sent and its answer is not stored yet."""
+        return self._coordinator.sending
+
     async def sign_in(self, grant: Grant, why: str) -> None:
         """Save a newly issued grant, then make it the current one. `why` is the journal's word for how it was obtained.
 

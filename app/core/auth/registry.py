@@ -9,6 +9,7 @@ from app.core.auth.grant.files import GrantFiles
 from app.core.auth.grant.journal import Journal
 from app.core.auth.oauth.authorization_server import AuthorizationServer
 from app.core.auth.tokens import Fingerprints
+from app.core.busy import Work, WorkKind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 LOCKS_FOLDER = "locks"
 INSTALL_KEY = "install_key"
+SIGN_IN_ENDS = "What you do in the browser now does not arrive. Sign in again after the next start."
+RENEWAL_ENDS = "Burrow waits for the server's answer before it ends."
 
 
 class Credentials:
@@ -80,6 +83,18 @@ class Credentials:
         if self._open.get(credential.key) is credential:
             del self._open[credential.key]
         await credential.close()
+
+    def works(self) -> tuple[Work, ...]:
+        """The sign-ins and renewals that are under way, for `Busy`."""
+        found: list[Work] = []
+        for credential in tuple(self._users):
+            name = credential.profile.name
+            if credential.signing_in:
+                found.append(Work(WorkKind.SIGN_IN, name, SIGN_IN_ENDS))
+            if credential.renewing:
+                # The orderly end waits for the answer.
+                found.append(Work(WorkKind.SIGN_IN, name, RENEWAL_ENDS, kept=True))
+        return tuple(found)
 
     def _new(self, profile: CredentialProfile, store: StoreKind | None) -> Credential:
         oauth = AuthorizationServer(self._clients, profile)

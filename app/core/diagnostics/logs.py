@@ -71,9 +71,11 @@ def start_logging(folder: Path) -> None:
         handler: logging.Handler = _PrivateLog(
             folder / LOG_FILE, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8", delay=True
         )
-        # Closed by nobody: see above.
-        _crash_file = open(folder / CRASH_FILE, "a", encoding="utf-8", opener=open_private)  # noqa: SIM115
-        faulthandler.enable(_crash_file)
+        # A window has a marker of its run, and its trace there (`run_marker.py`).
+        if not faulthandler.is_enabled():
+            # Closed by nobody: see above.
+            _crash_file = open(folder / CRASH_FILE, "a", encoding="utf-8", opener=open_private)  # noqa: SIM115
+            faulthandler.enable(_crash_file)
     except OSError:
         handler = logging.StreamHandler()
     handler.setFormatter(form)

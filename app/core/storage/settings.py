@@ -10,6 +10,7 @@ from app.core.wire_text import mended_json
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterable
 
 
 class Settings(Repository):
@@ -26,6 +27,16 @@ class Settings(Repository):
         # Changes that are not in the database yet; None for a removal. They win over what is read from there.
         self._unsaved: dict[str, str | None] = {}
         self._changes = 0
+        # Prefixes of keys whose values last as long as the process.
+        self._defaulted: tuple[str, ...] = ()
+
+    def use_defaults(self, prefixes: Iterable[str]) -> None:
+        """Have the defaults of all keys that begin so. What is stored stays; changes are not stored (safe mode)."""
+        self._defaulted = tuple(prefixes)
+        self._snapshot = {key: value for key, value in self._snapshot.items() if not self._is_defaulted(key)}
+
+    def _is_defaulted(self, key: str) -> bool:
+        return key.startswith(self._defaulted)
 
     def get(self, key: str, default: Any = None) -> Any:
         """A copy of the value under `key`."""
@@ -55,7 +66,7 @@ class Settings(Repository):
     async def refresh(self, key: str) -> None:
         """Read `key` again, which another process may have changed. Raises `StorageTrouble`."""
         rows = await self._stored("SELECT key, value FROM settings WHERE key = ?", (key,))
-        if key in self._unsaved:
+        if key in self._unsaved or self._is_defaulted(key):
             return
         if rows:
             self._snapshot[key] = rows[0][1]
@@ -66,7 +77,12 @@ class Settings(Repository):
         """Read all keys that begin with `prefix` again. Raises `StorageTrouble`."""
         query = "SELECT key, value FROM settings WHERE substr(key, 1, ?) = ?"
         rows = await self._stored(query, (len(prefix), prefix))
-        kept = {key: old for key, old in self._snapshot.items() if not key.startswith(prefix) or key in self._unsaved}
+        rows = [row for row in rows if not self._is_defaulted(row[0])]
+        kept = {
+            key: old
+            for key, old in self._snapshot.items()
+            if not key.startswith(prefix) or key in self._unsaved or self._is_defaulted(key)
+        }
         removed = {key for key, new in self._unsaved.items() if new is None}
         self._snapshot = {key: new for key, new in rows if key not in removed} | kept
 
@@ -92,6 +108,8 @@ class Settings(Repository):
                 return rows
 
     async def _save(self, key: str, new: str | None) -> None:
+        if self._is_defaulted(key):
+            return
         self._unsaved[key] = new
         self._changes += 1
         await self._run(self._flush)

@@ -8,10 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.core.data_folder import DATA_VARIABLE, data_folder
 from app.core.errors import BurrowError, NotFound
 from app.core.events import Event
 from app.core.mcp.proxy.service import ProxyState
-from app.core.services import DATA_VARIABLE, data_folder
 from app.marks import revealed_name
 from app.ui.connect.facts import (
     ClientFacts,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
+from app.core.busy import Work, WorkKind
+from app.ui.busy_source import register_work
 from app.ui.servers.rows import key_of
 from app.ui.servers.tool_session import CallPhase, ToolSession
 from app.ui.servers.wording import server_name
@@ -40,6 +42,20 @@ class ToolSessions(QObject):
         self._bridge = bridge
         self._sessions: dict[Key, ToolSession] = {}
         self.waiting: frozenset[Key] = frozenset()
+        register_work(self, services.busy, self.works, self.changed)
+
+    def works(self) -> list[Work]:
+        """The calls that run, and those that wait for a permission, for `Busy`."""
+        found: list[Work] = []
+        for session in self._sessions.values():
+            what = self.tr("{0} on {1}").format(session.tool.label, server_name(session.server))
+            if session.running:
+                words = self.tr("It is broken off. The server may have carried it out already.")
+                found.append(Work(WorkKind.CALL, what, words))
+            elif session.busy:
+                words = self.tr("The permission that the browser asks for does not arrive.")
+                found.append(Work(WorkKind.CALL, what, words))
+        return found
 
     def get(self, server: Server, tool: ToolInfo) -> ToolSession | None:
         """The session of a tool, None if it was not opened yet."""

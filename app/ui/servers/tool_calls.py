@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Qt
 from PySide6.QtWidgets import QFileDialog
 
+from app.core.busy import Work, WorkKind
 from app.ui.servers.call_desk import CallDesk
 from app.ui.servers.sessions import ToolSessions
 
@@ -160,8 +161,10 @@ class ToolCalls(QObject):
 
     def _write(self, path: Path, data: bytes) -> None:
         async def write() -> OSError | None:
+            work = Work(WorkKind.FILE, path.name, self.tr("The file stays incomplete."))
             try:
-                await asyncio.to_thread(path.write_bytes, data)
+                with self._services.busy.during(work):
+                    await asyncio.to_thread(path.write_bytes, data)
             except OSError as refusal:
                 return refusal
             return None

@@ -37,6 +37,11 @@ class WindowActions(Protocol):
 
     def leave(self) -> None: ...
 
+    @property
+    def in_safe_mode(self) -> bool | None: ...
+
+    def restart(self, *, safe: bool = False) -> None: ...
+
     def open_palette(self, typed: str = "") -> None: ...
 
     def move_pane(self, step: int) -> None: ...
@@ -107,6 +112,24 @@ def own_commands(window: WindowActions, places: Sequence[PlaceInfo]) -> list[Com
         Command("window.settings", _tr("Settings…"), window.open_settings, "Ctrl+,", view, anywhere=True),
         Command("window.help", _tr("Help"), window.open_help, "F1", view, anywhere=True),
         Command("window.about", _tr("About Burrow"), window.open_about, "", view, anywhere=True),
+        Command(
+            "window.safe",
+            _tr("Restart in safe mode"),
+            restarting(window, True),
+            "",
+            view,
+            lambda: window.in_safe_mode is False,
+            anywhere=True,
+        ),
+        Command(
+            "window.restart",
+            _tr("Restart Burrow"),
+            restarting(window, False),
+            "",
+            view,
+            lambda: window.in_safe_mode is not None,
+            anywhere=True,
+        ),
         Command("window.quit", _tr("Quit Burrow"), window.leave, "Ctrl+Q", view, anywhere=True),
         Command(
             "window.larger", _tr("Larger text"), to(window.appearance.change_scale, 1), "Ctrl++", view, repeats=True
@@ -190,6 +213,11 @@ def to(call: Callable[[Any], object], value: Any) -> Callable[[], None]:
         call(value)
 
     return run
+
+
+def restarting(window: WindowActions, safe: bool) -> Callable[[], None]:
+    """Starts Burrow again."""
+    return lambda: window.restart(safe=safe)
 
 
 def _tr(text: str) -> str:

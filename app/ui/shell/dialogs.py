@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from PySide6.QtWidgets import QWidget
 
+    from app.core.diagnostics.crashes import CrashReport
     from app.core.services import Services
     from app.ui.bridge import Bridge
     from app.ui.context import Command
@@ -36,6 +37,8 @@ class Dialogs(QObject):
         self._window, self._bridge = window, bridge
         self._details: SignInDetails | None = None
         self._crashes: CrashDialogs | None = None
+        # Starts Burrow again, where that is possible.
+        self.restart: Callable[[], None] | None = None
         self._settings: SettingsPage | None = None
         self.palette: Palette | None = None
 
@@ -97,13 +100,21 @@ class Dialogs(QObject):
         if self._details is not None:
             self._details.reject()
 
-    def show_crash(self, failure: BaseException, folder: Path) -> None:
-        """Open the dialog for a bug, once for each kind and line."""
+    def show_crash(self, failure: BaseException, folder: Path, report: CrashReport | None = None) -> None:
+        """Open the dialog for a bug, once for each kind and line. `folder` has the log."""
+        self._crash_dialogs(folder).show(failure, report)
+
+    def show_report(self, report: CrashReport, text: str) -> None:
+        """Show a crash report of an earlier run."""
+        self._crash_dialogs(report.path.parent).show_report(report, text)
+
+    def _crash_dialogs(self, folder: Path) -> CrashDialogs:
         if self._crashes is None:
             from app.ui.shell.crash import CrashDialogs
 
             self._crashes = CrashDialogs(self._window, folder)
-        self._crashes.show(failure)
+        self._crashes.restart = self.restart
+        return self._crashes
 
     def _details_closed(self) -> None:
         self._details = None

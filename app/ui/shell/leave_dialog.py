@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 WIDTH = 460
 PREVIEW = 120
-WORKS_HEIGHT = 220
+WORKS_LEAST, WORKS_HEIGHT = 64, 220
 # More of one kind are counted.
 SHOWN = 20
 
@@ -39,6 +39,7 @@ HEADINGS = {
     WorkKind.SENDING: marked("WorkList", "Being sent"),
     WorkKind.SIGN_IN: marked("WorkList", "Sign-ins"),
     WorkKind.RUN: marked("WorkList", "Runs"),
+    WorkKind.FILE: marked("WorkList", "Files being written"),
 }
 
 
@@ -57,8 +58,8 @@ class LeaveDialog(QDialog):
         self._unsaved = bool(unsaved)
         self._works: tuple[Work, ...] | None = None
         current = theme()
-        self.setMinimumWidth(current.px(WIDTH))
         box = QVBoxLayout(self)
+        box.addStrut(current.px(WIDTH))
         box.setContentsMargins(*([current.px(tokens.SPACE_4)] * 4))
         box.setSpacing(current.px(tokens.SPACE_3))
         self.works = WorkList(self.tr("Under way"))
@@ -69,22 +70,21 @@ class LeaveDialog(QDialog):
         box.addWidget(self.works)
         self.preview = PlainTextEdit(parent=self)
         self.preview.setVisible(False)
+        self.copy_button = QuietButton(self.tr("Copy text"), "copy", clicked=self.copy, parent=self)
+        self.copy_button.setVisible(False)
         if unsaved:
             self._add_text(box, unsaved)
         box.addStretch(1)
         self.stay_button = PrimaryButton(self.tr("Stay"), clicked=self.reject)
-        self.copy_button = QuietButton(self.tr("Copy text"), "copy", clicked=self.copy)
         self.wait_button = QuietButton(self.tr("Quit when it is done"), clicked=self.wait_wanted.emit)
         self.close_button = QuietButton(self.tr("Quit anyway"), clicked=self.accept)
         row = QHBoxLayout()
         row.setSpacing(current.px(tokens.SPACE_2))
-        row.addWidget(self.copy_button)
         row.addStretch(1)
         row.addWidget(self.close_button)
         row.addWidget(self.wait_button)
         row.addWidget(self.stay_button)
         box.addLayout(row)
-        self.copy_button.setVisible(bool(self.text))
         self.stay_button.setDefault(True)
         self.stay_button.setFocus()
         self.show_works(works)
@@ -134,7 +134,9 @@ class LeaveDialog(QDialog):
         preview.setAccessibleName(self.tr("What you typed"))
         preview.setFixedHeight(theme().px(PREVIEW))
         box.addWidget(preview)
+        box.addWidget(self.copy_button, 0, Qt.AlignmentFlag.AlignLeft)
         preview.setVisible(bool(self.text))
+        self.copy_button.setVisible(bool(self.text))
 
 
 class WorkList(FittedScroll):
@@ -144,8 +146,9 @@ class WorkList(FittedScroll):
         content = QWidget()
         self._box = QVBoxLayout(content)
         self._box.setContentsMargins(0, 0, 0, 0)
-        self._box.setSpacing(theme().px(tokens.SPACE_1))
-        super().__init__(content, most=lambda: theme().px(WORKS_HEIGHT))
+        self._box.setSpacing(theme().px(tokens.SPACE_2))
+        least, most = theme().px(WORKS_LEAST), theme().px(WORKS_HEIGHT)
+        super().__init__(content, least=least, most=lambda: most)
         self.setAccessibleName(name)
         # Arrow and page keys scroll it where it does not fit.
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -157,12 +160,22 @@ class WorkList(FittedScroll):
         for work in works:
             groups.setdefault(work.kind, []).append(work)
         for kind, members in groups.items():
-            self._box.addWidget(Text(translate("WorkList", HEADINGS[kind]), "caption", "muted"))
+            self._box.addWidget(Text(translate("WorkList", HEADINGS[kind]), "strong"))
             for work in members[:SHOWN]:
-                self._box.addWidget(Text(isolated(revealed_name(work.what)), wrap=True, selectable=True))
-                if work.consequence:
-                    self._box.addWidget(Text(revealed(work.consequence), "caption", "muted", wrap=True))
+                self._box.addWidget(_lines_of(work))
             if len(members) > SHOWN:
                 more = self.tr("and %n more", "", len(members) - SHOWN)
                 self._box.addWidget(Text(more, tone="muted"))
+        self._box.addStretch(1)
         self.updateGeometry()
+
+
+def _lines_of(work: Work) -> QWidget:
+    widget = QWidget()
+    lines = QVBoxLayout(widget)
+    lines.setContentsMargins(0, 0, 0, 0)
+    lines.setSpacing(0)
+    lines.addWidget(Text(isolated(revealed_name(work.what)), wrap=True, selectable=True))
+    if work.consequence:
+        lines.addWidget(Text(revealed(work.consequence), tone="muted", wrap=True, selectable=True))
+    return widget

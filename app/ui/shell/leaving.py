@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Qt, QTimer
+from PySide6.QtCore import QObject, QTimer
 
 from app.ui.shell.closing import TypedText, UnsavedText
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from PySide6.QtWidgets import QWidget
 
@@ -31,6 +31,8 @@ LOOK_MS = 500
 
 class Leaving(QObject):
     """Says whether the window may close, asks, and closes it.
+
+    `again` has the arguments of the next start, None where Burrow is not to start again.
 
     Two functions may be replaced. `hides` is asked when the window is closed by its title bar: it returns True where it
     has hidden the window instead. `show_window` brings the window into view before a question.
@@ -54,7 +56,8 @@ class Leaving(QObject):
         self._look = QTimer(self, interval=LOOK_MS)
         self._look.timeout.connect(self._follow)
         self.hides: Callable[[], bool] = lambda: False
-        self.show_window: Callable[[], object] = self._show_window
+        self.show_window: Callable[[], object] = lambda: _raise(window)
+        self.again: tuple[str, ...] | None = None
         self.dialog: LeaveDialog | None = None
         self.bar: Banner | None = None
         bridge.listen(self, busy.changed, self._follow)
@@ -74,11 +77,13 @@ class Leaving(QObject):
                 self.leave()
         return self._allowed
 
-    def leave(self, *, asks: bool = True) -> None:
+    def leave(self, *, asks: bool = True, again: Sequence[str] | None = None) -> None:
         """End Burrow. Where something would be lost, the user is asked first; with `asks` also where work is under way.
 
-        What is typed is saved before that, so the window may close later.
+        What is typed is saved before that, so the window may close later. With `again` Burrow is started again after
+        the end, with these arguments besides its own.
         """
+        self.again = None if again is None else tuple(again)
         if self.dialog is not None:
             _raise(self.dialog)
         elif not (self._typed.unsaved or (asks and self._busy.interrupted())):
@@ -98,6 +103,10 @@ class Leaving(QObject):
 
     def stay(self) -> None:
         """Do not quit when the work is done after all."""
+        self.again = None
+        self._take_bar()
+
+    def _take_bar(self) -> None:
         self._look.stop()
         if self.bar is not None:
             self.bar.setVisible(False)
@@ -118,10 +127,11 @@ class Leaving(QObject):
 
         if self.dialog is not None:
             return
-        self.stay()
+        self._take_bar()
         self.show_window()
         dialog = self.dialog = LeaveDialog(unsaved, self._busy.interrupted(), self._window)
         dialog.accepted.connect(self._end)
+        dialog.rejected.connect(self._stayed)
         dialog.wait_wanted.connect(self._wait)
         dialog.finished.connect(self._answered)
         self._look.start()
@@ -132,13 +142,18 @@ class Leaving(QObject):
         if not self.waiting:
             self._look.stop()
 
+    def _stayed(self) -> None:
+        if not self.waiting:
+            self.again = None
+
     def _wait(self) -> None:
         from app.ui.widgets.feedback import Banner
 
-        if self.dialog is not None:
-            self.dialog.reject()
+        dialog = self.dialog
         self.bar = Banner()
         self._place(self.bar)
+        if dialog is not None:
+            dialog.reject()
         self._look.start()
         self._follow()
 
@@ -150,8 +165,8 @@ class Leaving(QObject):
         if self.dialog is not None:
             self.dialog.show_works(works)
         elif not works:
-            self.stay()
-            self.leave()
+            self._take_bar()
+            self.leave(again=self.again)
         elif self.bar is not None:
             self._show_waiting(self.bar, len(works))
 
@@ -159,19 +174,17 @@ class Leaving(QObject):
         once = self.tr("Burrow quits when this is done: 1 thing under way.")
         words = once if count == 1 else self.tr("Burrow quits when this is done: %n things under way.", "", count)
         if bar.text() != words:
-            now, stay = (self.tr("Quit now"), lambda: self.leave(asks=False)), (self.tr("Stay"), self.stay)
-            bar.show_message(words, "info", secondary=[now, stay])
+            bar.show_message(
+                words, "info", secondary=[(self.tr("Quit now"), self._quit_now), (self.tr("Stay"), self.stay)]
+            )
+
+    def _quit_now(self) -> None:
+        self.leave(asks=False, again=self.again)
 
     def _end(self) -> None:
         self._allowed = True
-        self.stay()
+        self._take_bar()
         self._window.close()
-
-    def _show_window(self) -> None:
-        window = self._window
-        window.setWindowState(window.windowState() & ~Qt.WindowState.WindowMinimized)
-        window.show()
-        _raise(window)
 
 
 def _raise(widget: QWidget) -> None:

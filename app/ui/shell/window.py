@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QCloseEvent, QKeyEvent, QShowEvent
 
     from app.core.backend import Backend
+    from app.core.diagnostics.crash_watch import CrashWatch
     from app.core.errors import BurrowError
     from app.core.known_accounts import KnownAccount
     from app.core.mcp.proxy.approvals import Approvals
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from app.ui.place_info import PlaceInfo
     from app.ui.shell.approval_desk import ApprovalDesk
     from app.ui.shell.approval_prompt import ApprovalPrompt
+    from app.ui.shell.crash_care import CrashCare
     from app.ui.shell.leaving import Leaving
     from app.ui.signin.connector import HostConnector
 
@@ -71,6 +73,7 @@ class MainWindow(QWidget):
         navigation: which place is in view, back and forward.
         sign_ins: signing in and out, permissions, the store of the sign-in.
         leaving: ends Burrow, and asks before if something would be lost or broken off; None until `fill`.
+        crashes: tells of crashes and of safe mode, and restarts Burrow; None until `care_for`.
         approvals: the calls of agents that wait for the user's word; None until `attend`.
         dialogs: palette, key sheet, sign-in details, the dialog for a bug.
         commands: which command a key means, and what the palette offers.
@@ -119,6 +122,7 @@ class MainWindow(QWidget):
         )
         self.leaving: Leaving | None = None
         self.approvals: ApprovalDesk | None = None
+        self.crashes: CrashCare | None = None
         self.pages = WindowPages(
             self._arranged(),
             services,
@@ -174,6 +178,7 @@ class MainWindow(QWidget):
             self._bridge,
             place=lambda bar: self._whole.insertWidget(0, bar),
         )
+        self.leaving.show_window = self.bring_forward
         self._show_notice()
         self.sign_ins = SignInController(
             self._services,
@@ -278,6 +283,30 @@ class MainWindow(QWidget):
             leave=self.navigation.focus_place,
         )
 
+    def care_for(self, watch: CrashWatch, *, safe: bool = False) -> None:
+        """Tell of crashes from now on. `safe`: Burrow is in safe mode. Called once, in the loop."""
+        from app.ui.shell.crash_care import CrashCare
+
+        self.crashes = CrashCare(
+            self,
+            self,
+            watch,
+            self._bridge,
+            self._settings,
+            place=lambda bar: self._whole.insertWidget(0, bar),
+            safe=safe,
+        )
+
+    @property
+    def in_safe_mode(self) -> bool | None:
+        """Whether Burrow is in safe mode; None where it cannot be started again."""
+        return None if self.crashes is None else self.crashes.safe
+
+    def restart(self, *, safe: bool = False) -> None:
+        """End Burrow and start it again, with `safe` in safe mode. The user is asked first as when quitting."""
+        if self.crashes is not None:
+            self.crashes.restart(safe=safe)
+
     @property
     def asked(self) -> bool:
         """Whether an agent waits for the user's word."""
@@ -316,11 +345,14 @@ class MainWindow(QWidget):
 
     def open_help(self) -> None:
         """Show how to get around (F1)."""
+        from app.ui.shell.commands import restarting
+
         self.dialogs.open_help(
             [
                 (self.tr("Keyboard shortcuts"), self.open_key_sheet),
                 (self.tr("Settings"), self.open_settings),
                 (self.tr("About Burrow"), self.open_about),
+                *([(self.tr("Restart in safe mode"), restarting(self, True))] if self.in_safe_mode is False else []),
             ]
         )
 
@@ -369,7 +401,7 @@ class MainWindow(QWidget):
 
     def _connect(self) -> None:
         self._bridge.failed_job.connect(self._show_failure)
-        self._bridge.crashed.connect(lambda failure: self.dialogs.show_crash(failure, self._services.folder))
+        self._bridge.crashed.connect(self._show_crash)
         self.follower.backend_changed.connect(self._show_backend)
         self.follower.account_changed.connect(self._show_account)
         self.follower.account_left.connect(self._ask_about)
@@ -401,6 +433,11 @@ class MainWindow(QWidget):
         self.pages.currentChanged.connect(self._show_title)
         self.drawers.focus_left.connect(self.navigation.focus_place)
         QGuiApplication.instance().applicationStateChanged.connect(self._application_state_changed)  # type: ignore[union-attr]
+
+    def _show_crash(self, failure: BaseException) -> None:
+        # With `crashes` the dialog comes when the report is written.
+        if self.crashes is None:
+            self.dialogs.show_crash(failure, self._services.folder)
 
     def _application_state_changed(self, state: Qt.ApplicationState) -> None:
         """Read the accounts again when the window becomes active: the command line may have changed them meanwhile."""

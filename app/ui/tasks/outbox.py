@@ -87,6 +87,11 @@ class OutboxSender(QObject):
     def pending(self) -> tuple[PendingTask, ...]:
         return tuple(self._pending.values())
 
+    @property
+    def sending(self) -> frozenset[str]:
+        """The ids of those that this window sends now."""
+        return frozenset(self._sending)
+
     def get(self, pending_id: str) -> PendingTask | None:
         return self._pending.get(pending_id)
 

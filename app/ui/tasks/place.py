@@ -9,6 +9,7 @@ from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from app.ui.bridge import Generation
+from app.ui.busy_source import register_work
 from app.ui.place import Place, RecoveryDetector
 from app.ui.settings import UiSettings
 from app.ui.tasks.actions import TaskActions
@@ -25,6 +26,7 @@ from app.ui.tasks.pane import TaskPane
 from app.ui.tasks.preferences import ListPreferences
 from app.ui.tasks.selection import TaskSelection
 from app.ui.tasks.submission import TaskSubmission
+from app.ui.tasks.works import works_of
 from app.ui.theme import theme, tokens
 from app.ui.widgets.page import RememberedSplitter
 
@@ -91,6 +93,14 @@ class TasksPlace(Place):
         self.outbox.waiting_sent.connect(self.waiting_sent)
         self.outbox.gone_elsewhere.connect(self.controller.refresh)
         self.selection.show_nothing()
+        register_work(
+            self,
+            services.busy,
+            lambda: works_of(self.outbox.pending, self.outbox.sending, self.edits.all(), self.drafts.all),
+            self.outbox.changed,
+            self.edits.changed,
+            self.drafts.changed,
+        )
 
     def show_account(self, former: Identity | None) -> None:
         """Show the tasks of this account and project."""

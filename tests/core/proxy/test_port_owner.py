@@ -17,10 +17,11 @@ from typing import Any
 
 import pytest
 
-from app.core.mcp.proxy import handover
-from app.core.mcp.proxy.handover import Holder, Role, Unreachable, door_path, hand_out, open_door, visit
+from app.core import private_socket
+from app.core.mcp.proxy.handover import Holder, Role, Unreachable, door_path, hand_out, visit
 from app.core.mcp.proxy.listeners import NotLoopback, PortTaken, bind, check, close_all, number_of
 from app.core.mcp.proxy.port import PATIENCE_SECONDS
+from app.core.private_socket import open_door
 from tests.until import until
 
 
@@ -211,7 +212,7 @@ def test_the_door_of_a_folder_with_a_long_path_is_in_that_folder_where_nobody_el
 def test_the_door_is_for_this_user_alone_also_where_it_cannot_be_in_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handover, "HANDLES", tmp_path / "nothing")
+    monkeypatch.setattr(private_socket, "HANDLES", tmp_path / "nothing")
     folder = tmp_path / ("long" * 30)
     folder.mkdir()
     path = door_path(folder)

@@ -169,6 +169,11 @@ class RefreshCoordinator:
         if slept:
             self._schedule.reschedule()
 
+    @property
+    def sending(self) -> bool:
+        """Whether the request of a refresh was sent and its answer is not stored yet."""
+        return self._token_refresh.sending
+
     async def close(self) -> None:
         """Stop the schedule. A refresh whose request was sent is finished and stored first (faults row 74).
 

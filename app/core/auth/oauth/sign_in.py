@@ -69,6 +69,7 @@ class BrowserSignIn:
         self._attempt: AuthorizationAttempt | None = None
         self._registered = False
         self._cancelled = asyncio.Event()
+        self._finished = False
         self._opening: set[asyncio.Task[None]] = set()
 
     @staticmethod
@@ -93,6 +94,11 @@ class BrowserSignIn:
     def port(self) -> int:
         """The port of this machine that the browser comes back to."""
         return self._current.port
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it has neither ended nor been cancelled."""
+        return not (self._finished or self._cancelled.is_set())
 
     def open_again(self) -> None:
         """Open the consent page in the browser that the system or `$BROWSER` names."""
@@ -131,6 +137,12 @@ class BrowserSignIn:
         `Rejected` when the server refuses the code or the client, other `BurrowError`s when the server cannot be
         reached or fails.
         """
+        try:
+            await self._finish()
+        finally:
+            self._finished = True
+
+    async def _finish(self) -> None:
         tokens = await self._current.wait_for_tokens(self._cancelled)
         # Ends: a second unknown client raises.
         while tokens is None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from app.core.mcp.proxy.parts import ProxyHost, SessionStore
     from app.core.mcp.proxy.port import PortStatus
     from app.core.mcp.proxy.tool_rules import RuleChange
+    from app.core.mcp.proxy.under_way import UnderWay
 
 # A client that has just connected, or is between two requests, has this long to send one that is still answered.
 LINGER_SECONDS = 1.0
@@ -50,6 +51,16 @@ class ProxyEngine:
     def busy(self) -> bool:
         """Whether a client is connected. May be read on any thread."""
         return any(server.connections for server, _relay in tuple(self._serving))
+
+    @property
+    def under_way(self) -> tuple[UnderWay, ...]:
+        """The requests that are answered now, and the streams that are open. May be read on any thread."""
+        return tuple(request for _server, relay in tuple(self._serving) for request in relay.under_way)
+
+    @property
+    def followed(self) -> bool:
+        """Whether another process stands by to serve the clients. May be read on any thread."""
+        return self._port is not None and self._port.followed
 
     @property
     def unused_seconds(self) -> float:

@@ -7,27 +7,18 @@ Standard library only, because the keeper uses it.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import socket
-import stat
-import struct
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.core.mcp.proxy.listeners import Listeners, NotLoopback, check, close_all
+from app.core.private_socket import is_this_user, short_name, socket_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
-# The name of a Unix socket fits 108 bytes on Linux and 104 elsewhere, with the zero at its end.
-LONGEST_PATH = 100
-# Where Linux lets a process name a file within a folder that it has open.
-HANDLES = Path("/proc/self/fd")
 # Whether this system can pass sockets on at all. Windows cannot: there the next owner binds the port itself.
 CAN_HAND_OVER = hasattr(socket, "AF_UNIX") and hasattr(socket, "send_fds")
 ANSWER_SECONDS = 2.0
@@ -65,54 +56,13 @@ class Unreachable(Exception):
 
 def door_path(folder: Path) -> Path:
     """Where the sockets of the proxy in `folder` are handed out. Raises `OSError` where there is no private place."""
-    path = folder / DOOR
-    if len(os.fsencode(path)) <= LONGEST_PATH or HANDLES.is_dir():
-        return path
-    # Neither of the environment's folders for temporary files: the other process may have another environment.
-    place = Path("/tmp") / f"burrow-{os.geteuid()}"
-    with suppress(FileExistsError):
-        place.mkdir(mode=0o700)
-    found = place.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        raise PermissionError(f"{place} is not a private folder of this user")
-    return place / f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:32]}.sock"
-
-
-@contextmanager
-def _short(path: Path) -> Iterator[str]:
-    """A name for the socket at `path` that is short enough, while this lasts. Raises `OSError`."""
-    if len(os.fsencode(path)) <= LONGEST_PATH:
-        yield os.fspath(path)
-        return
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield f"{HANDLES}/{folder}/{path.name}"
-    finally:
-        os.close(folder)
-
-
-def open_door(path: Path) -> socket.socket:
-    """Listen at `path`, for this user alone. Only for who holds the port's lock. Raises `OSError`."""
-    with suppress(FileNotFoundError):
-        path.unlink()
-    door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        with _short(path) as name:
-            door.bind(name)
-        # Before anybody can connect.
-        os.chmod(path, 0o600)
-        door.listen(16)
-        door.setblocking(False)
-    except BaseException:
-        door.close()
-        raise
-    return door
+    return socket_path(folder, DOOR)
 
 
 def hand_out(visitor: socket.socket, holder: Holder, listeners: Listeners) -> bool:
     """Send the sockets to who connected, if that is this user; whether it was."""
     try:
-        if not _is_this_user(visitor):
+        if not is_this_user(visitor):
             return False
         line = json.dumps({"role": holder.role.value, "pid": holder.pid, "taken": holder.taken}).encode() + b"\n"
         # Less than the buffer of a new connection holds, so it never waits.
@@ -130,9 +80,9 @@ def visit(path: Path) -> tuple[socket.socket, Holder, Listeners]:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.settimeout(ANSWER_SECONDS)
-        with _short(path) as name:
+        with short_name(path) as name:
             connection.connect(name)
-        if not _is_this_user(connection):
+        if not is_this_user(connection):
             raise Unreachable("another user listens there")
         line, handles, _flags, _address = socket.recv_fds(connection, LONGEST_LINE, MOST_SOCKETS)
         listeners = tuple(socket.socket(fileno=handle) for handle in handles)
@@ -154,14 +104,3 @@ def visit(path: Path) -> tuple[socket.socket, Holder, Listeners]:
         connection.close()
         raise Unreachable(f"{type(failure).__name__}: {failure}") from None
     return connection, holder, listeners
-
-
-def _is_this_user(peer: socket.socket) -> bool:
-    """Whether the other end is a process of this user."""
-    if hasattr(socket, "SO_PEERCRED"):
-        credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        return bool(struct.unpack("3i", credentials)[1] == os.geteuid())
-    # `struct xucred` of the BSDs and macOS: a version, then the user.
-    local_peer_credentials, length = 1, 76
-    credentials = peer.getsockopt(0, local_peer_credentials, length)
-    return bool(struct.unpack_from("II", credentials)[1] == os.geteuid())

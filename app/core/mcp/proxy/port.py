@@ -131,6 +131,12 @@ class ProxyPort:
         # How often an owner was looked for, and since when; how often a taken port was tried.
         self._looks, self._since, self._tries = 0, 0.0, 0
 
+    @property
+    def followed(self) -> bool:
+        """Whether this process owns the port and another one stands by. May be read on any thread."""
+        door = self._door
+        return door is not None and door.followed
+
     def start(self) -> None:
         """Begin to serve or to stand by, and go on until `stop`."""
         self._task = asyncio.create_task(self._live(), name="the port of the proxy")

@@ -7,7 +7,8 @@ import contextlib
 import socket
 from typing import TYPE_CHECKING
 
-from app.core.mcp.proxy.handover import STANDS_BY, YIELD, Holder, Role, hand_out, open_door
+from app.core.mcp.proxy.handover import STANDS_BY, YIELD, Holder, Role, hand_out
+from app.core.private_socket import open_door
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -29,6 +29,7 @@ from app.core.mcp.proxy.refusals import Refusal, RefusalKind, RequestRefused
 from app.core.mcp.proxy.reopening import Reopening
 from app.core.mcp.proxy.routes import REPEATABLE_METHODS, Routes
 from app.core.mcp.proxy.sessions import SESSION_CODE, SHOWN_BYTES, Sessions, agent_in, is_over, protocol_of
+from app.core.mcp.proxy.under_way import UnderWay
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -88,6 +89,8 @@ class Relay:
         self._leaving = False
         # Of the requests that are answered now.
         self._under_way: dict[asyncio.Task[Any], Admitted] = {}
+        # The tools that those of them call.
+        self._calling: dict[asyncio.Task[Any], str] = {}
 
     async def handle(self, request: Request, responder: Responder) -> None:
         """Answer one request. Raises only when the client is gone, or when its answer has to be cut off."""
@@ -105,6 +108,8 @@ class Relay:
                 return
             server = admitted.server
             post = _read(request) if request.method == "POST" else None
+            if post is not None and post.calls:
+                self._calling[task] = post.calls[0].tool or ""
             await self._carry(request, responder, admitted, post)
         except TurnedAway as away:
             await _turn_away(responder, away)
@@ -124,6 +129,17 @@ class Relay:
             await Delivery(responder, post, server=server).refuse(_closing(server))
         finally:
             self._under_way.pop(task, None)
+            self._calling.pop(task, None)
+
+    @property
+    def under_way(self) -> tuple[UnderWay, ...]:
+        """The requests that are answered now. May be read on any thread."""
+        # Copied in one step of the interpreter: the other thread goes on.
+        return tuple(
+            UnderWay(admitted.client.name, admitted.server, self._calling.get(task, ""))
+            for task, admitted in self._under_way.copy().items()
+            if admitted.server
+        )
 
     def leave(self) -> None:
         """The process ends: a request that is cancelled from now on is told so."""

@@ -25,10 +25,12 @@ from app.core.mcp.proxy.host import ProcessHost
 from app.core.mcp.proxy.loop_hop import LoopGate, LoopThread
 from app.core.mcp.proxy.port import PortState
 from app.core.mcp.proxy.tool_rules import ToolRules
+from app.core.mcp.proxy.under_way import UnderWay, works_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from app.core.busy import Work
     from app.core.mcp.proxy.approvals import ApprovalSettings
     from app.core.mcp.proxy.engine import ProxyEngine
     from app.core.mcp.proxy.host import SignInNotice
@@ -101,6 +103,8 @@ class ProxyService:
         With `begins` this process starts it soon by itself, unless it is switched off.
         """
         self.changed: Event[ProxyStatus] = Event()
+        # Within a second after what `works` returns has changed.
+        self.works_changed: Event[None] = Event()
         self.clients = ProxyClients(around.storage.proxy_clients)
         self._around = around
         self._role = role
@@ -138,6 +142,17 @@ class ProxyService:
     def unused_seconds(self) -> float:
         """How long no client was connected to this process."""
         return 0.0 if self._run is None else self._run.engine.unused_seconds
+
+    def works(self) -> tuple[Work, ...]:
+        """What clients have under way here, for `Busy`."""
+        if self._run is None:
+            return ()
+        engine = self._run.engine
+        approvals = self.__dict__.get("approvals")
+        questions = () if approvals is None else approvals.open
+        asked = [UnderWay(each.client.name, each.server_id, each.tool) for each in questions]
+        titles = {server.id: server.title for server in self._around.servers.listed}
+        return works_of(engine.under_way, titles, asked, followed=engine.followed)
 
     async def start(self) -> None:
         """Begin to serve, or to stand by. Raises nothing: `status` says what went wrong."""
@@ -268,9 +283,15 @@ class _Run:
         self._background.start(self._look(service.clients, engine))
 
     async def _look(self, clients: ProxyClients, engine: ProxyEngine) -> None:
-        """While clients are connected, notice within a second that another process took access from one."""
+        """While clients are connected, notice within a second what they do, and that another process took access from
+        one."""
+        before: tuple[UnderWay, ...] = ()
         while True:
             await asyncio.sleep(LOOK_SECONDS)
+            now = engine.under_way
+            if now != before:
+                before = now
+                self._service.works_changed.emit(None)
             if engine.busy:
                 with contextlib.suppress(StorageTrouble):
                     await clients.look()
