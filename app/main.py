@@ -46,11 +46,14 @@ def main(arguments: Sequence[str]) -> int:
     from app.core.diagnostics.crash_hooks import crash_words
     from app.core.diagnostics.crash_watch import CrashWatch
     from app.core.errors import BurrowError
-    from app.core.restart import start_again
     from app.core.services import Services
+    from app.core.updates.process_ends import leaves_failed_update, start_again_updated
 
     try:
-        services = Services(data_folder(options.data))
+        folder = data_folder(options.data)
+        if not options.screenshot and leaves_failed_update(folder, __version__, sys.argv[1:]):
+            return 1
+        services = Services(folder)
     except BurrowError as failure:
         sys.stderr.write(f"burrow: {failure.title}: {failure.cause}\n        {failure.advice}\n")
         return failure.exit_code
@@ -69,7 +72,7 @@ def main(arguments: Sequence[str]) -> int:
     finally:
         watch.end()
     if again is not None:
-        start_again([*_same(options), *again])
+        start_again_updated(services, [*_same(options), *again])
     return code
 
 
@@ -153,6 +156,7 @@ def _open(options: argparse.Namespace, services: Services, watch: CrashWatch) ->
         await services.activity.load()
         collectors.append(freeze_collector())
         if services.serves_clients:
+            window.follow_updates()
             await serve_clients()
 
     async def serve_clients() -> None:
@@ -224,7 +228,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="burrow",
         description="A desktop client for PostHog's agent tasks and for MCP servers.",
-        epilog="Without a window: burrow login|logout|status|tasks|mcp|workspace --help",
+        epilog="Without a window: burrow login|logout|status|tasks|mcp|update|workspace --help",
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--workspace", action="store_true", help="open the embedded workspace: no account, no network")

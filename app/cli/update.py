@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from app.cli.common import services_of
 from app.cli.terminal import data, line, say
+from app.core.data_folder import data_folder
 from app.core.errors import Rejected
 from app.core.installation import InstallKind
-from app.core.services import data_folder
 from app.core.updates.service import HOW_ELSE, UpdateState
 
 if TYPE_CHECKING:

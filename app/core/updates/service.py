@@ -1,7 +1,7 @@
 """Updates: looks for a newer version, downloads it when asked, and says when it may be installed.
 
 Nothing is downloaded or installed without the person's word, and nothing is installed while something would be
-interrupted (`core/busy.py`). Installing itself happens after this process has closed everything (`handover.py`).
+interrupted (`core/busy.py`). Installing itself happens after this process has closed everything (`process_ends.py`).
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from app.core.installation import Installation
     from app.core.preferences import Stored
     from app.core.updates.download import Pace
+    from app.core.updates.record import Outcome
     from app.core.updates.release import Machine, Release
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,6 @@ class UpdateState(Enum):
     AVAILABLE = "available"
     DOWNLOADING = "downloading"
     READY = "ready"
-    INSTALLING = "installing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ class Updates:
 
     @property
     def armed(self) -> Release | None:
-        """What is installed once this process has ended."""
+        """What is installed when this process has ended and starts again."""
         return self._armed
 
     def waits_for(self) -> tuple[Work, ...]:
@@ -152,6 +152,22 @@ class Updates:
     async def record(self) -> UpdateRecord:
         """What is remembered."""
         return await asyncio.to_thread(read_record, self._data)
+
+    async def confirm(self) -> Outcome | None:
+        """This version is up. What there is to say of an update, if anything was not said yet. Raises nothing."""
+        from app.core.updates.trial import confirm_trial
+
+        try:
+            return await asyncio.to_thread(confirm_trial, self._data, self.running)
+        except OSError as failure:
+            log.warning("the update could not be confirmed: %s", failure)
+            return None
+
+    async def outcome_said(self) -> None:
+        """What `confirm` returned was said. Raises `StorageTrouble`."""
+        outcome = (await self.record()).outcome
+        if outcome is not None:
+            await self._store(outcome=replace(outcome, said=True))
 
     async def load(self) -> UpdateStatus:
         """Read what is known from earlier: a downloaded file is ready again. Raises nothing."""
@@ -262,7 +278,7 @@ class Updates:
             self._set(replace(self._status, skipped=True))
 
     async def arm(self) -> Release:
-        """Verify what was downloaded once more; it is installed when this process has ended (`handover.py`).
+        """Verify what was downloaded once more; it is installed if this process starts again (`handover.py`).
 
         Raises `Rejected` when nothing is ready or something would be interrupted, `UpdateRefused`, `StorageTrouble`,
         and the errors of the network: what was verified longer than a day ago is verified again.
@@ -287,14 +303,7 @@ class Updates:
             # Meanwhile a call may have begun.
             self._check_idle()
             self._armed = release
-            self._set(replace(self._status, state=UpdateState.INSTALLING))
             return release
-
-    def disarm(self) -> None:
-        """This process does not end after all."""
-        if self._armed is not None:
-            self._armed = None
-            self._set(replace(self._status, state=UpdateState.READY))
 
     @property
     def _running(self) -> Version:

@@ -1,0 +1,53 @@
+"""What the window's process does about updates before it builds anything, and after it has closed everything.
+
+Imports nothing of updates before it is needed: a start without an update looks for one file.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from app.core.services import Services
+
+
+def leaves_failed_update(folder: Path, running: str, arguments: Sequence[str]) -> bool:
+    """Whether this version did not come up twice after an update, and the former one was started instead.
+
+    `folder` is the data folder.
+    """
+    if not (folder / "updates" / "record.json").exists():
+        return False
+    from app.core.updates.trial import begin_trial
+
+    former = begin_trial(folder, running)
+    if former is None:
+        return False
+    from app.core.installation import installation
+    from app.core.updates.handover import start_former
+
+    try:
+        start_former(former, installation(), arguments)
+    except OSError as failure:
+        sys.stderr.write(f"burrow: {former} cannot be started: {failure.strerror}\n")
+    return True
+
+
+def start_again_updated(services: Services, arguments: Sequence[str]) -> None:
+    """Start Burrow again; before that, install the update that the person asked for. `services` are closed.
+
+    Raises `OSError`.
+    """
+    updates = services.updates if services.began_updates else None
+    if updates is None or updates.armed is None:
+        from app.core.restart import start_again
+
+        start_again(arguments)
+        return
+    from app.core.updates.handover import restart_into_update
+
+    restart_into_update(services.folder, updates.installed, updates.armed, updates.running, arguments)
