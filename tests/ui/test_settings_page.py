@@ -42,6 +42,7 @@ from app.ui.shell.settings.page import SettingsPage
 from app.ui.shell.settings.section import SettingsContext
 from app.ui.shell.settings.sign_in_section import STORE, SignInSection
 from app.ui.shell.settings.start_section import StartSection
+from app.ui.shell.settings.updates_section import UpdatesSection
 from app.ui.theme import apply_theme, theme
 from app.ui.widgets.choices import Segmented, Select
 from app.ui.widgets.lists import ListTable
@@ -157,6 +158,7 @@ async def test_every_setting_counts_at_once_and_can_be_reset(qapp: QApplication)
         for box in shown.section(NoticesSection).boxes.values():
             assert not box.isChecked()
             box.click()
+        shown.section(UpdatesSection).box.click()
         changed = {key for key, row in shown.rows.items() if row.reset_button.isVisibleTo(shown)}
         assert changed == set(shown.rows) - {STORE}
         shown.rows[ANSWER_SETTING].reset_button.click()

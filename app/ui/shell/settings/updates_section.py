@@ -57,16 +57,20 @@ class UpdatesSection(SettingsSection):
 
     def refresh(self) -> Mapping[str, bool]:
         possible = self._updates.possible
-        set_checked(self.box, possible and self._updates.mode == ASK)
+        # What was put there counts before it is stored.
+        off = self.context.settings.get(MODE_SETTING) == OFF
+        set_checked(self.box, possible and not off)
         self.box.setVisible(possible)
         self.check_button.setVisible(possible)
         status = self._updates.status
         self.check_button.setEnabled(status.state not in (UpdateState.CHECKING, UpdateState.DOWNLOADING))
-        words = self._words(status)
-        self.state.setText(words)
-        self.state.setVisible(bool(words))
-        self.rows[MODE_SETTING].note.setVisible(possible)
-        return {MODE_SETTING: possible and self._updates.mode == OFF}
+        if possible:
+            self.state.setText(self._words(status))
+        else:
+            elsewhere = ELSEWHERE.get(self._updates.why_off or WhyOff.FOLDER, "")
+            self.rows[MODE_SETTING].set_hint(translate("Settings", elsewhere))
+        self.state.setVisible(possible)
+        return {MODE_SETTING: possible and off}
 
     def check_now(self) -> None:
         """Look now. What is found is offered above the place in view."""
@@ -77,9 +81,6 @@ class UpdatesSection(SettingsSection):
         self.refresh()
 
     def _words(self, status: UpdateStatus) -> str:
-        why = self._updates.why_off
-        if not self._updates.possible:
-            return translate("Settings", ELSEWHERE.get(why or WhyOff.FOLDER, ""))
         version = "" if status.release is None else str(status.release.version)
         found = {
             UpdateState.CHECKING: self.tr("Looking…"),
