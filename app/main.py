@@ -110,6 +110,7 @@ def _open(options: argparse.Namespace, services: Services, watch: CrashWatch) ->
         if answer is not StartAnswer.AS_USUAL:
             return 0, (safe_mode.OPTION,) if answer is StartAnswer.SAFELY else None
     if options.safe_mode:
+        options.hidden = False
         services.storage.settings.use_defaults(safe_mode.SET_ASIDE)
         services.safe_mode = True
     services.serves_clients = not options.screenshot and not options.safe_mode
@@ -124,9 +125,10 @@ def _open(options: argparse.Namespace, services: Services, watch: CrashWatch) ->
         window.backend_shown.connect(
             lambda backend: window.go(options.place) if backend is not None or services.without_account else None
         )
-    painted = FirstPaint(window)
-    window.show()
-    painted.wait()
+    if not options.hidden:
+        painted = FirstPaint(window)
+        window.show()
+        painted.wait()
     window.fill()
     from app.ui.held_keys import recognise_held_keys
 
@@ -155,9 +157,21 @@ def _open(options: argparse.Namespace, services: Services, watch: CrashWatch) ->
         watch.ready()
         await services.activity.load()
         collectors.append(freeze_collector())
+        if not options.safe_mode:
+            bridge.spawn(window, mend_login(), key="login")
         if services.serves_clients:
             window.follow_updates()
+            bridge.spawn(window, window.background.begin(hidden=options.hidden), key="tray")
             await serve_clients()
+
+    async def mend_login() -> None:
+        """Have the system start this program at login where it would start one that has moved."""
+        from app.core.desktop.autostart import autostart, mend
+        from app.core.installation import installation
+
+        data = ("--data", str(services.folder)) if options.data else ()
+        window.background.login_command = (*installation().command, *data)
+        await asyncio.to_thread(mend, autostart(), window.background.login_command)
 
     async def serve_clients() -> None:
         """Start the local proxy. Before a client has a key, nobody waits for it."""
@@ -192,7 +206,8 @@ def _open(options: argparse.Namespace, services: Services, watch: CrashWatch) ->
                 collector.stop()
         return 0
 
-    code = run(app, live)
+    # The window may be hidden in the tray while a dialog of it closes: `left` says that it is over.
+    code = run(app, live, windows=False)
     release_messages()
     return code, window.leaving.again if window.leaving is not None else None
 
@@ -237,6 +252,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--offscreen", action="store_true", help="run without a display")
     parser.add_argument(
         "--screenshot", metavar="FILE", help="save a picture of the window once it has loaded, and quit"
+    )
+    parser.add_argument(
+        "--hidden", action="store_true", help="start in the tray, or minimised where the desktop has none"
     )
     parser.add_argument("--place", choices=[place.id for place in PLACES], help="the place to show")
     parser.add_argument(

@@ -495,19 +495,22 @@ def _may_enter(handle: asyncio.Handle) -> bool:
     return True
 
 
-def run(app: QApplication, main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
+def run(app: QApplication, main: Callable[[asyncio.Event], Coroutine[Any, Any, int]], *, windows: bool = True) -> int:
     """Run `main(quitting)` on a new `Loop` until it returns its exit code. No task is left behind.
 
     `quitting` is set when the user quits: the last window closed, Qt was told to quit, SIGINT, SIGTERM or SIGHUP
     arrived. `main` then cleans up in order and returns. It is cancelled by a second signal, or `QUIT_SECONDS` after
-    `quitting` was set. Tasks that are left then are cancelled and given `CANCEL_SECONDS`.
+    `quitting` was set. Tasks that are left then are cancelled and given `CANCEL_SECONDS`. Without `windows` the program
+    goes on when none is open.
     """
     loop = Loop(app)
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        return runner.run(_supervise(app, loop, main))
+        return runner.run(_supervise(app, loop, main, windows))
 
 
-async def _supervise(app: QApplication, loop: Loop, main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
+async def _supervise(
+    app: QApplication, loop: Loop, main: Callable[[asyncio.Event], Coroutine[Any, Any, int]], windows: bool
+) -> int:
     quitting = asyncio.Event()
     work = loop.create_task(main(quitting), name="main")
 
@@ -528,7 +531,8 @@ async def _supervise(app: QApplication, loop: Loop, main: Callable[[asyncio.Even
         leave()
 
     release = _catch_signals(loop, interrupted)
-    app.lastWindowClosed.connect(leave)
+    if windows:
+        app.lastWindowClosed.connect(leave)
     loop.on_quit = leave
     try:
         return await work
@@ -539,7 +543,8 @@ async def _supervise(app: QApplication, loop: Loop, main: Callable[[asyncio.Even
         work.cancel()
         raise
     finally:
-        app.lastWindowClosed.disconnect(leave)
+        if windows:
+            app.lastWindowClosed.disconnect(leave)
         await _end_tasks(loop)
         # Last: a signal that comes in between must not kill the process.
         release()

@@ -66,7 +66,7 @@ async def asking(
     said: list[tuple[str, bool]] = []
     noticed: list[tuple[str, str]] = []
     window.announce = lambda text, assertive=False: said.append((text, assertive))  # type: ignore[method-assign]
-    window.notices.approval_wanted = lambda title, text: noticed.append((title, text))  # type: ignore[method-assign]
+    window.notices.approval_wanted = lambda title, text, **_: noticed.append((title, text))  # type: ignore[method-assign]
     approvals = FakeApprovals()
     window.attend(cast(Any, approvals))
     await settle()

@@ -7,6 +7,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QWidget
 
+from app.core.desktop.notification import DesktopNotification
 from app.core.diagnostics.activity import Activity, ActivityRecord
 from app.core.errors import LONGEST_TEXT, Facts, ProtocolTrouble
 from app.ui import activity_words
@@ -58,15 +59,15 @@ def test_a_line_of_the_activity_and_its_page_show_marks() -> None:
 
 async def test_a_notification_shows_marks(qapp: QApplication, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(QGuiApplication, "applicationState", lambda: Qt.ApplicationState.ApplicationInactive)
-    window, bridge, activity, told = QWidget(), Bridge(), Activity(), list[tuple[str, str, str]]()
+    window, bridge, activity, told = QWidget(), Bridge(), Activity(), list[DesktopNotification]()
     settings = UiSettings(FakeSettings(), bridge)  # type: ignore[arg-type]
     settings.put(NOTIFY_CALLS, True)
-    Notices(window, activity, bridge, settings, lambda *words: told.append(words))  # type: ignore[arg-type]
+    Notices(window, activity, bridge, settings, show=told.append)
     activity.record("mcp", NAME, f"tools/call {NAME}", "ok")
     await until(lambda: bool(told))
-    [(_key, title, text)] = told
-    assert shows_all(title)
-    assert shows_all(text)
+    [notification] = told
+    assert shows_all(notification.title)
+    assert shows_all(notification.body)
     await bridge.close()
     window.deleteLater()
 
@@ -76,9 +77,9 @@ async def test_a_call_that_is_not_answered_for_long_is_told_to_the_desktop(
 ) -> None:
     monkeypatch.setattr(QGuiApplication, "applicationState", lambda: Qt.ApplicationState.ApplicationInactive)
     async with desk(qapp) as on:
-        told = list[tuple[str, str, str]]()
+        told = list[DesktopNotification]()
         settings = UiSettings(FakeSettings(), on.place.context.bridge)  # type: ignore[arg-type]
-        notices = Notices(on.place, Activity(), on.place.context.bridge, settings, lambda *words: told.append(words))
+        notices = Notices(on.place, Activity(), on.place.context.bridge, settings, show=told.append)
         on.place.call_silent.connect(notices.call_silent)
         backend = await on.show(FakeBackend([own()], {"posthog": [tool(NAME, annotations=READS)]}))
         backend.servers.silence = 0.05
@@ -90,10 +91,10 @@ async def test_a_call_that_is_not_answered_for_long_is_told_to_the_desktop(
             assert len(told) == int(wanted)
             running.give()
             await until(lambda: session.phase is CallPhase.DONE)
-        [(_key, title, text)] = told
-        assert title.startswith("Still no answer from delete_")
-        assert shows_all(title)
-        assert text.startswith("PostHog")
+        [notification] = told
+        assert notification.title.startswith("Still no answer from delete_")
+        assert shows_all(notification.title)
+        assert notification.body.startswith("PostHog")
 
 
 def test_the_title_of_the_window_shows_marks_and_isolates_what_is_written_from_the_right() -> None:

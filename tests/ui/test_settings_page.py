@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
-from PySide6.QtCore import QEvent, QObject, Qt, QUrl
+from PySide6.QtCore import QEvent, QObject, Qt, QUrl, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 
+from app.core.desktop.notification import DesktopNotification
 from app.core.diagnostics.about import Versions, notices
 from app.core.diagnostics.activity import Activity
 from app.core.preferences import (
@@ -33,8 +35,9 @@ from app.ui.shell.appearance import DENSITY_SETTING, MODE_SETTING, SCALE_SETTING
 from app.ui.shell.doors import OFFERED
 from app.ui.shell.help import Help
 from app.ui.shell.layout import DRAWER_SETTING, PLACE_SETTING, START_SETTING, WINDOW_SETTING, WindowLayout
-from app.ui.shell.notices import NOTIFY_CALLS, NOTIFY_SIGN_IN, Notices
+from app.ui.shell.notices import NOTIFY_APPROVALS, NOTIFY_CALLS, NOTIFY_SIGN_IN, Notices
 from app.ui.shell.setting_row import SettingRow
+from app.ui.shell.settings.desktop_section import LOGIN_SETTING, DesktopSection
 from app.ui.shell.settings.look_section import LookSection
 from app.ui.shell.settings.network_section import NetworkSection
 from app.ui.shell.settings.notices_section import NoticesSection
@@ -56,8 +59,17 @@ pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=Tr
 NONSENSE: list[Any] = [True, 5, 1e300, -3, "x", [], {"a": 1}, [1, 2, 3, 4, 5, 6], ["a", "b", 1, 2, 3], [10**30] * 5]
 
 
+class InTray(QObject):
+    """A desktop that has a tray."""
+
+    changed = Signal()
+    looked = possible = True
+    login_command = ("/opt/burrow/burrow",)
+
+
 @pytest.fixture(autouse=True)
-def as_before(qapp: QApplication) -> Iterator[None]:
+def as_before(qapp: QApplication, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     apply_theme(qapp, "light", 1.0)
     yield
     use_preferences(None)
@@ -70,8 +82,9 @@ async def page(services: FakeServices | None = None) -> AsyncIterator[SettingsPa
     services = services or FakeServices(FakeBackend())
     bridge, parent = Bridge(), QWidget()
     settings = UiSettings(services.storage.settings, bridge, parent)  # type: ignore[arg-type]
-    context = SettingsContext(services, bridge, settings, Appearance(settings), PLACES)  # type: ignore[arg-type]
+    context = SettingsContext(services, bridge, settings, Appearance(settings), PLACES, InTray(parent))  # type: ignore[arg-type]
     shown = SettingsPage(context, parent)
+    await until(lambda: shown.section(DesktopSection).login.isEnabled())
     shown.show()
     try:
         yield shown
@@ -155,18 +168,20 @@ async def test_every_setting_counts_at_once_and_can_be_reset(qapp: QApplication)
         assert preferences().answer_seconds == 120
         choose(shown.section(NetworkSection).waits[SILENCE_SETTING], 300.0)
         assert preferences().silence_seconds == 300
+        usual = {key: box.isChecked() for key, box in shown.section(NoticesSection).boxes.items()}
         for box in shown.section(NoticesSection).boxes.values():
-            assert not box.isChecked()
             box.click()
         shown.section(UpdatesSection).box.click()
+        choose(shown.section(DesktopSection).close, "quit")
+        shown.section(DesktopSection).hidden.toggle()
         changed = {key for key, row in shown.rows.items() if row.reset_button.isVisibleTo(shown)}
-        assert changed == set(shown.rows) - {STORE}
+        assert changed == set(shown.rows) - {STORE, LOGIN_SETTING}
         shown.rows[ANSWER_SETTING].reset_button.click()
         assert preferences().answer_seconds == ANSWER.default
         shown.reset_all()
         assert (theme().mode, theme().user_scale, theme().compact) == ("system", 1.0, False)
         assert preferences().proxy.mode == SYSTEM
-        assert not any(box.isChecked() for box in shown.section(NoticesSection).boxes.values())
+        assert usual == {key: box.isChecked() for key, box in shown.section(NoticesSection).boxes.items()}
 
 
 async def test_lists_follow_the_density(qapp: QApplication) -> None:
@@ -348,21 +363,22 @@ async def test_a_notification_is_shown_only_where_it_is_wanted(
     qapp: QApplication, monkeypatch: pytest.MonkeyPatch, wanted: bool, shown: int
 ) -> None:
     monkeypatch.setattr(QGuiApplication, "applicationState", lambda: Qt.ApplicationState.ApplicationInactive)
-    window, bridge, activity, told = QWidget(), Bridge(), Activity(), list[tuple[str, str, str]]()
+    window, bridge, activity, told = QWidget(), Bridge(), Activity(), list[DesktopNotification]()
     settings = UiSettings(FakeSettings(), bridge)  # type: ignore[arg-type]
-    settings.put(NOTIFY_CALLS, wanted)
-    settings.put(NOTIFY_SIGN_IN, wanted)
-    notices_ = Notices(window, activity, bridge, settings, lambda *words: told.append(words))  # type: ignore[arg-type]
+    for key in (NOTIFY_CALLS, NOTIFY_SIGN_IN, NOTIFY_APPROVALS):
+        settings.put(key, wanted)
+    notices_ = Notices(window, activity, bridge, settings, show=told.append)
     activity.record("mcp", "Notion", "tools/call search", "ok")
     activity.record("mcp", "Notion", "tools/list", "ok")
     await settle()
     assert len(told) == shown
-    notices_.sign_in_needed("Sign in again.")
-    notices_.approval_wanted("Cursor wants to call delete", "Server: Notion.")
+    notices_.sign_in_needed("Sign in again.", lambda: None)
+    notices_.approval_wanted("Cursor", "Server: Notion.", refuse=lambda: None, review=lambda: None)
     assert len(told) == 3 * shown
     monkeypatch.setattr(QGuiApplication, "applicationState", lambda: Qt.ApplicationState.ApplicationActive)
-    notices_.sign_in_needed("Sign in again.")
-    notices_.approval_wanted("Cursor wants to call delete", "Server: Notion.")
+    window.show()
+    notices_.sign_in_needed("Sign in again.", lambda: None)
+    notices_.approval_wanted("Cursor", "Server: Notion.", refuse=lambda: None, review=lambda: None)
     assert len(told) == 3 * shown
     assert isinstance(notices_, QObject)
     await bridge.close()
@@ -378,3 +394,38 @@ def test_a_name_stands_beside_the_middle_of_its_control(qtbot, made) -> None:
     QApplication.processEvents()
     middles = [each.mapTo(row, each.rect().center()).y() for each in (row._label, row.control)]
     assert abs(middles[0] - middles[1]) <= 1
+
+
+async def test_start_at_login_is_what_the_system_says(qapp: QApplication, tmp_path: Path) -> None:
+    file = tmp_path / "autostart" / "burrow.desktop"
+    async with page() as shown:
+        section = shown.section(DesktopSection)
+        section.login.click()
+        await until(file.exists)
+        assert "Exec=/opt/burrow/burrow --hidden\n" in file.read_text()
+        section.hidden.click()
+        await until(lambda: "Exec=/opt/burrow/burrow\n" in file.read_text())
+    file.write_text("[Desktop Entry]\nType=Application\nName=Rabbits\nExec=rabbits\n")
+    bridge, parent = Bridge(), QWidget()
+    settings = UiSettings(FakeSettings(), bridge, parent)  # type: ignore[arg-type]
+    services = FakeServices(FakeBackend())
+    shown = SettingsPage(
+        SettingsContext(services, bridge, settings, Appearance(settings), PLACES, InTray(parent)),  # type: ignore[arg-type]
+        parent,
+    )
+    await until(lambda: "Another program" in shown.rows[LOGIN_SETTING].note.text())
+    assert not shown.section(DesktopSection).login.isEnabled()
+    await bridge.close()
+    parent.deleteLater()
+
+
+async def test_without_a_tray_the_setting_says_why_closing_quits(qapp: QApplication) -> None:
+    async with page() as shown:
+        section = shown.section(DesktopSection)
+        tray = section.context.background
+        assert tray is not None
+        assert section.close.isEnabled()
+        tray.possible = False  # type: ignore[misc]
+        tray.changed.emit()
+        assert not section.close.isEnabled()
+        assert "no tray" in shown.rows["tray.close"].note.text()

@@ -13,6 +13,7 @@ from shiboken6 import isValid
 from app.core.mcp.json_text import NotJson, write_json
 from app.core.mcp.proxy.parts import Decision
 from app.marks import isolated, revealed_name
+from app.ui.shell.notices import APPROVAL_ID
 from app.ui.shell.panes import holds_focus
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ class ApprovalDesk(QObject):
             return
         prompt = self._made()
         former = prompt.question
+        if former is not None and former is not first:
+            self._notices.withdraw(APPROVAL_ID)
         held = holds_focus(prompt)
         prompt.show_question(first, text, len(questions))
         if former is not first:
@@ -127,6 +130,7 @@ class ApprovalDesk(QObject):
         prompt = self.prompt
         if prompt is None or prompt.question is None:
             return
+        self._notices.withdraw(APPROVAL_ID)
         # Before it hides: Qt gives the focus of a hidden widget to any other one.
         if holds_focus(prompt):
             self._leave_prompt()
@@ -178,7 +182,14 @@ class ApprovalDesk(QObject):
         keys = self.tr("Ctrl+Shift+A leads to the answers.")
         self._navigator.announce(f"{self.prompt.sentence()} {keys}", assertive=True)
         QApplication.alert(self._window)
-        self._notices.approval_wanted(self.prompt.title.text(), self.prompt.facts_words())
+        self._notices.approval_wanted(
+            self.prompt.title.text(), self.prompt.facts_words(), refuse=lambda: self._refuse(question), review=self.go
+        )
+
+    def _refuse(self, question: Question) -> None:
+        """The user refused in a notification, which says what is asked. Nothing happens if it is over."""
+        if question in self._approvals.open:
+            self._answer(question, Decision.REFUSE)
 
     def _mark(self, number: int) -> None:
         app = QGuiApplication.instance()

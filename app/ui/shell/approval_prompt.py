@@ -108,7 +108,7 @@ class ApprovalPrompt(QFrame):
         box.addWidget(self.answers)
         box.addStretch(1)
         self._ticker = QTimer(self, interval=COUNT_MS)
-        self._ticker.timeout.connect(self._show_time)
+        self._ticker.timeout.connect(self._tick)
 
     def _make_buttons(self) -> None:
         tr = self.tr
@@ -221,6 +221,11 @@ class ApprovalPrompt(QFrame):
         self.arguments.setFocus(Qt.FocusReason.OtherFocusReason)
         self.all_button.setVisible(False)
 
+    def _tick(self) -> None:
+        # In a window that is in the tray nobody sees it.
+        if self.isVisible():
+            self._show_time()
+
     def _show_time(self) -> None:
         if self.question is None:
             return
@@ -297,6 +302,8 @@ class ApprovalPrompt(QFrame):
         # The height of the window, and what is in the prompt, have changed.
         if event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Show):
             self._fit()
+        if event.type() == QEvent.Type.Show:
+            self._show_time()
         return super().event(event)
 
     @guarded()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, Signal
 
 from app.core.auth.status import CredentialState
 from app.core.errors import SignedOutHereOnly, SignInNeeded
@@ -27,8 +27,11 @@ class SignInController(QObject):
     """Drives the sign-in bar: that of the current account, and those of the user's own servers.
 
     A key names a sign-in (`SignIn.key`); empty for that of the current account. `waiting_calls(key)` says how many
-    calls of tools wait for it.
+    calls of tools wait for it. `needed_changed(needed)`: whether a sign-in needs the user
+    has changed.
     """
+
+    needed_changed = Signal(bool)
 
     def __init__(
         self,
@@ -43,6 +46,8 @@ class SignInController(QObject):
         self._services, self._bridge, self._bar = services, bridge, bar
         self._choose_host, self._waiting_calls = choose_host, waiting_calls
         self._started = self._follows = False
+        # Whether a sign-in needs the user.
+        self.needed = False
         # The key of the job that signs in to the account. Those of own servers go on when the account changes.
         self._account_job = ""
         bar.store_wanted.connect(self.choose_store)
@@ -122,6 +127,10 @@ class SignInController(QObject):
             self._follows = True
             self._bridge.listen(self, self._services.sign_ins.changed, lambda _nothing: self.show())
         self._bar.show_sign_ins(self._services.sign_ins.all)
+        needed = bool(self._services.sign_ins.in_need)
+        if needed != self.needed:
+            self.needed = needed
+            self.needed_changed.emit(needed)
         self.count_waiting()
 
     def count_waiting(self) -> None:

@@ -50,6 +50,7 @@ class StartQuestion(QDialog):
         )
         box.addWidget(Text(title, "section", wrap=True))
         box.addWidget(Text(words, tone="muted", wrap=True))
+        box.addStretch(1)
         row = QHBoxLayout()
         row.setSpacing(current.px(tokens.SPACE_2))
         row.addWidget(QuietButton(self.tr("Show reports"), "folder", clicked=self._show_reports))

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from app.ui.place_info import PlaceInfo
     from app.ui.shell.approval_desk import ApprovalDesk
     from app.ui.shell.approval_prompt import ApprovalPrompt
+    from app.ui.shell.background import Background
+    from app.ui.shell.command_map import CommandMap
     from app.ui.shell.crash_care import CrashCare
     from app.ui.shell.leaving import Leaving
     from app.ui.shell.update_care import UpdateCare
@@ -79,6 +81,8 @@ class MainWindow(QWidget):
         leaving: ends Burrow, and asks before if something would be lost or broken off; None until `fill`.
         updates: tells of updates; None until `follow_updates`.
         crashes: tells of crashes and of safe mode, and restarts Burrow; None until `care_for`.
+        notices: the notifications of the desktop.
+        background: what closing the window does, and the icon in the tray.
         approvals: the calls of agents that wait for the user's word; None until `attend`.
         dialogs: palette, key sheet, sign-in details, the dialog for a bug.
         commands: which command a key means, and what the palette offers.
@@ -157,6 +161,7 @@ class MainWindow(QWidget):
 
     def fill(self) -> None:
         """Make what was left out for the first paint, and follow the services from now on."""
+        from app.ui.shell.background import Background
         from app.ui.shell.command_map import CommandMap
         from app.ui.shell.commands import own_commands
         from app.ui.shell.dialogs import Dialogs
@@ -171,7 +176,7 @@ class MainWindow(QWidget):
         install_roles(self)
         QApplication.setWindowIcon(app_icon())
         self.dialogs = Dialogs(self, self._bridge)
-        self.notices = Notices(self, self._services.activity, self._bridge, self._settings)
+        self.notices = Notices(self, self._services.activity, self._bridge, self._settings, forward=self.bring_forward)
         self.navigation = Navigation(self.stack)
         self.previous_account = PreviousAccountBanner(self._services.storage, self._bridge)
         self._column.insertWidget(1, self.previous_account)
@@ -185,6 +190,8 @@ class MainWindow(QWidget):
             place=lambda bar: self._whole.insertWidget(0, bar),
         )
         self.leaving.show_window = self.bring_forward
+        self.background: Background = Background(self, self, services, self._settings, self._bridge, self.notices)
+        self.leaving.hides = self.background.hides
         self._show_notice()
         self.sign_ins = SignInController(
             self._services,
@@ -193,7 +200,7 @@ class MainWindow(QWidget):
             choose_host=self.choose_host,
             waiting_calls=lambda key: sum(place.waiting_for(key) for _, place in self.stack.built()),
         )
-        self.commands = CommandMap(
+        self.commands: CommandMap = CommandMap(
             self,
             self.stack,
             own_commands(self, self._places),
@@ -342,7 +349,9 @@ class MainWindow(QWidget):
         """Show the settings (Ctrl+,), with the focus on the one with this key."""
         from app.ui.shell.settings.section import SettingsContext
 
-        context = SettingsContext(self._services, self._bridge, self._settings, self.appearance, self._places)
+        context = SettingsContext(
+            self._services, self._bridge, self._settings, self.appearance, self._places, self.background
+        )
         self.dialogs.open_settings(context, key)
 
     def follow_updates(self) -> None:
@@ -450,7 +459,11 @@ class MainWindow(QWidget):
         self.bar.sign_in_wanted.connect(self.sign_ins.sign_in)
         self.bar.details_wanted.connect(self.open_sign_in_details)
         self.bar.said.connect(lambda text, assertive: self.announce(text, assertive=assertive))
-        self.bar.said.connect(lambda text, assertive: self.notices.sign_in_needed(text) if assertive else None)
+        self.bar.said.connect(
+            lambda text, assertive: self.notices.sign_in_needed(text, self.sign_in) if assertive else None
+        )
+        self.sign_ins.needed_changed.connect(self.notices.sign_in_need_changed)
+        self.sign_ins.needed_changed.connect(self.background.refresh)
         self.previous_account.said.connect(self.announce)
         self.rail.chosen.connect(self.navigation.look_at)
         self.rail.list.opened.connect(self.go)
@@ -473,6 +486,7 @@ class MainWindow(QWidget):
         if active and self._was_left and self._connector is not None:
             self._connector.refresh_accounts()
         self._was_left = not active
+        self.notices.application_changed()
 
     def _connect_place(self, place_id: str, place: Place) -> None:
         place.titled.connect(self._show_title)
@@ -613,6 +627,8 @@ class MainWindow(QWidget):
     @guarded()
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
+        if self.leaving is not None:
+            self.background.window_shown()
         if self.stack.current is not None and QApplication.focusWidget() is None and self.focusWidget() is None:
             self.navigation.focus_place()
 
@@ -622,5 +638,7 @@ class MainWindow(QWidget):
             event.ignore()
             return
         self.layout_memory.stop()
+        if self.leaving is not None:
+            self.background.close()
         super().closeEvent(event)
         self.left.emit()

@@ -17,7 +17,7 @@ from app.ui.widgets.guard import guarded
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
-    from PySide6.QtGui import QPaintEvent, QResizeEvent
+    from PySide6.QtGui import QHideEvent, QPaintEvent, QResizeEvent, QShowEvent
 
 BoxTone = Literal["attention", "bad", "good", "info"]
 Action = tuple[str, Callable[[], None]]
@@ -344,13 +344,25 @@ class ProgressLine(QWidget):
         self._running = True
         self.setAccessibleName(self._name)
         self._phase = 0.0
-        self._timer.start()
+        if self.isVisible():
+            self._timer.start()
         self.update()
 
     def _step(self) -> None:
-        if self.isVisible():
-            self._phase = (self._phase + 0.02) % 1.0
-            self.update()
+        self._phase = (self._phase + 0.02) % 1.0
+        self.update()
+
+    @guarded()
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        if self._running:
+            self._timer.start()
+
+    @guarded()
+    def hideEvent(self, event: QHideEvent) -> None:
+        # Nobody sees it move.
+        self._timer.stop()
+        super().hideEvent(event)
 
     @guarded()
     def paintEvent(self, event: QPaintEvent) -> None:

@@ -114,6 +114,14 @@ class Ticker(QObject):
         self._timer.timeout.connect(self.tick)
         self._timer.start()
 
+    def hold(self, held: bool) -> None:
+        """Stand still while nobody can see a time; then tell at once."""
+        if held:
+            self._timer.stop()
+        elif not self._timer.isActive():
+            self._timer.start()
+            self.tick.emit()
+
 
 _ticker: Ticker | None = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.ui.shell.notices import NOTIFY_CALLS, NOTIFY_SIGN_IN
+from app.ui.shell.notices import DEFAULTS, NOTIFY_APPROVALS, NOTIFY_CALLS, NOTIFY_SIGN_IN, NOTIFY_UPDATES
 from app.ui.shell.settings.section import Setting, SettingsSection, set_checked
 from app.ui.translation import marked
 
@@ -15,10 +15,15 @@ if TYPE_CHECKING:
 
 
 class NoticesSection(SettingsSection):
-    """Each kind of notification is shown or not. None is without being asked for."""
+    """Each kind of notification is shown or not."""
 
     title = marked("Settings", "Notifications")
     settings = (
+        Setting(
+            NOTIFY_APPROVALS,
+            marked("Settings", "An agent asks for a call"),
+            marked("Settings", "Refuse it there, or review it in the window. Only the window can allow a call."),
+        ),
         Setting(
             NOTIFY_SIGN_IN,
             marked("Settings", "A sign-in is needed"),
@@ -27,7 +32,12 @@ class NoticesSection(SettingsSection):
         Setting(
             NOTIFY_CALLS,
             marked("Settings", "A tool call has ended"),
-            marked("Settings", "Or takes long, or waits for your answer. Only while another window is in front."),
+            marked("Settings", "Or takes long. Only while another window is in front."),
+        ),
+        Setting(
+            NOTIFY_UPDATES,
+            marked("Settings", "An update is ready"),
+            marked("Settings", "Only while another window is in front."),
         ),
     )
 
@@ -37,5 +47,5 @@ class NoticesSection(SettingsSection):
 
     def refresh(self) -> Mapping[str, bool]:
         for key, box in self.boxes.items():
-            set_checked(box, self.context.settings.flag(key))
-        return {key: box.isChecked() for key, box in self.boxes.items()}
+            set_checked(box, self.context.settings.flag(key, default=DEFAULTS[key]))
+        return {key: box.isChecked() != DEFAULTS[key] for key, box in self.boxes.items()}

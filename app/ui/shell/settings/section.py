@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from app.ui.place_info import PlaceInfo
     from app.ui.settings import UiSettings
     from app.ui.shell.appearance import Appearance
+    from app.ui.shell.background import Background
     from app.ui.shell.setting_row import SettingRow
 
 T = TypeVar("T")
@@ -51,6 +52,7 @@ class SettingsContext:
     settings: UiSettings
     appearance: Appearance
     places: Sequence[PlaceInfo]
+    background: Background | None = None
 
 
 class SettingsSection(QObject):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from app.ui.shell.settings.desktop_section import DesktopSection
 from app.ui.shell.settings.look_section import LookSection
 from app.ui.shell.settings.network_section import NetworkSection
 from app.ui.shell.settings.notices_section import NoticesSection
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 SECTIONS: tuple[type[SettingsSection], ...] = (
     LookSection,
     StartSection,
+    DesktopSection,
     NetworkSection,
     NoticesSection,
     SignInSection,

@@ -1,0 +1,1 @@
+"""What the desktop offers an application: notifications, start at login. No Qt."""
