@@ -44,6 +44,7 @@ class Shown:
     care: UpdateCare
     bridge: Bridge
     restarts: list[int]
+    told: list[str]
 
     @property
     def bar(self) -> UpdateBar:
@@ -62,14 +63,16 @@ class Shown:
 
 @asynccontextmanager
 async def shown(rig: Rig, **options: Any) -> AsyncIterator[Shown]:
-    window, bridge, restarts = QWidget(), Bridge(), list[int]()
+    window, bridge, restarts, told = QWidget(), Bridge(), list[int](), list[str]()
     box = QVBoxLayout(window)
     updates = rig.updates(**options)
-    care = UpdateCare(window, updates, bridge, place=box.addWidget, restart=lambda: restarts.append(1))
+    care = UpdateCare(
+        window, updates, bridge, place=box.addWidget, restart=lambda: restarts.append(1), tell=told.append
+    )
     window.resize(900, 300)
     window.show()
     try:
-        yield Shown(window, updates, care, bridge, restarts)
+        yield Shown(window, updates, care, bridge, restarts, told)
     finally:
         await bridge.close()
         await rig.clients.close()
@@ -103,6 +106,8 @@ async def test_an_update_is_offered_downloaded_and_installed_when_the_person_say
 
         assert each.buttons() == ["Restart now", "What is new", "Later"]
         assert each.updates.armed is None
+        await until(lambda: each.told)
+        assert each.told == ["Burrow 0.2.0 is downloaded. It is installed when you restart Burrow."]
         each.press("Restart now")
         await until(lambda: each.restarts)
         assert each.updates.armed == each.updates.status.release
@@ -119,7 +124,7 @@ async def test_what_would_be_interrupted_is_named_and_keeps_the_restart_away(qap
         await until(lambda: "ready" in each.text)
         ended = rig.busy.register(lambda: works)
         rig.busy.changed.emit(None)
-        await until(lambda: "search_0, search_1 (+1)" in each.text)
+        await until(lambda: "search_0, search_1, and 1 more" in each.text)
         assert "Restart now" not in each.buttons()
         each.care.install()
         await settle()

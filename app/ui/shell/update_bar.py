@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Signal
 
 from app.core.updates.service import UpdateState
+from app.marks import isolated
 from app.ui.widgets.feedback import Banner
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class UpdateBar(Banner):
             self._show_progress(words, (self.tr("Cancel"), self.cancel_wanted.emit))
         elif status.state is UpdateState.READY and works:
             words = self.tr("Burrow {0} is ready. It can be installed when this is done: {1}").format(
-                version, _named(works)
+                version, self._named(works)
             )
             self._show(words, "info", [*with_notes, later])
         elif status.state is UpdateState.READY:
@@ -93,6 +94,11 @@ class UpdateBar(Banner):
         tone: BoxTone = "info" if outcome.happened == "updated" else "attention"
         self._show(words, tone, [*notes, (self.tr("Dismiss"), self.later_wanted.emit)])
 
+    def _named(self, works: Sequence[Work]) -> str:
+        """The first two by name, and how many more."""
+        named, rest = ", ".join(isolated(work.what) for work in works[:2]), len(works) - 2
+        return self.tr("{0}, and {1} more").format(named, rest) if rest > 0 else named
+
     def hide_all(self) -> None:
         """Say nothing."""
         self._shown = None
@@ -110,10 +116,3 @@ class UpdateBar(Banner):
             self._shown = "progress"
             self.show_message(words, "info", secondary=[cancel], glyph="download")
         self.say(words)
-
-
-def _named(works: Sequence[Work]) -> str:
-    """The first two by name, and how many more."""
-    names = [work.what for work in works[:2]]
-    rest = len(works) - len(names)
-    return ", ".join(names) + (f" (+{rest})" if rest else "")

@@ -36,10 +36,15 @@ class UpdateCare(QObject):
         *,
         place: Callable[[QWidget], object],
         restart: Callable[[], object],
+        tell: Callable[[str], object] = lambda _words: None,
     ) -> None:
-        """`place` puts the bar into the window. `restart` starts Burrow again, after the questions at its end."""
+        """`place` puts the bar into the window. `restart` starts Burrow again, after the questions at its end.
+
+        `tell` gets words for somebody who is in another window.
+        """
         super().__init__(window)
-        self._window, self._updates, self._bridge, self._restart = window, updates, bridge, restart
+        self._window, self._updates, self._bridge = window, updates, bridge
+        self._restart, self._tell = restart, tell
         # The version that the person wants to hear of later, until the next start.
         self._later = ""
         # What the bar says until it is dismissed, whatever the status is meanwhile.
@@ -59,7 +64,17 @@ class UpdateCare(QObject):
     def download(self) -> None:
         """Download what is offered, because the person says so."""
         self._told, self._later = False, ""
-        self._bridge.spawn(self, self._updates.download(), failed=self._say_trouble, key="download")
+        self._bridge.spawn(
+            self,
+            self._updates.download(),
+            done=self._tell_ready,
+            failed=self._say_trouble,
+            key="download",
+        )
+
+    def _tell_ready(self, status: UpdateStatus) -> None:
+        version = "" if status.release is None else str(status.release.version)
+        self._tell(self.tr("Burrow {0} is downloaded. It is installed when you restart Burrow.").format(version))
 
     def install(self) -> None:
         """Verify the downloaded version once more, and restart into it. The user is asked first as when quitting."""

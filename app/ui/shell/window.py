@@ -356,14 +356,17 @@ class MainWindow(QWidget):
 
     def follow_updates(self) -> None:
         """Look for updates once a day from now on, and say what became of the last one. Called once, in the loop."""
+        from app.ui.shell.notices import NOTIFY_UPDATES
         from app.ui.shell.update_care import UpdateCare
 
+        title = self.tr("An update is ready")
         self.updates = UpdateCare(
             self,
             self._services.updates,
             self._bridge,
             place=lambda bar: self._whole.insertWidget(0, bar),
             restart=self.restart,
+            tell=lambda words: self.notices.tell("update", title, words, NOTIFY_UPDATES),
         )
 
     def check_for_updates(self) -> None:

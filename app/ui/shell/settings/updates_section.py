@@ -9,6 +9,7 @@ from PySide6.QtCore import QDateTime, QLocale
 from app.core.updates.service import ASK, MODE_SETTING, OFF, UpdateState
 from app.core.updates.source import WhyOff
 from app.ui.shell.settings.section import Setting, SettingsSection, set_checked, stacked
+from app.ui.theme import theme
 from app.ui.translation import marked, translate
 from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.choices import CheckBox
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from app.core.errors import BurrowError
     from app.core.updates.service import UpdateStatus
 
+STATE_WIDTH = 280
 # How else the installation is updated.
 ELSEWHERE = {
     WhyOff.MANAGED: marked("Settings", "The package manager that installed Burrow updates it, with the system."),
@@ -50,6 +52,7 @@ class UpdatesSection(SettingsSection):
         self.box.toggled.connect(lambda checked: self.put(MODE_SETTING, ASK if checked else OFF))
         self.check_button = QuietButton(self.tr("Check now"), "refresh", clicked=self.check_now)
         self.state = Text("", "caption", "muted", wrap=True, selectable=True)
+        self.state.setMinimumWidth(theme().px(STATE_WIDTH))
         self.context.bridge.listen(self, self._updates.changed, lambda _status: self.refresh())
         self._control = stacked(self.box, self.state, self.check_button)
         self._control.setAccessibleName(self.tr("Updates"))
