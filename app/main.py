@@ -72,7 +72,8 @@ def main(arguments: Sequence[str]) -> int:
     finally:
         watch.end()
     if again is not None:
-        start_again_updated(services, [*_same(options), *again])
+        updates = services.updates if services.began_updates else None
+        start_again_updated(folder, updates, [*_same(options), *again])
     return code
 
 

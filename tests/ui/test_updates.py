@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QApplication, QPushButton, QVBoxLayout, QWidget
 from app.core.busy import Work, WorkKind
 from app.core.errors import UpdateRefused
 from app.core.installation import Installation, InstallKind
-from app.core.updates.record import Outcome, change_record, read_record
+from app.core.updates.record import UpdateOutcome, change_record, read_record
 from app.core.updates.service import Updates, UpdateState
 from app.core.updates.source import WhyOff
 from app.ui.bridge import Bridge
@@ -207,19 +207,19 @@ async def test_a_download_can_be_cancelled_and_goes_on(qapp: QApplication, rig: 
 @pytest.mark.parametrize(
     ("outcome", "words"),
     [
-        (Outcome("updated", "0.0.9", "0.1.0", notes="Much."), "Burrow was updated from 0.0.9 to 0.1.0."),
+        (UpdateOutcome("updated", "0.0.9", "0.1.0", notes="Much."), "Burrow was updated from 0.0.9 to 0.1.0."),
         (
-            Outcome("put back", "0.1.0", "0.2.0", "It did not start."),
+            UpdateOutcome("put back", "0.1.0", "0.2.0", "It did not start."),
             "Burrow 0.1.0 was put back in the place of 0.2.0.",
         ),
         (
-            Outcome("failed", "0.1.0", "0.2.0", "The disk is full."),
+            UpdateOutcome("failed", "0.1.0", "0.2.0", "The disk is full."),
             "Burrow 0.2.0 was not installed; this is still 0.1.0.",
         ),
     ],
 )
 async def test_what_became_of_an_update_is_said_once(
-    qapp: QApplication, rig: Rig, outcome: Outcome, words: str
+    qapp: QApplication, rig: Rig, outcome: UpdateOutcome, words: str
 ) -> None:
     change_record(rig.data, outcome=outcome)
     async with shown(rig) as each:

@@ -17,7 +17,7 @@ from app.core.file_lock import file_lock
 from app.core.installation import APPIMAGE_VARIABLE, InstallKind
 from app.core.updates.download import STAGED_FOLDER, clear_staged
 from app.core.updates.install import install
-from app.core.updates.record import FOLDER, Outcome, change_record, read_record
+from app.core.updates.record import FOLDER, UpdateOutcome, change_record, read_record
 from app.core.updates.trial import WATCH_SECONDS, refuse_trial, watch_trial
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def install_now(
         trial = install(installed, release, staged, running, keep=keep, restart=restart, run=run)
     except BurrowError as trouble:
         log.warning("Burrow %s was not installed: %s", release.version, trouble.cause)
-        failed = Outcome("failed", running, str(release.version), trouble.cause)
+        failed = UpdateOutcome("failed", running, str(release.version), trouble.cause)
         _keep_failure(data, failed, before)
         raise
     else:
@@ -141,7 +141,7 @@ def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
     )
 
 
-def _keep_failure(data: Path, failed: Outcome, before: Trial | None) -> None:
+def _keep_failure(data: Path, failed: UpdateOutcome, before: Trial | None) -> None:
     try:
         change_record(data, trial=before, outcome=failed)
     except OSError:

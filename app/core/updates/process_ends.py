@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from app.core.services import Services
+    from app.core.updates.service import Updates
 
 
 def leaves_failed_update(folder: Path, running: str, arguments: Sequence[str]) -> bool:
@@ -37,12 +37,11 @@ def leaves_failed_update(folder: Path, running: str, arguments: Sequence[str]) -
     return True
 
 
-def start_again_updated(services: Services, arguments: Sequence[str]) -> None:
-    """Start Burrow again; before that, install the update that the person asked for. `services` are closed.
+def start_again_updated(folder: Path, updates: Updates | None, arguments: Sequence[str]) -> None:
+    """Start Burrow again, when all is closed; before that, install the update that the person asked for.
 
-    Raises `OSError`.
+    `folder` is the data folder, `updates` those of this process, if it had any. Raises `OSError`.
     """
-    updates = services.updates if services.began_updates else None
     if updates is None or updates.armed is None:
         from app.core.restart import start_again
 
@@ -50,4 +49,4 @@ def start_again_updated(services: Services, arguments: Sequence[str]) -> None:
         return
     from app.core.updates.handover import restart_into_update
 
-    restart_into_update(services.folder, updates.installed, updates.armed, updates.running, arguments)
+    restart_into_update(folder, updates.installed, updates.armed, updates.running, arguments)

@@ -38,7 +38,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class UpdateOutcome:
     """What became of an update: `happened` is `updated`, `put back` or `failed`, said to the person once."""
 
     happened: str
@@ -68,7 +68,7 @@ class UpdateRecord:
     staged: dict[str, Any] | None = None
     trial: Trial | None = None
     former: Trial | None = None
-    outcome: Outcome | None = None
+    outcome: UpdateOutcome | None = None
 
 
 def read_record(folder: Path) -> UpdateRecord:
@@ -97,7 +97,7 @@ def change_record(folder: Path, **changes: Any) -> UpdateRecord:
 
 def _record(value: Any) -> UpdateRecord:
     known = {field.name: value[field.name] for field in fields(UpdateRecord) if field.name in value}
-    for name, kind in (("trial", Trial), ("former", Trial), ("outcome", Outcome)):
+    for name, kind in (("trial", Trial), ("former", Trial), ("outcome", UpdateOutcome)):
         if known.get(name) is not None:
             known[name] = kind(**known[name])
     known["failed"] = tuple(str(each) for each in known.get("failed", ()))

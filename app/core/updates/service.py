@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from app.core.installation import Installation
     from app.core.preferences import Stored
     from app.core.updates.download import Pace
-    from app.core.updates.record import Outcome
+    from app.core.updates.record import UpdateOutcome
     from app.core.updates.release import Machine, Release
 
 log = logging.getLogger(__name__)
@@ -153,7 +153,7 @@ class Updates:
         """What is remembered."""
         return await asyncio.to_thread(read_record, self._data)
 
-    async def confirm(self) -> Outcome | None:
+    async def confirm(self) -> UpdateOutcome | None:
         """This version is up. What there is to say of an update, if anything was not said yet. Raises nothing."""
         from app.core.updates.trial import confirm_trial
 

@@ -20,8 +20,8 @@ from app.core.updates.record import (
     FILE,
     FOLDER,
     INSTALLER_CODE,
-    Outcome,
     Trial,
+    UpdateOutcome,
     UpdateRecord,
     change_record,
     read_record,
@@ -70,7 +70,7 @@ def _begin(folder: Path, running: str) -> Path | None:
         # put there by somebody else, and there is nothing to say.
         outcome = record.outcome
         if running == trial.former:
-            outcome = Outcome("failed", trial.former, trial.version, _why_not_installed(folder))
+            outcome = UpdateOutcome("failed", trial.former, trial.version, _why_not_installed(folder))
             if trial.backup and Path(trial.backup).is_file():
                 Path(trial.backup).unlink()
         change_record(folder, trial=None, outcome=outcome)
@@ -81,7 +81,7 @@ def _begin(folder: Path, running: str) -> Path | None:
     return None
 
 
-def confirm_trial(folder: Path, running: str) -> Outcome | None:
+def confirm_trial(folder: Path, running: str) -> UpdateOutcome | None:
     """The window of this version is up: the trial is over. What there is to say to the person, if anything is.
 
     Raises `OSError`.
@@ -91,7 +91,7 @@ def confirm_trial(folder: Path, running: str) -> Outcome | None:
     if trial is not None and trial.version == running:
         staged = record.staged or {}
         notes = staged.get("notes", "") if staged.get("version") == running else ""
-        outcome = Outcome("updated", trial.former, trial.version, notes=notes)
+        outcome = UpdateOutcome("updated", trial.former, trial.version, notes=notes)
         record = change_record(folder, trial=None, former=trial, staged=None, outcome=outcome)
     return record.outcome if record.outcome is not None and not record.outcome.said else None
 
@@ -120,7 +120,7 @@ def refuse_trial(folder: Path, reason: str) -> Path | None:
     return None if record.trial is None else _go_back(folder, record, record.trial, reason)
 
 
-def roll_back(folder: Path) -> Outcome:
+def roll_back(folder: Path) -> UpdateOutcome:
     """Put the version before the last update back, because the person says so. Raises `Rejected`, `StorageTrouble`."""
     record = read_record(folder)
     trial = record.trial or record.former
@@ -131,7 +131,7 @@ def roll_back(folder: Path) -> Outcome:
             )
     except OSError as failure:
         raise StorageTrouble(f"The former version could not be put back: {failure}") from None
-    return Outcome("put back", trial.former, trial.version, "You went back.")
+    return UpdateOutcome("put back", trial.former, trial.version, "You went back.")
 
 
 def _go_back(folder: Path, record: UpdateRecord, trial: Trial, reason: str) -> Path | None:
@@ -139,7 +139,7 @@ def _go_back(folder: Path, record: UpdateRecord, trial: Trial, reason: str) -> P
         change_record(folder, trial=None, former=None)
         return None
     failed = tuple(dict.fromkeys((*record.failed, trial.version)))
-    outcome = Outcome("put back", trial.former, trial.version, reason)
+    outcome = UpdateOutcome("put back", trial.former, trial.version, reason)
     change_record(folder, trial=None, former=None, staged=None, failed=failed, outcome=outcome)
     log.warning("Burrow %s was put back in the place of %s: %s", trial.former, trial.version, reason)
     return Path(trial.target)

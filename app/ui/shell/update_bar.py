@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from app.core.busy import Work
     from app.core.errors import BurrowError
-    from app.core.updates.record import Outcome
+    from app.core.updates.record import UpdateOutcome
     from app.core.updates.service import UpdateStatus
     from app.ui.widgets.feedback import Action, BoxTone
 
@@ -76,7 +76,7 @@ class UpdateBar(Banner):
         retry = [(self.tr("Try again"), self.download_wanted.emit)] if again else []
         self._show(words, "attention", [*retry, (self.tr("Dismiss"), self.later_wanted.emit)])
 
-    def show_outcome(self, outcome: Outcome) -> None:
+    def show_outcome(self, outcome: UpdateOutcome) -> None:
         """Say what became of an update."""
         notes: list[Action] = []
         if outcome.happened == "updated":

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
 
     from app.core.errors import BurrowError
-    from app.core.updates.record import Outcome
+    from app.core.updates.record import UpdateOutcome
     from app.core.updates.service import Updates, UpdateStatus
     from app.ui.bridge import Bridge
 
@@ -82,7 +82,7 @@ class UpdateCare(QObject):
             self, self._updates.arm(), done=lambda _release: self._restart(), failed=self._say_trouble, key="install"
         )
 
-    async def _begin(self) -> Outcome | None:
+    async def _begin(self) -> UpdateOutcome | None:
         from app.core.updates.schedule import look_daily
 
         outcome = await self._updates.confirm()
@@ -91,7 +91,7 @@ class UpdateCare(QObject):
             self._bridge.spawn(self, look_daily(self._updates), key="look")
         return outcome
 
-    def _say_outcome(self, outcome: Outcome | None) -> None:
+    def _say_outcome(self, outcome: UpdateOutcome | None) -> None:
         if outcome is None:
             return
         self.bar.show_outcome(outcome)

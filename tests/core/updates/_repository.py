@@ -132,6 +132,13 @@ class Rig:
         server = Server(folder / "repository")
         return Rig(folder, server, repository, signers, root, HttpClients(), folder / "data")
 
+    @staticmethod
+    def of(folder: Path, root: Path) -> Rig:
+        """The repository below `folder` that somebody else has made."""
+        (folder / "data").mkdir()
+        server = Server(folder / "repository")
+        return Rig(folder, server, None, None, root.read_bytes(), HttpClients(), folder / "data")
+
     def add(
         self, version: str = "0.2.0", content: bytes = CONTENT, name: str = "Burrow.AppImage", **custom: Any
     ) -> str:

@@ -15,7 +15,7 @@ from app.core.errors import BurrowError, Rejected, StorageTrouble, UpdateRefused
 from app.core.installation import Installation, InstallKind
 from app.core.updates.handover import install_now, restart_into_update
 from app.core.updates.install import why_fixed
-from app.core.updates.record import Outcome, Trial, UpdateRecord, read_record, write_record
+from app.core.updates.record import Trial, UpdateOutcome, UpdateRecord, read_record, write_record
 from app.core.updates.release import Machine, Release
 from app.core.updates.trial import begin_trial, confirm_trial, roll_back
 from app.core.updates.version import Version
@@ -91,7 +91,7 @@ def test_the_new_file_runs_with_the_same_arguments_and_is_confirmed(tmp_path: Pa
     assert place.backup.read_bytes() == FORMER
     record = read_record(place.data)
     assert record.trial is None
-    assert record.outcome == Outcome("updated", "0.1.0", "0.2.0")
+    assert record.outcome == UpdateOutcome("updated", "0.1.0", "0.2.0")
     assert not place.staged.exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         ".Burrow.AppImage.former",
@@ -111,7 +111,7 @@ def test_a_new_file_that_ends_at_its_start_makes_way_for_the_former(tmp_path: Pa
     assert place.image.read_bytes() == FORMER
     record = read_record(place.data)
     assert record.failed == ("0.2.0",)
-    assert record.outcome == Outcome("put back", "0.1.0", "0.2.0", "It ended at its start (3).")
+    assert record.outcome == UpdateOutcome("put back", "0.1.0", "0.2.0", "It ended at its start (3).")
 
 
 @pytest.mark.usefixtures("surroundings")
@@ -150,7 +150,7 @@ def test_a_power_failure_before_the_exchange_leaves_the_former_which_says_so(tmp
 
     assert begin_trial(place.data, "0.1.0") is None
 
-    assert confirm_trial(place.data, "0.1.0") == Outcome("failed", "0.1.0", "0.2.0", "It was not installed.")
+    assert confirm_trial(place.data, "0.1.0") == UpdateOutcome("failed", "0.1.0", "0.2.0", "It was not installed.")
     assert not place.backup.exists()
     assert read_record(place.data).trial is None
 
