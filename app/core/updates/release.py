@@ -96,14 +96,20 @@ def is_safe_path(path: str) -> bool:
     return len(path) <= LONGEST_PATH and PATH.fullmatch(path) is not None
 
 
-def newest(releases: Iterable[Release], machine: Machine) -> Release | None:
-    """The highest version made for `machine`, whatever the system's version is; None where there is none."""
+def newest(releases: Iterable[Release], machine: Machine) -> tuple[Release | None, Release | None]:
+    """The highest version that runs on `machine`, and the highest that is made for it but needs a newer system."""
     fitting = [release for release in releases if _made_for(release, machine)]
-    return max(fitting, key=lambda release: release.version, default=None)
+    running = [release for release in fitting if _runs_on(release, machine)]
+    others = [release for release in fitting if release not in running]
+    return _highest(running), _highest(others)
 
 
-def runs_on(release: Release, machine: Machine) -> bool:
-    """Whether the system is new enough. One whose version is not known counts as new enough."""
+def _highest(releases: Iterable[Release]) -> Release | None:
+    return max(releases, key=lambda release: release.version, default=None)
+
+
+def _runs_on(release: Release, machine: Machine) -> bool:
+    # A system whose version is not known counts as new enough.
     return not machine.system or machine.system >= release.machine.system
 
 

@@ -24,7 +24,7 @@ from app.core.updates.download import StagedDownload, clear_staged, is_release
 from app.core.updates.install import why_fixed
 from app.core.updates.net import UpdateNet
 from app.core.updates.record import FOLDER, UpdateRecord, change_record, read_record
-from app.core.updates.release import newest, record_of, recorded_release, runs_on, this_machine
+from app.core.updates.release import newest, record_of, recorded_release, this_machine
 from app.core.updates.source import UpdateSource, WhyOff, source_of
 from app.core.updates.version import Version, parse_version
 
@@ -208,7 +208,7 @@ class Updates:
         # A clock that was set back must not make old information valid again.
         moment = max(self.now(), record.fresh)
         releases = await self._verified(source, moment)
-        found = newest(releases, self._machine)
+        found, too_new = newest(releases, self._machine)
         changes: dict[str, Any] = {"checked": self.now(), "fresh": moment, "failures": 0, "trouble": ""}
         if found is not None:
             seen = max(filter(None, (parse_version(record.highest), found.version)))
@@ -217,10 +217,11 @@ class Updates:
                 await self._store(**changes)
                 words = f"Burrow {found.version} is offered, but {seen} was already."
                 raise UpdateRefused(words, Facts(code="downgrade"))
-            if found.version > self._running and not runs_on(found, self._machine):
-                await self._store(**changes)
-                words = f"Burrow {found.version} needs a newer version of this system."
-                raise UpdateRefused(words, Facts(code="system"), action="This version goes on working.")
+        nothing = found is None or found.version <= self._running
+        if nothing and too_new is not None and too_new.version > self._running:
+            await self._store(**changes)
+            words = f"Burrow {too_new.version} needs a newer version of this system."
+            raise UpdateRefused(words, Facts(code="system"), action="This version goes on working.")
         offer = found if found is not None and self._is_offer(found, record) else None
         changes["staged"] = None if offer is None else record_of(offer)
         record = await self._store(**changes)
