@@ -160,8 +160,10 @@ def _open(options: argparse.Namespace, services: Services, watch: CrashWatch) ->
         collectors.append(freeze_collector())
         if not options.safe_mode:
             bridge.spawn(window, mend_login(), key="login")
+        if not options.screenshot:
+            # In safe mode too: this version has come up.
+            window.follow_updates(looks=services.serves_clients)
         if services.serves_clients:
-            window.follow_updates()
             bridge.spawn(window, window.background.begin(hidden=options.hidden), key="tray")
             await serve_clients()
 

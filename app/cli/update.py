@@ -14,12 +14,13 @@ from app.cli.terminal import data, line, say
 from app.core.data_folder import data_folder
 from app.core.errors import Rejected
 from app.core.installation import InstallKind
-from app.core.updates.service import HOW_ELSE, UpdateState
+from app.core.updates.status import HOW_ELSE, UpdateState
 
 if TYPE_CHECKING:
     import argparse
 
-    from app.core.updates.service import Updates, UpdateStatus
+    from app.core.updates.service import Updates
+    from app.core.updates.status import UpdateStatus
 
 THERE = 10
 RESTART = "It is used from the next start."

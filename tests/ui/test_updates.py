@@ -15,8 +15,9 @@ from app.core.busy import Work, WorkKind
 from app.core.errors import UpdateRefused
 from app.core.installation import Installation, InstallKind
 from app.core.updates.record import UpdateOutcome, change_record, read_record
-from app.core.updates.service import Updates, UpdateState
+from app.core.updates.service import Updates
 from app.core.updates.source import WhyOff
+from app.core.updates.status import UpdateState
 from app.ui.bridge import Bridge
 from app.ui.settings import UiSettings
 from app.ui.shell.appearance import Appearance

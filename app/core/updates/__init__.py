@@ -10,4 +10,5 @@
 - `install.py`: verified once more, then put in the place of the former one, which is kept.
 - `trial.py`: the first start of the new one. If it fails, the former one is put back.
 - `record.py`: what of this is remembered between processes.
+- `process_ends.py`, `handover.py`: what the window's process does before its start and after its end.
 """

@@ -47,7 +47,9 @@ def install_windows(
     try:
         trial = Trial(former, str(release.version), str(target), "", release.sha256)
         keep(trial)
-        script = _script(installer, staged.parent.with_name(INSTALLER_CODE), os.getpid(), restart)
+        code = staged.parent.with_name(INSTALLER_CODE)
+        code.unlink(missing_ok=True)
+        script = _script(installer, code, os.getpid(), restart)
         encoded = base64.b64encode(script.encode("utf-16-le")).decode("ascii")
         (run or _start)(("powershell.exe", "-NoProfile", "-NonInteractive", "-EncodedCommand", encoded))
     except BaseException:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import contextlib
 import random
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,6 @@ from app.core.errors import BurrowError
 if TYPE_CHECKING:
     from app.core.updates.record import UpdateRecord
     from app.core.updates.service import Updates
-
-log = logging.getLogger(__name__)
 
 DAY = 86_400.0
 # The first look after a start: nobody waits for it, and the start has other things to do.
@@ -32,10 +30,9 @@ async def look_daily(updates: Updates, *, first: float = FIRST_SECONDS) -> None:
     while True:
         wait = due(await updates.record(), updates.now())
         if wait <= 0 and updates.why_off is None:
-            try:
+            # What went wrong is in the log, in the record and in the settings.
+            with contextlib.suppress(BurrowError):
                 await updates.check()
-            except BurrowError as trouble:
-                log.info("no look for updates: %s", trouble.cause)
         await asyncio.sleep(_jittered(min(max(wait, LEAST_SECONDS), DAY)))
 
 

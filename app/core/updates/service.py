@@ -10,8 +10,7 @@ import asyncio
 import logging
 import time
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from app import __version__
@@ -22,10 +21,12 @@ from app.core.installation import installation
 from app.core.private import make_private_folder
 from app.core.updates.download import StagedDownload, clear_staged, is_release
 from app.core.updates.install import why_fixed
+from app.core.updates.looking import look
 from app.core.updates.net import UpdateNet
 from app.core.updates.record import FOLDER, UpdateRecord, change_record, read_record
 from app.core.updates.release import newest, record_of, recorded_release, this_machine
 from app.core.updates.source import UpdateSource, WhyOff, source_of
+from app.core.updates.status import HOW_ELSE, UpdateState, UpdateStatus
 from app.core.updates.version import Version, parse_version
 
 if TYPE_CHECKING:
@@ -44,39 +45,9 @@ log = logging.getLogger(__name__)
 
 MODE_SETTING = "updates.mode"
 ASK, OFF = "ask", "off"
-CHECK_SECONDS = 180.0
 # What was verified longer ago is verified again before it is installed.
 VERIFIED_SECONDS = 86_400.0
 LOCK_SECONDS = 2.0
-
-
-class UpdateState(Enum):
-    """The values are the names in the command line's data."""
-
-    OFF = "off"
-    IDLE = "idle"
-    CHECKING = "checking"
-    CURRENT = "current"
-    AVAILABLE = "available"
-    DOWNLOADING = "downloading"
-    READY = "ready"
-
-
-@dataclass(frozen=True, slots=True)
-class UpdateStatus:
-    """`release` is the one that is offered, `received` how many bytes of it there are.
-
-    `trouble` is the last failure; the state is then the one before it. `why_off` goes with the state `OFF`. `checked`
-    is when the last look was, in Unix seconds, 0 for never. `skipped`: the person does not want to hear of this one.
-    """
-
-    state: UpdateState
-    release: Release | None = None
-    received: int = 0
-    trouble: BurrowError | None = None
-    why_off: WhyOff | None = None
-    checked: float = 0.0
-    skipped: bool = False
 
 
 class Updates:
@@ -207,7 +178,7 @@ class Updates:
         record = await self.record()
         # A clock that was set back must not make old information valid again.
         moment = max(self.now(), record.fresh)
-        releases = await self._verified(source, moment)
+        releases = await look(self._net, source, self._folder, moment)
         found, too_new = newest(releases, self._machine)
         changes: dict[str, Any] = {"checked": self.now(), "fresh": moment, "failures": 0, "trouble": ""}
         if found is not None:
@@ -333,33 +304,6 @@ class Updates:
                 action="Burrow is updated once nothing is under way.",
             )
 
-    async def _verified(self, source: UpdateSource, moment: float) -> tuple[Release, ...]:
-        """The releases, verified in a thread whose requests run on this loop."""
-        from app.core.updates.metadata import verified_releases
-
-        loop, ended = asyncio.get_running_loop(), False
-        asking: set[Any] = set()
-
-        def fetch(url: str, limit: int) -> bytes:
-            request = self._net.content(url, limit)
-            if ended:
-                request.close()
-                raise Rejected("The look for updates was given up.")
-            answer = asyncio.run_coroutine_threadsafe(request, loop)
-            asking.add(answer)
-            return answer.result(CHECK_SECONDS)
-
-        try:
-            async with asyncio.timeout(CHECK_SECONDS):
-                return await asyncio.to_thread(verified_releases, source, self._folder, fetch, moment)
-        except TimeoutError:
-            raise UpdateRefused("The look for updates took too long.", Facts(code="slow")) from None
-        finally:
-            # The thread ends with its request.
-            ended = True
-            for answer in asking:
-                answer.cancel()
-
     def _download(self, release: Release) -> StagedDownload:
         def told(received: int) -> None:
             self._set(replace(self._status, received=received))
@@ -394,6 +338,7 @@ class Updates:
             raise StorageTrouble(f"{self._folder} cannot be used: {failure.strerror}") from None
 
     async def _note_failure(self, trouble: BurrowError, before: UpdateStatus) -> None:
+        log.info("an update: %s", trouble.cause)
         record = await self.record()
         now = self.now()
         try:
@@ -406,15 +351,6 @@ class Updates:
         if status != self._status:
             self._status = status
             self.changed.emit(self.status)
-
-
-HOW_ELSE: dict[WhyOff | None, str] = {
-    WhyOff.MANAGED: "Update it with the package manager that installed it.",
-    WhyOff.SOURCE: "Update the checkout or the Python package that it runs from.",
-    WhyOff.FOLDER: "Get the new version from where you got this one.",
-    WhyOff.NO_SOURCE: "This build names no place for updates. Get the new version from where you got this one.",
-    WhyOff.BROKEN_SOURCE: "What this build says of updates cannot be read. Install it again.",
-}
 
 
 def _skips(record: UpdateRecord, release: Release | None) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
 
-from app.core.updates.service import UpdateState
+from app.core.updates.status import UpdateState
 from app.marks import isolated
 from app.ui.widgets.feedback import Banner
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from app.core.busy import Work
     from app.core.errors import BurrowError
     from app.core.updates.record import UpdateOutcome
-    from app.core.updates.service import UpdateStatus
+    from app.core.updates.status import UpdateStatus
     from app.ui.widgets.feedback import Action, BoxTone
 
 MEGABYTE = 1_000_000

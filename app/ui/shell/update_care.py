@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
 
-from app.core.updates.service import UpdateState
+from app.core.updates.status import UpdateState
 from app.ui.shell.update_bar import UpdateBar
 from app.ui.shell.update_notes import notes_opener
 from app.ui.widgets.announce import announce
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from app.core.errors import BurrowError
     from app.core.updates.record import UpdateOutcome
-    from app.core.updates.service import Updates, UpdateStatus
+    from app.core.updates.service import Updates
+    from app.core.updates.status import UpdateStatus
     from app.ui.bridge import Bridge
 
 
@@ -37,14 +38,15 @@ class UpdateCare(QObject):
         place: Callable[[QWidget], object],
         restart: Callable[[], object],
         tell: Callable[[str], object] = lambda _words: None,
+        looks: bool = True,
     ) -> None:
         """`place` puts the bar into the window. `restart` starts Burrow again, after the questions at its end.
 
-        `tell` gets words for somebody who is in another window.
+        `tell` gets words for somebody who is in another window. `looks`: by itself, once a day.
         """
         super().__init__(window)
         self._window, self._updates, self._bridge = window, updates, bridge
-        self._restart, self._tell = restart, tell
+        self._restart, self._tell, self._looks = restart, tell, looks
         # The version that the person wants to hear of later, until the next start.
         self._later = ""
         # What the bar says until it is dismissed, whatever the status is meanwhile.
@@ -87,7 +89,7 @@ class UpdateCare(QObject):
 
         outcome = await self._updates.confirm()
         await self._updates.load()
-        if self._updates.possible:
+        if self._looks and self._updates.possible:
             self._bridge.spawn(self, look_daily(self._updates), key="look")
         return outcome
 

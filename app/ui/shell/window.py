@@ -354,8 +354,8 @@ class MainWindow(QWidget):
         )
         self.dialogs.open_settings(context, key)
 
-    def follow_updates(self) -> None:
-        """Look for updates once a day from now on, and say what became of the last one. Called once, in the loop."""
+    def follow_updates(self, *, looks: bool = True) -> None:
+        """Say what became of the last update, and with `looks` look for one once a day. Called once, in the loop."""
         from app.ui.shell.notices import NOTIFY_UPDATES
         from app.ui.shell.update_care import UpdateCare
 
@@ -367,6 +367,7 @@ class MainWindow(QWidget):
             place=lambda bar: self._whole.insertWidget(0, bar),
             restart=self.restart,
             tell=lambda words: self.notices.tell("update", title, words, NOTIFY_UPDATES),
+            looks=looks,
         )
 
     def check_for_updates(self) -> None:

@@ -25,8 +25,8 @@ def act(said: Path) -> None:
 
     follow = MainWindow.follow_updates
 
-    def followed(window: MainWindow) -> None:
-        follow(window)
+    def followed(window: MainWindow, *, looks: bool = True) -> None:
+        follow(window, looks=looks)
         assert window.updates is not None
         window._look = QTimer(window, interval=20)
         window._look.timeout.connect(lambda: look(window, window.updates))

@@ -47,7 +47,7 @@ class Installed:
         if acts:
             environment["BURROW_TEST_ACTS"] = str(self.said)
         command = [str(self.image), *arguments, "--data", str(self.rig.data)]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
     def heard(self) -> list[str]:
         return self.said.read_text("utf-8").splitlines() if self.said.exists() else []
@@ -61,7 +61,7 @@ def installed(tmp_path: Path) -> Iterator[Installed]:
 
 
 def until(condition: Any) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.core.errors import BurrowError, ServerTrouble, UpdateRefused
-from app.core.updates.service import UpdateState
+from app.core.updates.status import UpdateState
 from tests.core.updates._repository import Rig, tool
 
 DAY = 86_400

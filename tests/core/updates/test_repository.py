@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from app.core.installation import Installation, InstallKind
-from app.core.updates.service import UpdateState
 from app.core.updates.source import UpdateSource, source_of
+from app.core.updates.status import UpdateState
 from tests.core.updates._repository import CONTENT, Rig, tool
 
 TRUST = Path(__file__).parents[3] / "packaging" / "updates" / "trust.py"

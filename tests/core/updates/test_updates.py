@@ -14,8 +14,8 @@ from app.core.installation import Installation, InstallKind
 from app.core.updates.record import UpdateRecord, change_record, read_record, write_record
 from app.core.updates.release import Machine, is_safe_path, numbers_of, recorded_release, release_of
 from app.core.updates.schedule import BACK_OFF, DAY, due, look_daily
-from app.core.updates.service import UpdateState
 from app.core.updates.source import UpdateSource, WhyOff, source_of
+from app.core.updates.status import UpdateState
 from app.core.updates.version import parse_version
 from tests.core.updates._repository import CONTENT, Rig
 
@@ -308,6 +308,32 @@ async def test_burrow_looks_by_itself_but_downloads_nothing(rig: Rig) -> None:
     await asyncio.gather(looking, return_exceptions=True)
 
     assert not any("/targets/" in path for path, _ in rig.server.asked)
+    await rig.clients.close()
+
+
+async def test_a_look_that_is_given_up_ends_at_once_and_leaves_no_thread(rig: Rig) -> None:
+    import asyncio
+    import time
+
+    asked, released = threading.Event(), threading.Event()
+
+    def hangs(handler: Any, _: bytes) -> bool:
+        asked.set()
+        released.wait(20)
+        handler.close_connection = True
+        return True
+
+    rig.server.faults["timestamp.json"] = hangs
+    updates = rig.updates()
+    looking = asyncio.create_task(updates.check())
+    await asyncio.to_thread(asked.wait, 10)
+    began = time.monotonic()
+    looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert time.monotonic() - began < 5
+    assert updates.status.state is UpdateState.IDLE
+    released.set()
     await rig.clients.close()
 
 

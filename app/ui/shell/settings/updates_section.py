@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QDateTime, QLocale
 
-from app.core.updates.service import ASK, MODE_SETTING, OFF, UpdateState
+from app.core.updates.service import ASK, MODE_SETTING, OFF
 from app.core.updates.source import WhyOff
+from app.core.updates.status import UpdateState
 from app.ui.shell.settings.section import Setting, SettingsSection, set_checked, stacked
 from app.ui.theme import theme
 from app.ui.translation import marked, translate
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
 
     from app.core.errors import BurrowError
-    from app.core.updates.service import UpdateStatus
+    from app.core.updates.status import UpdateStatus
 
 STATE_WIDTH = 280
 # How else the installation is updated.
