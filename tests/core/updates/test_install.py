@@ -226,6 +226,18 @@ def test_the_disk_that_is_full_leaves_the_former(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["Burrow.AppImage", "data"]
 
 
+def test_nothing_is_replaced_when_the_way_back_cannot_be_stored(tmp_path: Path) -> None:
+    place = Place(tmp_path, GOOD)
+    # Nothing can take the place of a folder that has something in it.
+    (place.data / "updates" / "record.json" / "x").mkdir(parents=True)
+
+    with pytest.raises(StorageTrouble):
+        install_now(place.data, place.installed, place.release, "0.1.0")
+
+    assert place.image.read_bytes() == FORMER
+    assert not (tmp_path / ".Burrow.AppImage.new").exists()
+
+
 def test_a_file_of_somebody_else_is_left_and_its_folder_named(tmp_path: Path) -> None:
     image = Path("/bin/sh")
     if os.geteuid() == 0:
