@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PySide6.QtCore import QUrl
 from PySide6.QtWidgets import QApplication, QPushButton, QVBoxLayout, QWidget
 
 from app.core.busy import Work, WorkKind
@@ -46,6 +47,7 @@ class Shown:
     bridge: Bridge
     restarts: list[int]
     told: list[str]
+    opened: list[QUrl]
 
     @property
     def bar(self) -> UpdateBar:
@@ -67,13 +69,18 @@ async def shown(rig: Rig, **options: Any) -> AsyncIterator[Shown]:
     window, bridge, restarts, told = QWidget(), Bridge(), list[int](), list[str]()
     box = QVBoxLayout(window)
     updates = rig.updates(**options)
-    care = UpdateCare(
-        window, updates, bridge, place=box.addWidget, restart=lambda: restarts.append(1), tell=told.append
-    )
+    restart, tell = (lambda: restarts.append(1)), told.append
+    addresses: list[QUrl] = []
+
+    def opens(address: QUrl) -> bool:
+        addresses.append(address)
+        return True
+
+    care = UpdateCare(window, updates, bridge, place=box.addWidget, restart=restart, tell=tell, open_address=opens)
     window.resize(900, 300)
     window.show()
     try:
-        yield Shown(window, updates, care, bridge, restarts, told)
+        yield Shown(window, updates, care, bridge, restarts, told, addresses)
     finally:
         await bridge.close()
         await rig.clients.close()
@@ -173,6 +180,23 @@ async def test_a_look_that_fails_by_itself_is_quiet_and_a_download_that_fails_is
         rig.server.faults.clear()
         each.press("Try again")
         await until(lambda: "ready" in each.text)
+
+
+async def test_an_installation_that_cannot_be_replaced_is_said_before_anything_is_downloaded(
+    qapp: QApplication, rig: Rig, tmp_path: Path
+) -> None:
+    rig.add("0.2.0")
+    gone = Installation(InstallKind.APPIMAGE, (str(tmp_path / "gone" / "Burrow.AppImage"),), tmp_path)
+    async with shown(rig, installed=gone) as each:
+        await each.updates.check()
+        await until(lambda: each.text)
+        each.press("Download")
+        await until(lambda: "cannot be found" in each.text)
+        assert str(tmp_path / "gone") in each.text
+        assert each.buttons() == ["Open the folder", "Dismiss"]
+        each.press("Open the folder")
+        assert each.opened == [QUrl.fromLocalFile(str(tmp_path / "gone"))]
+        assert not any("/targets/" in path for path, _ in rig.server.asked)
 
 
 async def test_a_download_can_be_cancelled_and_goes_on(qapp: QApplication, rig: Rig) -> None:

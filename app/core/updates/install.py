@@ -14,7 +14,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.core.errors import StorageTrouble
+from app.core.errors import Facts, StorageTrouble
 from app.core.installation import InstallKind
 from app.core.private import sync_folder
 from app.core.updates.record import Trial
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from app.core.updates.release import Release
 
     Run = Callable[[Sequence[str]], None]
+
+
+# The code of the errors of `why_fixed`.
+FIXED = "fixed"
 
 
 def replaced_path(installed: Installation) -> Path:
@@ -44,15 +48,16 @@ def why_fixed(installed: Installation) -> StorageTrouble | None:
         # The installer asks for the rights that it needs.
         return None
     target = replaced_path(installed)
+    fixed = Facts(code=FIXED)
     action = f"Put the new file there yourself, or move Burrow to a folder of yours. The folder is {target.parent}."
     try:
         found = target.stat()
     except OSError as failure:
-        return StorageTrouble(f"{target} cannot be found: {failure.strerror}.", action=action)
+        return StorageTrouble(f"{target} cannot be found: {failure.strerror}.", fixed, action=action)
     if not os.access(target.parent, os.W_OK | os.X_OK):
-        return StorageTrouble(f"You may not write to {target.parent}, where Burrow is.", action=action)
+        return StorageTrouble(f"You may not write to {target.parent}, where Burrow is.", fixed, action=action)
     if os.name == "posix" and found.st_uid != os.geteuid():
-        return StorageTrouble(f"{target} belongs to somebody else.", action=action)
+        return StorageTrouble(f"{target} belongs to somebody else.", fixed, action=action)
     return None
 
 

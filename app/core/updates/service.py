@@ -20,7 +20,7 @@ from app.core.file_lock import file_lock
 from app.core.installation import installation
 from app.core.private import make_private_folder
 from app.core.updates.download import StagedDownload, clear_staged, is_release
-from app.core.updates.install import why_fixed
+from app.core.updates.install import replaced_path, why_fixed
 from app.core.updates.looking import look
 from app.core.updates.net import UpdateNet
 from app.core.updates.record import FOLDER, UpdateRecord, change_record, read_record
@@ -110,6 +110,11 @@ class Updates:
     def possible(self) -> bool:
         """Whether this build has updates at all, whatever the person chose."""
         return isinstance(self._source, UpdateSource) and parse_version(self.running) is not None
+
+    @property
+    def place(self) -> Path:
+        """The folder of what an update replaces."""
+        return replaced_path(self.installed).parent
 
     @property
     def armed(self) -> Release | None:
@@ -208,8 +213,12 @@ class Updates:
         return status
 
     async def download(self) -> UpdateStatus:
-        """Download what is offered, or go on with it. Raises like `check`, and `Rejected` when nothing is offered."""
+        """Download what is offered, or go on with it.
+
+        Raises like `check`, `Rejected` when nothing is offered, and `StorageTrouble` when it could not be installed.
+        """
         source = self._usable_source()
+        await self._check_replaceable()
         async with self._alone():
             before = self._status
             release = before.release
@@ -256,9 +265,7 @@ class Updates:
         and the errors of the network: what was verified longer than a day ago is verified again.
         """
         self._check_idle()
-        trouble = await asyncio.to_thread(why_fixed, self.installed)
-        if trouble is not None:
-            raise trouble
+        await self._check_replaceable()
         record = await self.record()
         if self.now() - record.fresh > VERIFIED_SECONDS or record.fresh > self.now():
             await self.check()
@@ -294,6 +301,11 @@ class Updates:
             and (highest is None or release.version >= highest)
             and str(release.version) not in record.failed
         )
+
+    async def _check_replaceable(self) -> None:
+        trouble = await asyncio.to_thread(why_fixed, self.installed)
+        if trouble is not None:
+            raise trouble
 
     def _check_idle(self) -> None:
         works = self.waits_for()

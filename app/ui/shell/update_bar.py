@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
 
+from app.core.updates.install import FIXED
 from app.core.updates.status import UpdateState
 from app.marks import isolated
 from app.ui.widgets.feedback import Banner
@@ -33,6 +34,7 @@ class UpdateBar(Banner):
     notes_wanted = Signal(str, str)
     skip_wanted = Signal()
     later_wanted = Signal()
+    folder_wanted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -73,8 +75,12 @@ class UpdateBar(Banner):
     def show_trouble(self, trouble: BurrowError, again: bool) -> None:
         """Say why something that the person asked for did not work. `again`: it can be tried again."""
         words = f"{trouble.title}. {trouble.cause} {trouble.advice}".strip()
-        retry = [(self.tr("Try again"), self.download_wanted.emit)] if again else []
-        self._show(words, "attention", [*retry, (self.tr("Dismiss"), self.later_wanted.emit)])
+        helps: list[Action] = []
+        if trouble.facts.code == FIXED:
+            helps = [(self.tr("Open the folder"), self.folder_wanted.emit)]
+        elif again:
+            helps = [(self.tr("Try again"), self.download_wanted.emit)]
+        self._show(words, "attention", [*helps, (self.tr("Dismiss"), self.later_wanted.emit)])
 
     def show_outcome(self, outcome: UpdateOutcome) -> None:
         """Say what became of an update."""

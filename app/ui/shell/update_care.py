@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, QUrl
+from PySide6.QtGui import QDesktopServices
 
 from app.core.updates.status import UpdateState
 from app.ui.shell.update_bar import UpdateBar
@@ -39,6 +40,7 @@ class UpdateCare(QObject):
         restart: Callable[[], object],
         tell: Callable[[str], object] = lambda _words: None,
         looks: bool = True,
+        open_address: Callable[[QUrl], bool] = QDesktopServices.openUrl,
     ) -> None:
         """`place` puts the bar into the window. `restart` starts Burrow again, after the questions at its end.
 
@@ -59,6 +61,7 @@ class UpdateCare(QObject):
         self.bar.skip_wanted.connect(lambda: bridge.spawn(self, updates.skip(), key="skip"))
         self.bar.later_wanted.connect(self._dismiss)
         self.bar.notes_wanted.connect(notes_opener(window))
+        self.bar.folder_wanted.connect(lambda: open_address(QUrl.fromLocalFile(str(updates.place))))
         bridge.listen(self, updates.changed, self._follow)
         bridge.listen(self, updates.busy.changed, lambda _nothing: self._follow(updates.status))
         bridge.spawn(self, self._begin(), done=self._say_outcome, key="begin")
