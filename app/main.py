@@ -15,8 +15,12 @@ from app.ui.places import PLACES
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Sequence
+    from pathlib import Path
 
     from app.core.diagnostics.crash_watch import CrashWatch
+    from app.core.errors import BurrowError
+    from app.core.instance.listener import InstanceListener
+    from app.core.instance.lock import InstanceLock
     from app.core.services import Services
     from app.ui.loop import Collector
     from app.ui.shell.window import MainWindow
@@ -26,6 +30,8 @@ SETTLE_SECONDS = 1.0
 UNUSED_PROXY_SECONDS = 3.0
 # How long what the window still wants to send or store may take when it ends.
 FLUSH_SECONDS = 5.0
+# The exit code of a start that found a window which does not answer: trying again may help (`EX_TEMPFAIL`).
+NOT_ANSWERING = 75
 NO_DISPLAY = (
     "burrow: no display. Start one (for example with Xvfb), or save a picture: "
     "burrow --workspace --offscreen --screenshot FILE"
@@ -33,30 +39,45 @@ NO_DISPLAY = (
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Open the window; returns the exit code."""
+    """Open the window, or hand over to the one that is open on the same data; returns the exit code."""
     options = _parser().parse_args(arguments)
     if options.offscreen:
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
     if options.safe_mode:
         safe_mode.prepare(os.environ)
-    if not _has_display():
-        sys.stderr.write(f"{NO_DISPLAY}\n")
-        return 1
     from app.core.data_folder import data_folder
-    from app.core.diagnostics.crash_hooks import crash_words
-    from app.core.diagnostics.crash_watch import CrashWatch
-    from app.core.errors import BurrowError
-    from app.core.services import Services
-    from app.core.updates.process_ends import leaves_failed_update, start_again_updated
 
     try:
         folder = data_folder(options.data)
-        if not options.screenshot and leaves_failed_update(folder, __version__, sys.argv[1:]):
+        lock, code = _enter(folder, options)
+        if code is not None:
+            return code
+        if not _has_display():
+            sys.stderr.write(f"{NO_DISPLAY}\n")
             return 1
+        from app.core.services import Services
+        from app.core.updates.process_ends import put_back_failed_update, start_instead
+
+        former = None if options.screenshot else put_back_failed_update(folder, __version__)
+        if former is not None:
+            if lock is not None:
+                lock.release()
+            start_instead(former, sys.argv[1:])
+            return 1
+
         services = Services(folder)
-    except BurrowError as failure:
+    except _burrow_error() as failure:
         sys.stderr.write(f"burrow: {failure.title}: {failure.cause}\n        {failure.advice}\n")
         return failure.exit_code
+    return _guarded(options, services, lock)
+
+
+def _guarded(options: argparse.Namespace, services: Services, lock: InstanceLock | None) -> int:
+    """Open the window. A crash is recorded, here and by the next start; returns the exit code."""
+    from app.core.diagnostics.crash_hooks import crash_words
+    from app.core.diagnostics.crash_watch import CrashWatch
+    from app.core.updates.process_ends import start_again_updated
+
     watch = CrashWatch(services.folder, services.activity.records, safe=options.safe_mode)
     if not options.safe_mode and watch.crashed_starts >= safe_mode.FORCED_AFTER:
         # Asking would need what crashes.
@@ -64,16 +85,18 @@ def main(arguments: Sequence[str]) -> int:
         safe_mode.prepare(os.environ)
     again: Sequence[str] | None = None
     try:
-        code, again = _open(options, services, watch)
+        code, again = _open(options, services, lock, watch)
     except Exception as failure:  # noqa: BLE001 - the last resort: a report is written
         report = watch.recorder.record(failure, "the window")
         sys.stderr.write(crash_words(failure, report))
         code = 1
     finally:
         watch.end()
+        if lock is not None:
+            lock.release()
     if again is not None:
         updates = services.updates if services.began_updates else None
-        start_again_updated(folder, updates, [*_same(options), *again])
+        start_again_updated(services.folder, updates, [*_same(options), *again])
     return code
 
 
@@ -85,8 +108,48 @@ def _same(options: argparse.Namespace) -> list[str]:
     return [*found, "--host", options.host] if options.host else found
 
 
-def _open(options: argparse.Namespace, services: Services, watch: CrashWatch) -> tuple[int, Sequence[str] | None]:
-    """Paint the window before anything else is imported, then fill it, then start the loop."""
+def _burrow_error() -> type[BurrowError]:
+    # A start that hands over needs none of the errors, which take long to import.
+    from app.core.errors import BurrowError
+
+    return BurrowError
+
+
+def _enter(folder: Path, options: argparse.Namespace) -> tuple[InstanceLock | None, int | None]:
+    """The lock of a start that opens a window, if it is the first; the exit code of one that opens none."""
+    # Safe mode is wanted where the window that is open does not work.
+    if options.new_window or options.offscreen or options.screenshot or options.safe_mode:
+        return None, None
+    from app.core.instance.entry import NotAnswering, enter
+    from app.core.instance.request import StartRequest, token_of
+
+    request = StartRequest(
+        host=options.host or ("workspace" if options.workspace else ""),
+        place=options.place or "",
+        link=options.link or "",
+        folder=os.getcwd(),
+        activation_token=token_of(os.environ.get("XDG_ACTIVATION_TOKEN")),
+        startup_id=token_of(os.environ.get("DESKTOP_STARTUP_ID")),
+    )
+    try:
+        lock = enter(folder, request)
+    except OSError:
+        # What is wrong with the folder, the storage says.
+        return None, None
+    except NotAnswering as silent:
+        sys.stderr.write(f"burrow: {silent}\n")
+        return None, NOT_ANSWERING
+    return (lock, None) if lock is not None else (None, 0)
+
+
+def _open(
+    options: argparse.Namespace, services: Services, lock: InstanceLock | None, watch: CrashWatch
+) -> tuple[int, Sequence[str] | None]:
+    """Paint the window before anything else is imported, then fill it, then start the loop.
+
+    `lock` makes it the window that further starts hand over to. Returns the exit code, and the arguments of the next
+    start, None where there is to be none.
+    """
     # No garbage collection during the start. `settle` sets up the collector.
     gc.disable()
     from app.ui.imports import unhook  # isort: skip - before PySide6
@@ -130,7 +193,12 @@ def _open(options: argparse.Namespace, services: Services, watch: CrashWatch) ->
         painted = FirstPaint(window)
         window.show()
         painted.wait()
+    # Qt has used them. A program that is started from here must not get them.
+    for used in ("XDG_ACTIVATION_TOKEN", "DESKTOP_STARTUP_ID"):
+        os.environ.pop(used, None)
     window.fill()
+    if options.link:
+        window.links.open(options.link)
     from app.ui.held_keys import recognise_held_keys
 
     held_keys = recognise_held_keys(app)
@@ -156,6 +224,7 @@ def _open(options: argparse.Namespace, services: Services, watch: CrashWatch) ->
         """Start what can wait until the saved data is shown."""
         await asyncio.sleep(SETTLE_SECONDS)
         watch.ready()
+        window.follow_session()
         await services.activity.load()
         collectors.append(freeze_collector())
         if not options.safe_mode:
@@ -184,7 +253,18 @@ def _open(options: argparse.Namespace, services: Services, watch: CrashWatch) ->
         if services.proxy.enabled:
             await services.proxy.start()
 
+    def listens(quitting: asyncio.Event) -> InstanceListener | None:
+        """Hear of further starts from now on, if this is the window that they hand over to."""
+        if lock is None:
+            return None
+        from app.core.instance.listener import InstanceListener
+
+        listener = InstanceListener(services.folder, lock, window.further_starts.take, ending=quitting.is_set)
+        bridge.spawn(window, listener.start(), key="further starts")
+        return listener
+
     async def live(quitting: asyncio.Event) -> int:
+        listener = listens(quitting)
         try:
             watch.recorder.watch(asyncio.get_running_loop())
             window.care_for(watch, safe=options.safe_mode)
@@ -201,6 +281,9 @@ def _open(options: argparse.Namespace, services: Services, watch: CrashWatch) ->
             # What writes goes before what it writes through: the places use the bridge, and every job the services.
             await _tried(window.stack.flush())
             await _tried(window.layout_memory.save())
+            if listener is not None:
+                # What was typed is stored: the next window may show it, while this one finishes a request.
+                await _tried(listener.close())
             await _tried(bridge.close())
             await services.close()
             if held_keys is not None:
@@ -263,5 +346,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         safe_mode.OPTION, action="store_true", help="start with the standard look and nothing that starts by itself"
     )
+    parser.add_argument(
+        "--new-window", action="store_true", help="open another window, though one is open on the same data"
+    )
+    parser.add_argument("link", nargs="?", type=_link, metavar="LINK", help="a burrow:// link to open")
     parser.add_argument("--version", action="version", version=f"Burrow {__version__}")
     return parser
+
+
+def _link(text: str) -> str:
+    """What looks like a link; whether it is one, the window says."""
+    if not text.startswith("burrow:"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a command nor a burrow:// link")
+    return text

@@ -8,7 +8,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QSplitter, QStackedWidget, QWidget
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from app.core.auth.status import CredentialStatus
     from app.core.backend import Backend
@@ -137,6 +137,9 @@ class Place(QWidget):
 
     def open_item(self, item: str) -> None:
         """Show one item by its id."""
+
+    def begin_draft(self, fields: Mapping[str, str], note: str) -> None:
+        """Begin a draft with these texts of its fields, and say `note` beside it. What is typed is kept."""
 
     def commands(self) -> Sequence[Command]:
         """What can be done here, for the palette. The window binds their keys while the place is in view.

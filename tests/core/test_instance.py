@@ -107,7 +107,6 @@ def test_a_window_that_hangs_is_named_and_does_not_act_on_what_was_given_up(
     assert first.line() == ["first"]
     os.kill(first.pid, signal.SIGSTOP)
     monkeypatch.setattr(entry, "ANSWER_SECONDS", 0.3)
-    monkeypatch.setattr(entry, "START_SECONDS", 0.0)
     began = monotonic()
     with pytest.raises(NotAnswering) as silent:
         enter(tmp_path, StartRequest(link=LINK))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
+import sqlite3
+import subprocess
+import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.window import RunningWindow
+from tests.e2e.window import ROOT, RunningWindow
 
 pytestmark = [pytest.mark.serial, pytest.mark.x11]
 
@@ -83,3 +88,78 @@ def test_a_killed_window_is_told_apart_from_a_crash_and_nobody_is_bothered(tmp_p
         assert reports(window) == []
         assert window.quit() == 0
     assert os.listdir(window.data / "crashes") in ([], ["hangs.txt"])
+
+
+def burrow(window: RunningWindow, *arguments: str) -> None:
+    """A command on the window's data, which ends well."""
+    command = [sys.executable, "-m", "app", *arguments, "--data", str(window.data)]
+    subprocess.run(command, cwd=ROOT, env=window.eyes.env, check=True, capture_output=True, timeout=60)
+
+
+def test_ctrl_q_asks_while_a_call_is_in_flight_and_quits_at_once_without(tmp_path: Path) -> None:
+    with RunningWindow(tmp_path / "window", "--workspace") as window:
+        window.find(re.compile("HED-"), "cell")
+        server = f"{sys.executable} {ROOT / 'tests' / 'e2e' / 'silent_server.py'}"
+        burrow(window, "mcp", "add", "--stdio", server, "--title", "Silent")
+        window.key("ctrl+2")
+        window.find(re.compile("^Silent"), "cell")
+        for name in ("Silent", "Wait for ever"):
+            window.key("ctrl+k")
+            window.type(name)
+            window.find(re.compile(name))
+            window.key("Return")
+            window.find(name, "heading")
+            # The palette knows the tools of a server once they are listed.
+            window.find(re.compile("^Wait for ever"))
+        window.find("Run", "push button").press()
+        window.find(re.compile("^Cancel"), "push button")
+        window.key("ctrl+q")
+        question = window.desktop.find_window("Quit while this is under way")
+        window.find("Wait for ever on Silent")
+        window.desktop.screenshot(tmp_path / "question.png")
+        # Stay has the focus, so a key that was pressed by mistake ends nothing.
+        window.desktop.xdotool("windowactivate", "--sync", question)
+        window.key("Return")
+        window.until(lambda: not window.shows("Wait for ever on Silent"))
+        assert window.process.poll() is None
+        window.desktop.xdotool("windowactivate", "--sync", window.id)
+        window.key("ctrl+period")
+        window.until(lambda: not window.shows(re.compile("^Cancel"), "push button"))
+        window.key("ctrl+q")
+        assert window.process.wait(10) == 0
+    assert os.listdir(window.data / "crashes") == ["hangs.txt"]
+
+
+def settings_of(window: RunningWindow) -> dict[str, str]:
+    with closing(sqlite3.connect(f"file:{window.data / 'burrow.sqlite3'}?mode=ro", uri=True)) as database:
+        return dict(database.execute("SELECT key, value FROM settings WHERE key LIKE 'ui.%' OR key = 'host'"))
+
+
+def test_safe_mode_starts_plainly_changes_no_setting_and_leads_back(tmp_path: Path) -> None:
+    with RunningWindow(tmp_path / "window", "--workspace") as window:
+        window.find(re.compile("HED-"), "cell")
+        window.key("ctrl+plus", "ctrl+plus")
+        window.until(lambda: settings_of(window).get("ui.scale") == "1.25")
+        assert window.quit() == 0
+        before = settings_of(window)
+        window._arguments = ("--safe-mode",)
+        window.start()
+        window.find(re.compile("^Safe mode: "))
+        window.picture(tmp_path / "safe.png")
+        # Nobody is connected before the user chooses.
+        window.find("Try it here", "push button")
+        window.key("ctrl+plus")
+        window.find("Restart normally", "push button").press()
+        assert window.process.wait(10) == 0
+        assert settings_of(window) == before
+        # It has started again by itself, as it was before.
+        marker = (window.data / "crashes").glob
+        window.until(lambda: list(marker("*.run")))
+        [found] = marker("*.run")
+        pid = json.loads(found.read_text())["pid"]
+        try:
+            window.find(re.compile("HED-"), "cell")
+            assert not window.shows(re.compile("^Safe mode: "))
+        finally:
+            os.kill(pid, signal.SIGTERM)
+            window.until(lambda: not list(marker("*.run")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -259,6 +260,8 @@ class FakeServices:
         self.storage = FakeStorage()
         self.activity = Activity()
         self.busy = Busy()
+        # Nothing is there.
+        self.folder = Path("/nonexistent/burrow")
         self.backend = backend
         self.backend_changed: Event[FakeBackend | None] = Event()
         self.accounts = KnownAccounts(self.storage.settings)  # type: ignore[arg-type]
@@ -363,6 +366,9 @@ class FakePlace(Place):
 
     def open_item(self, item: str) -> None:
         self.asked.append(f"open {item}")
+
+    def begin_draft(self, fields: Mapping[str, str], note: str) -> None:
+        self.asked.append(f"draft {fields['description']} in {fields['repository']}: {note}")
 
     def commands(self) -> list[Command]:
         new = Command(

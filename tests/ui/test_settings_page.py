@@ -37,6 +37,7 @@ from app.ui.shell.help import Help
 from app.ui.shell.layout import DRAWER_SETTING, PLACE_SETTING, START_SETTING, WINDOW_SETTING, WindowLayout
 from app.ui.shell.notices import NOTIFY_APPROVALS, NOTIFY_CALLS, NOTIFY_SIGN_IN, Notices
 from app.ui.shell.setting_row import SettingRow
+from app.ui.shell.settings.crash_section import REPORTS_SETTING, CrashSection
 from app.ui.shell.settings.desktop_section import LOGIN_SETTING, DesktopSection
 from app.ui.shell.settings.look_section import LookSection
 from app.ui.shell.settings.network_section import NetworkSection
@@ -174,8 +175,9 @@ async def test_every_setting_counts_at_once_and_can_be_reset(qapp: QApplication)
         shown.section(UpdatesSection).box.click()
         choose(shown.section(DesktopSection).close, "quit")
         shown.section(DesktopSection).hidden.toggle()
+        shown.section(CrashSection).watch.click()
         changed = {key for key, row in shown.rows.items() if row.reset_button.isVisibleTo(shown)}
-        assert changed == set(shown.rows) - {STORE, LOGIN_SETTING}
+        assert changed == set(shown.rows) - {STORE, LOGIN_SETTING, REPORTS_SETTING}
         shown.rows[ANSWER_SETTING].reset_button.click()
         assert preferences().answer_seconds == ANSWER.default
         shown.reset_all()
@@ -333,7 +335,7 @@ async def test_about_names_versions_and_licences_and_copies_diagnostics_without_
     qapp: QApplication, tmp_path: Any
 ) -> None:
     services = FakeServices(FakeBackend())
-    services.folder = tmp_path  # type: ignore[attr-defined]
+    services.folder = tmp_path
     bridge, parent = Bridge(), QWidget()
     asked: list[QUrl] = []
     about = About(services, bridge, parent, lambda address: bool(asked.append(address)))  # type: ignore[arg-type, func-returns-value]

@@ -51,13 +51,13 @@ class PortalNotifications:
     @classmethod
     async def find(cls, bus: SessionBus) -> PortalNotifications | None:
         """The portal, if it shows notifications."""
+        with contextlib.suppress(BusTrouble):
+            # First, as the portal wants it. Portals before 1.19 take it from the process's systemd scope.
+            await bus.call(cls.NAME, cls.PATH, cls.REGISTRY, "Register", "sa{sv}", APP_ID, {})
         try:
             await bus.call(cls.NAME, cls.PATH, "org.freedesktop.DBus.Properties", "Get", "ss", cls.INTERFACE, "version")
         except BusTrouble:
             return None
-        with contextlib.suppress(BusTrouble):
-            # Before any other call that needs the id. Portals before 1.19 take it from the process's systemd scope.
-            await bus.call(cls.NAME, cls.PATH, cls.REGISTRY, "Register", "sa{sv}", APP_ID, {})
         await bus.subscribe(cls.PATH, cls.INTERFACE)
         return cls(bus)
 
@@ -73,8 +73,9 @@ class PortalNotifications:
                 {"label": ("s", sendable(action.words)), "action": ("s", action.id)} for action in notification.actions
             ]
             content["buttons"] = ("aa{sv}", buttons)
-        await self._call("AddNotification", "sa{sv}", notification.key, content)
+        # Before it is shown: a button may be pressed at once.
         self._owner = await self._bus.owner(self.NAME)
+        await self._call("AddNotification", "sa{sv}", notification.key, content)
 
     async def withdraw(self, key: str) -> None:
         await self._call("RemoveNotification", "s", key)
@@ -120,6 +121,8 @@ class ServerNotifications:
             actions += [SERVER_DEFAULT, sendable(notification.opens)]
         # The icon comes from the desktop entry, where Burrow is installed.
         hints = {"desktop-entry": ("s", APP_ID), "urgency": ("y", 1)}
+        # Before it is shown: a button may be pressed at once.
+        self._owner = await self._bus.owner(self.NAME)
         (number,) = await self._bus.call(
             self.NAME,
             self.PATH,
@@ -136,7 +139,6 @@ class ServerNotifications:
             NO_EXPIRY if notification.stays else USUAL_EXPIRY,
         )
         self._ids[notification.key] = number
-        self._owner = await self._bus.owner(self.NAME)
 
     async def withdraw(self, key: str) -> None:
         number = self._ids.pop(key, None)

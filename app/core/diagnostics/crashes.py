@@ -99,11 +99,6 @@ class CrashReports:
         parts = [f"Burrow crashed. The trace is the one of the interpreter.\n\n{run.trace or NO_TRACE}"]
         return self._write(parts, facts, (), run.ended or time.time(), not run.ready)
 
-    def delete_all(self) -> None:
-        """Delete every report. Raises `OSError` for one that cannot be deleted."""
-        for report in self.all():
-            report.path.unlink(missing_ok=True)
-
     def _write(
         self, parts: list[str], facts: Mapping[str, str], activity: Iterable[str], at: float, at_start: bool
     ) -> CrashReport | None:

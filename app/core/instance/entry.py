@@ -29,7 +29,13 @@ class NotAnswering(Exception):
     """The first process exists and does not answer. `pid` is 0 where it is not known; `other_version` says why."""
 
     def __init__(self, pid: int, *, other_version: bool = False) -> None:
-        super().__init__(f"process {pid} does not answer")
+        process = f" (process {pid})" if pid else ""
+        trouble = (
+            f"Another version of Burrow{process} has this data open. Close its window first"
+            if other_version
+            else f"Burrow is running{process} and does not answer. Wait a moment and start it again, or end it"
+        )
+        super().__init__(f"{trouble}. With --new-window another window opens all the same.")
         self.pid = pid
         self.other_version = other_version
 
@@ -54,7 +60,7 @@ def enter(folder: Path, request: StartRequest) -> InstanceLock | None:
         if _is_starting(first):
             until = max(until, began + START_SECONDS)
         try:
-            if _hand_over(folder, request, max(until - time.monotonic(), LOOK_SECONDS)):
+            if _hand_over(folder, request):
                 return None
         except _Leaving:
             until = max(until, began + END_SECONDS)
@@ -67,15 +73,16 @@ def _is_starting(first: Holder) -> bool:
     return 0 <= time.time() - first.started < START_SECONDS
 
 
-def _hand_over(folder: Path, request: StartRequest, seconds: float) -> bool:
+def _hand_over(folder: Path, request: StartRequest) -> bool:
     """Whether the window took the request. False where nobody listens. Raises `_Leaving`, `NotAnswering`."""
     # Not above: a start that is the first needs no sockets before it has painted.
     from app.core.instance.doors import NobodyThere, connect
     from app.core.instance.request import Unreadable
 
-    until = time.monotonic() + seconds
+    # Who listens has been started.
+    until = time.monotonic() + ANSWER_SECONDS
     try:
-        door = connect(folder, seconds)
+        door = connect(folder, ANSWER_SECONDS)
     except (NobodyThere, OSError):
         return False
     try:

@@ -15,18 +15,20 @@ if TYPE_CHECKING:
     from app.core.updates.service import Updates
 
 
-def leaves_failed_update(folder: Path, running: str, arguments: Sequence[str]) -> bool:
-    """Whether this version did not come up twice after an update, and the former one was started instead.
+def put_back_failed_update(folder: Path, running: str) -> Path | None:
+    """What to start instead of this version, where it did not come up twice after an update: the former one is back.
 
     `folder` is the data folder.
     """
     if not (folder / "updates" / "record.json").exists():
-        return False
+        return None
     from app.core.updates.trial import begin_trial
 
-    former = begin_trial(folder, running)
-    if former is None:
-        return False
+    return begin_trial(folder, running)
+
+
+def start_instead(former: Path, arguments: Sequence[str]) -> None:
+    """Start the version that was put back. What keeps it from starting is said on standard error."""
     from app.core.installation import installation
     from app.core.updates.handover import start_former
 
@@ -34,7 +36,6 @@ def leaves_failed_update(folder: Path, running: str, arguments: Sequence[str]) -
         start_former(former, installation(), arguments)
     except OSError as failure:
         sys.stderr.write(f"burrow: {former} cannot be started: {failure.strerror}\n")
-    return True
 
 
 def start_again_updated(folder: Path, updates: Updates | None, arguments: Sequence[str]) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.core.auth.grant.journal import SIGNED_IN
-from app.core.errors import BurrowError
+from app.core.errors import BurrowError, Rejected
+from app.core.links import ServerLink, parse_link, write_link
 from app.core.mcp.servers.server import ServerState
 from app.ui.bridge import Generation
 from app.ui.place import RecoveryDetector
@@ -130,6 +131,21 @@ class ServerController(QObject):
 
     def server(self, server_id: str | None) -> Server | None:
         return next((server for server in self.servers if server.id == server_id), None)
+
+    def titled(self, title: str) -> Server | None:
+        """The only server of that title, as links name it."""
+        found = [server for server in self.servers if server.title == title]
+        return found[0] if len(found) == 1 else None
+
+    def link_to(self, server: Server) -> str:
+        """The `burrow://` link of a server: by its title, which others know, unless that cannot be a name in a link."""
+        host = self.backend.host.key if self.backend is not None and not is_own(server) else ""
+        link = write_link(ServerLink(server.title, host))
+        try:
+            parse_link(link)
+        except Rejected:
+            return write_link(ServerLink(server.id, host))
+        return link if self.titled(server.title) is server else write_link(ServerLink(server.id, host))
 
     def installations(self) -> list[Installation]:
         """The installations in the list."""

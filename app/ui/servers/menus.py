@@ -59,6 +59,7 @@ class ServerMenus(QObject):
         menu.addSeparator()
         menu.add(self.tr("Copy name"), lambda: self._copy(server.title))
         menu.add(self.tr("Copy address"), lambda: self._copy(server.url))
+        menu.add(self.tr("Copy link for Burrow"), lambda: self._copy(self._controller.link_to(server)))
         if kind.signs_in or kind.removal:
             menu.addSeparator()
         if kind.signs_in and not kind.connect:

@@ -59,7 +59,7 @@ class ServerSelection(QObject):
         self.show_nothing()
 
     def open_item(self, item: str) -> None:
-        """Show a server by its id, or one of its tools: `server/tool`."""
+        """Show a server by its id or its title, or one of its tools: `server/tool`."""
         server_id, _, tool = item.partition("/")
         self.want(server_id, tool)
 
@@ -89,7 +89,7 @@ class ServerSelection(QObject):
         if self._wanted is None:
             return
         server_id, name = self._wanted
-        server = self._controller.server(server_id)
+        server = self._controller.server(server_id) or self._controller.titled(server_id)
         if server is None:
             # While a list loads, the server may still come: it may have been installed a moment ago.
             if self._controller.loaded and not self._controller.loading:
@@ -97,13 +97,13 @@ class ServerSelection(QObject):
                 self._show_missing()
             return
         # Quietly: the page is shown below, also where the row was the current one already and nothing is picked.
-        self._pane.servers.select_key(server_id, quiet=True)
+        self._pane.servers.select_key(server.id, quiet=True)
         if not name:
             self._wanted = None
             self._show_server(server)
             return
         self._show_server(server)
-        tools = self._controller.tools.get(server_id)
+        tools = self._controller.tools.get(server.id)
         if tools is not None:
             self._wanted = None
             tool = next((each for each in tools if each.name == name), None)

@@ -109,9 +109,9 @@ class Background(QObject):
 
     async def begin(self, *, hidden: bool = False) -> None:
         """Show the icon where the desktop has a tray. A window that was started `hidden` is shown minimised without."""
-        from app.ui.shell.tray import Tray, tray_appears
+        from app.ui.shell.tray import LOGIN_SECONDS, WATCHER_SECONDS, Tray, tray_appears
 
-        if await tray_appears():
+        if await tray_appears(LOGIN_SECONDS if hidden else WATCHER_SECONDS):
             tray = self.tray = Tray(self, self._services, self._bridge, self)
             tray.message_clicked.connect(self._notices.tray_message_clicked)
             self._notices.show_in_tray = tray.show_message

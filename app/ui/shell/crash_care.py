@@ -69,7 +69,8 @@ class CrashCare(QObject):
         if safe:
             self._say_safe()
         self._tell()
-        self.watch_loop()
+        self._turned()
+        self._beat.start()
 
     def restart(self, *, safe: bool = False) -> None:
         """End Burrow and start it again. The user is asked first as when quitting."""
@@ -86,29 +87,28 @@ class CrashCare(QObject):
 
         self._bridge.spawn(self, asyncio.to_thread(_text_of, report), done=done, key="report")
 
-    def watch_loop(self) -> None:
-        """Watch that the loop turns, or no longer, as the settings say."""
-        wanted = self._settings.flag(WATCH_SETTING, default=True)
-        if wanted and self._hangs is None:
-            try:
-                self._hangs = HangWatch(self._watch.reports.folder)
-            except OSError:
-                return
-            self._turned()
-            self._beat.start()
-        elif not wanted:
-            self.end()
-
     def end(self) -> None:
         """Watch the loop no more: the end of the process may take long."""
         self._beat.stop()
+        self._stop_watching()
+
+    def _turned(self) -> None:
+        """The loop turns: say so to the watch, where the settings want one."""
+        if not self._settings.flag(WATCH_SETTING, default=True):
+            self._stop_watching()
+            return
+        if self._hangs is None:
+            try:
+                self._hangs = HangWatch(self._watch.reports.folder)
+            except OSError:
+                self._beat.stop()
+                return
+        self._hangs.beat()
+
+    def _stop_watching(self) -> None:
         if self._hangs is not None:
             self._hangs.end()
             self._hangs = None
-
-    def _turned(self) -> None:
-        if self._hangs is not None:
-            self._hangs.beat()
 
     def _recorded(self, crash: RecordedCrash) -> None:
         # First: what was typed must not be lost if this was the beginning of the end.

@@ -34,6 +34,12 @@ def bring_forward(window: QWidget, activation_token: str = "") -> None:
         window.raise_()
         target = QApplication.activeModalWidget() or window
         target.activateWindow()
+        if QGuiApplication.platformName() == "xcb":
+            from app.ui.shell.x11_activation import activate
+
+            # The window manager must know a window that was hidden before it is asked for it.
+            QGuiApplication.sync()
+            activate(int(target.winId()), activation_token)
     finally:
         # Qt unsets it for itself only: every program that is started later would get a used token.
         os.environ.pop(WAYLAND_VARIABLE, None)

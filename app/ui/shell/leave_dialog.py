@@ -51,11 +51,15 @@ class LeaveDialog(QDialog):
 
     wait_wanted = Signal()
 
-    def __init__(self, unsaved: UnsavedText, works: Sequence[Work], parent: QWidget | None) -> None:
+    def __init__(
+        self, unsaved: UnsavedText, works: Sequence[Work], parent: QWidget | None, *, waits: bool = True
+    ) -> None:
+        """Without `waits`, quitting later is not offered: the end of the session waits for the answer."""
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.text = unsaved.text
         self._unsaved = bool(unsaved)
+        self._waits = waits
         self._works: tuple[Work, ...] | None = None
         current = theme()
         box = QVBoxLayout(self)
@@ -98,7 +102,7 @@ class LeaveDialog(QDialog):
         busy = bool(works)
         self.works.show_works(works)
         self.works.setVisible(busy)
-        self.wait_button.setVisible(busy)
+        self.wait_button.setVisible(busy and self._waits)
         if busy:
             title = self.tr("Quit while this is under way?")
             words = ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, QTimer
+from PySide6.QtCore import QEventLoop, QObject, QTimer
 
 from app.ui.shell.closing import TypedText, UnsavedText
 
@@ -100,6 +100,26 @@ class Leaving(QObject):
             except RuntimeError:
                 # The loop has ended: nothing can be saved or waited for any more.
                 self._end()
+
+    async def save(self) -> None:
+        """Store what is typed, as far as that is possible now."""
+        await self._typed.save()
+
+    def agrees_to_end(self) -> bool:
+        """The system ends the session and waits: ask, in a Qt loop of its own, whether it may break work off."""
+        from app.ui.shell.leave_dialog import LeaveDialog
+
+        self.show_window()
+        dialog = LeaveDialog(UnsavedText(), self._busy.interrupted(), self._window, waits=False)
+        waiting, look = QEventLoop(), QTimer(dialog, interval=LOOK_MS)
+        look.timeout.connect(lambda: dialog.show_works(self._busy.interrupted()))
+        look.start()
+        answers: list[int] = []
+        dialog.finished.connect(answers.append)
+        dialog.finished.connect(waiting.quit)
+        dialog.open()
+        waiting.exec()
+        return answers == [LeaveDialog.DialogCode.Accepted]
 
     def stay(self) -> None:
         """Do not quit when the work is done after all."""

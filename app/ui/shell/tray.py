@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from app.ui.bridge import Bridge
 
 WATCHER = "org.kde.StatusNotifierWatcher"
-# The panel may start after Burrow, which starts with the session. Qt looks for it once and keeps to what it found.
-WATCHER_SECONDS = 6.0
-LOOK_SECONDS = 0.5
+# Qt looks for the watcher once and keeps to what it found. Started with the session, Burrow may be there before it.
+WATCHER_SECONDS, LOGIN_SECONDS = 2.0, 15.0
+LOOK_SECONDS = 0.25
 MESSAGE_MS = 10_000
 
 
@@ -170,7 +170,7 @@ class Tray(QObject):
         return self.tr("Proxy: on, 1 client") if count == 1 else self.tr("Proxy: on, {0} clients").format(count)
 
 
-async def tray_appears(seconds: float = WATCHER_SECONDS) -> bool:
+async def tray_appears(seconds: float) -> bool:
     """Whether the desktop has a tray, waiting for one that is still starting.
 
     On Linux the watcher of StatusNotifierItem is waited for on the bus, before Qt is asked, which also knows the trays

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from app.ui.shell.command_map import CommandMap
     from app.ui.shell.crash_care import CrashCare
     from app.ui.shell.leaving import Leaving
+    from app.ui.shell.session_end import DesktopSession
     from app.ui.shell.update_care import UpdateCare
     from app.ui.signin.connector import HostConnector
 
@@ -83,9 +84,11 @@ class MainWindow(QWidget):
         crashes: tells of crashes and of safe mode, and restarts Burrow; None until `care_for`.
         notices: the notifications of the desktop.
         background: what closing the window does, and the icon in the tray.
+        session: the end of the desktop's session; None until `follow_session`.
         approvals: the calls of agents that wait for the user's word; None until `attend`.
         dialogs: palette, key sheet, sign-in details, the dialog for a bug.
         commands: which command a key means, and what the palette offers.
+        links, further_starts: `burrow://` links; what starting Burrow again asks for.
 
     `backend_shown(Backend | None)` once the places know of another host, account or project. `left()` once the window
     has closed for good.
@@ -133,6 +136,7 @@ class MainWindow(QWidget):
         self.approvals: ApprovalDesk | None = None
         self.crashes: CrashCare | None = None
         self.updates: UpdateCare | None = None
+        self.session: DesktopSession | None = None
         self.pages = WindowPages(
             self._arranged(),
             services,
@@ -165,7 +169,9 @@ class MainWindow(QWidget):
         from app.ui.shell.command_map import CommandMap
         from app.ui.shell.commands import own_commands
         from app.ui.shell.dialogs import Dialogs
+        from app.ui.shell.further_starts import FurtherStarts
         from app.ui.shell.leaving import Leaving
+        from app.ui.shell.link_desk import LinkDesk
         from app.ui.shell.navigation import Navigation
         from app.ui.shell.notices import Notices
         from app.ui.shell.previous_account import PreviousAccountBanner
@@ -178,6 +184,8 @@ class MainWindow(QWidget):
         self.dialogs = Dialogs(self, self._bridge)
         self.notices = Notices(self, self._services.activity, self._bridge, self._settings, forward=self.bring_forward)
         self.navigation = Navigation(self.stack)
+        self.links = LinkDesk(self)
+        self.further_starts = FurtherStarts(self, self._connect_host)
         self.previous_account = PreviousAccountBanner(self._services.storage, self._bridge)
         self._column.insertWidget(1, self.previous_account)
         services = self._services
@@ -235,6 +243,14 @@ class MainWindow(QWidget):
         `activation_token` is the desktop's word that the user wants it, such as that of a notification's action.
         """
         bring_forward(self, activation_token)
+
+    def put_above(self, bar: QWidget) -> None:
+        """Show a bar above everything, the first page too."""
+        self._whole.insertWidget(0, bar)
+
+    def _connect_host(self, named: str) -> None:
+        if self._connector is not None:
+            self._connector.begin(named)
 
     def announce(self, text: str, *, assertive: bool = False) -> None:
         """Say `text` to assistive technology."""
@@ -295,6 +311,13 @@ class MainWindow(QWidget):
             place=self._place_prompt,
             leave=self.navigation.focus_place,
         )
+
+    def follow_session(self) -> None:
+        """Store what is typed when the desktop's session ends, and tell it of work. Called once, in the loop."""
+        from app.ui.shell.session_end import DesktopSession
+
+        if self.leaving is not None:
+            self.session = DesktopSession(self.leaving, self._services.busy, self._bridge, self)
 
     def care_for(self, watch: CrashWatch, *, safe: bool = False) -> None:
         """Tell of crashes from now on. `safe`: Burrow is in safe mode. Called once, in the loop."""

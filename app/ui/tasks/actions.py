@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject
 from PySide6.QtGui import QGuiApplication
 
+from app.core.links import TaskLink, write_link
 from app.core.posthog.web import task_page
 from app.ui.context import Command
 from app.ui.tasks import undoing
@@ -196,6 +197,12 @@ class TaskActions(QObject):
     def copy_links(self) -> None:
         """Put the web addresses of the tasks on the clipboard, one on each line."""
         self._copy(self.links(), self.tr("Link copied"))
+
+    def copy_own_link(self) -> None:
+        """Put the `burrow://` link of the task on the clipboard."""
+        backend, task_id = self._controller.backend, self._selection.task_id
+        if backend is not None and task_id is not None:
+            self._copy([write_link(TaskLink(task_id, host=backend.host.key))], self.tr("Link copied"))
 
     def copy_ids(self) -> None:
         """Put the ids of the tasks on the clipboard, one on each line."""

@@ -127,6 +127,12 @@ class Composer(QWidget):
         self.begin()
         self._fill({**texts_of(new), FIELD: files})
 
+    def fill_from_link(self, fields: Mapping[str, str], note: str) -> None:
+        """Begin a draft with text that somebody else wrote; `note` says so. What is typed is kept as another one."""
+        self.begin()
+        self._fill(fields)
+        self.show_note(note)
+
     def clear(self) -> None:
         """Empty the fields and forget the draft."""
         self.draft.discard()

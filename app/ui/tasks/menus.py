@@ -60,6 +60,8 @@ class TaskMenus(QObject):
                 self._add(menu, self.tr("Copy links") if many else self.tr("Copy link"), actions.copy_links)
                 if not many:
                     self._add(menu, self.tr("Open in PostHog"), actions.open_in_browser)
+            if not many:
+                self._add(menu, self.tr("Copy link for Burrow"), actions.copy_own_link)
             self._add(menu, self.tr("Copy task ids") if many else self.tr("Copy task id"), actions.copy_ids)
         several = len(self._selection.shown) > 1
         menu.addSeparator()

@@ -31,7 +31,7 @@ from app.ui.theme import theme, tokens
 from app.ui.widgets.page import RememberedSplitter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from PySide6.QtGui import QHideEvent, QShowEvent
 
@@ -137,6 +137,11 @@ class TasksPlace(Place):
     def open_item(self, item: str) -> None:
         """Show a task by its id, also one that is not in the list."""
         self.selection.open_item(item)
+
+    def begin_draft(self, fields: Mapping[str, str], note: str) -> None:
+        """Open the composer with these texts. What is typed there is kept as another draft."""
+        self.selection.new_task()
+        self.pages.composer.fill_from_link(fields, note)
 
     def commands(self) -> Sequence[Command]:
         return self.task_actions.commands()

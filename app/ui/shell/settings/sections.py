@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from app.ui.shell.settings.crash_section import CrashSection
 from app.ui.shell.settings.desktop_section import DesktopSection
 from app.ui.shell.settings.look_section import LookSection
 from app.ui.shell.settings.network_section import NetworkSection
@@ -23,4 +24,5 @@ SECTIONS: tuple[type[SettingsSection], ...] = (
     NoticesSection,
     SignInSection,
     UpdatesSection,
+    CrashSection,
 )

@@ -1,0 +1,188 @@
+"""LinkDesk: what becomes of a `burrow://` link, from wherever it came."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Qt
+
+from app.core.errors import Rejected
+from app.core.hosts import host_name
+from app.core.links import NewTaskLink, ServerLink, TaskLink, parse_link
+from app.marks import isolated, revealed_name
+from app.ui.shell.link_dialog import LinkDialog
+from app.ui.widgets.feedback import Banner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.core.known_accounts import KnownAccount
+    from app.core.links import Link
+    from app.ui.shell.window import MainWindow
+
+PLACES: dict[type[Link], str] = {TaskLink: "tasks", NewTaskLink: "tasks", ServerLink: "servers"}
+
+
+class LinkDesk(QObject):
+    """Opens links, one at a time: a later one takes the place of one that still waits or is being asked about.
+
+    A link shows what it names, at most. It asks before it leaves the host in view and before it begins a draft, and it
+    waits in `bar` while nobody is signed in.
+    """
+
+    def __init__(self, window: MainWindow) -> None:
+        super().__init__(window)
+        self._window = window
+        self.waiting: Link | None = None
+        # The link for which the user wants to go to another host, which takes a while.
+        self._agreed: Link | None = None
+        self.bar: Banner | None = None
+        self.dialog: LinkDialog | None = None
+        self._said = ""
+        window.backend_shown.connect(self._look)
+        window.follower.status_changed.connect(self._look, Qt.ConnectionType.QueuedConnection)
+        window.pages.currentChanged.connect(self._look, Qt.ConnectionType.QueuedConnection)
+
+    def open(self, text: str) -> None:
+        """Open a link. What is none is said in the window."""
+        self.forget()
+        try:
+            self.waiting = parse_link(text)
+        except Rejected as refusal:
+            self._say(self.tr("A link cannot be opened. {0}").format(refusal.cause))
+            return
+        self._look()
+
+    def forget(self) -> None:
+        """Do nothing more about the link that waits."""
+        self.waiting = None
+        if self.dialog is not None:
+            self.dialog.reject()
+        if self.bar is not None:
+            self.bar.clear()
+
+    def _look(self, _backend: object = None) -> None:
+        """Go on with the link that waits, if that is possible by now."""
+        link = self.waiting
+        if link is None or self.dialog is not None:
+            return
+        backend = self._window.backend
+        if backend is not None and link.host and link.host != backend.host.key:
+            if link is not self._agreed:
+                self._ask_host(link)
+        elif self._ready(link):
+            self._open(link)
+        elif not self._window.pages.shows_places or self._without_account:
+            words = self.tr("A link waits until you are signed in: {0}.").format(self._what(link))
+            self._say(words, forget=self.tr("Forget it"))
+
+    def _ready(self, link: Link) -> bool:
+        window, backend = self._window, self._window.backend
+        if not window.pages.shows_places or not window.stack.can_show(PLACES[type(link)]):
+            return False
+        if backend is None:
+            # Without an account there is the user's own servers.
+            return isinstance(link, ServerLink) and not link.host and self._without_account
+        return backend.account is not None
+
+    @property
+    def _without_account(self) -> bool:
+        return self._window.context.services.without_account
+
+    def _open(self, link: Link) -> None:
+        if isinstance(link, NewTaskLink):
+            self._ask_draft(link)
+            return
+        self.forget()
+        self._window.go(PLACES[type(link)], link.task if isinstance(link, TaskLink) else link.server)
+        words = self.tr("Opened by a link")
+        self._window.status(words)
+        self._window.announce(words)
+
+    def _ask_draft(self, link: NewTaskLink) -> None:
+        words = self.tr("A link has brought the text of a task. Nothing is sent before you send it.")
+        if link.repository:
+            words = f"{words} {self.tr('Repository: {0}.').format(isolated(link.repository))}"
+        self._ask(
+            LinkDialog(
+                self.tr("Begin a draft with this text?"),
+                words,
+                self.tr("Begin a draft"),
+                self._window,
+                text=link.text,
+                named=self.tr("Text of the link"),
+            ),
+            lambda: self._begin(link),
+        )
+
+    def _begin(self, link: NewTaskLink) -> None:
+        window = self._window
+        window.go(PLACES[NewTaskLink])
+        place = window.place(PLACES[NewTaskLink])
+        if place is not None:
+            place.begin_draft(
+                {"description": link.text, "repository": link.repository},
+                self.tr("Text from a link. Read it before you send it."),
+            )
+
+    def _ask_host(self, link: Link) -> None:
+        """The link belongs to another host than the one in view."""
+        name = isolated(revealed_name(host_name(link.host)))
+        accounts = [each for each in self._window.accounts if _is_at(each, link.host)]
+        if not accounts:
+            self.waiting = None
+            self._say(self.tr("A link cannot be opened. It belongs to {0}, where you are not signed in.").format(name))
+            return
+        account = accounts[0]
+        self._ask(
+            LinkDialog(
+                self.tr("Go to {0}?").format(name),
+                self.tr("A link belongs to {0}: {1}. Your drafts here are kept.").format(name, self._what(link)),
+                self.tr("Go there as {0}").format(isolated(revealed_name(account.name))),
+                self._window,
+            ),
+            lambda: self._switch(link, account),
+        )
+
+    def _switch(self, link: Link, account: KnownAccount) -> None:
+        self.waiting = self._agreed = link
+        self._window.switch_account(account)
+
+    def _ask(self, dialog: LinkDialog, act: Callable[[], None]) -> None:
+        if self.bar is not None:
+            self.bar.clear()
+        self.dialog = dialog
+
+        def answered(result: int) -> None:
+            self.dialog, self.waiting = None, None
+            if result == LinkDialog.DialogCode.Accepted:
+                act()
+
+        dialog.finished.connect(answered)
+        dialog.open()
+
+    def _what(self, link: Link) -> str:
+        if isinstance(link, TaskLink):
+            return self.tr("task {0}").format(link.task)
+        if isinstance(link, ServerLink):
+            return self.tr("server {0}").format(isolated(revealed_name(link.server)))
+        return self.tr("the text of a new task")
+
+    def _say(self, words: str, *, forget: str = "") -> None:
+        if words == self._said and self.bar is not None and self.bar.isVisible():
+            return
+        self._said = words
+        if self.bar is None:
+            self.bar = Banner()
+            self._window.put_above(self.bar)
+        close = forget or self.tr("Close")
+        self.bar.show_message(words, "info" if forget else "attention", secondary=[(close, self.forget)])
+        self._window.announce(words)
+
+
+def _is_at(account: KnownAccount, key: str) -> bool:
+    """Whether an account is one of the host with this key."""
+    from app.core.hosts import BUILT_IN
+
+    built_in = BUILT_IN.get(key)
+    return account.host == (built_in.origin if built_in is not None else key)

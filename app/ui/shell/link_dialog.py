@@ -1,0 +1,59 @@
+"""LinkDialog: asks before something is done that a link or another start of Burrow wants."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QDialog, QHBoxLayout, QVBoxLayout, QWidget
+
+from app.marks import revealed
+from app.ui.theme import theme, tokens
+from app.ui.widgets.buttons import PrimaryButton, QuietButton
+from app.ui.widgets.focus import show_focus_ring
+from app.ui.widgets.plain_text import PlainTextEdit
+from app.ui.widgets.text import Text
+
+WIDTH = 480
+PREVIEW = 160
+
+
+class LinkDialog(QDialog):
+    """Accepted: do it. The focus is on the answer that changes nothing: the dialog comes unasked, while keys are typed.
+
+    All texts are shown as they are, without markup.
+    """
+
+    def __init__(self, title: str, words: str, yes: str, parent: QWidget, *, text: str = "", named: str = "") -> None:
+        """`text` is shown with a scroll bar, under the accessible name `named`."""
+        super().__init__(parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setWindowTitle(title)
+        current = theme()
+        self.setMinimumWidth(current.px(WIDTH))
+        box = QVBoxLayout(self)
+        box.setContentsMargins(*([current.px(tokens.SPACE_4)] * 4))
+        box.setSpacing(current.px(tokens.SPACE_3))
+        box.addWidget(Text(title, "section", wrap=True))
+        self.words = Text(words, tone="muted", wrap=True, selectable=True)
+        box.addWidget(self.words)
+        self.preview = PlainTextEdit(parent=self)
+        self.preview.setVisible(bool(text))
+        if text:
+            self.preview.set_text(revealed(text))
+            self.preview.setReadOnly(True)
+            self.preview.setTabChangesFocus(True)
+            self.preview.setAccessibleName(named)
+            self.preview.setMinimumHeight(current.px(PREVIEW))
+            box.addWidget(self.preview, 1)
+        else:
+            box.addStretch(1)
+        self.yes_button = QuietButton(yes, clicked=self.accept)
+        self.no_button = PrimaryButton(self.tr("Cancel"), clicked=self.reject)
+        row = QHBoxLayout()
+        row.setSpacing(current.px(tokens.SPACE_2))
+        row.addStretch(1)
+        row.addWidget(self.yes_button)
+        row.addWidget(self.no_button)
+        box.addLayout(row)
+        self.no_button.setDefault(True)
+        self.no_button.setFocus()
+        show_focus_ring(self)

@@ -1,0 +1,202 @@
+"""`burrow://` links and further starts in the window: they show what they name, and ask before anything else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication
+
+from app.core.auth.status import CredentialState, CredentialStatus
+from app.core.hosts import EU
+from app.core.instance.request import StartRequest
+from app.ui.shell.link_dialog import LinkDialog
+from app.ui.shell.window import MainWindow
+from tests.ui._screens import nameless
+from tests.ui._shell_fakes import FakeBackend, FakeServices
+from tests.ui._tasks_fakes import settle
+from tests.ui._window import living
+from tests.ui.test_shell import button, opened, place, press, until
+from tests.ui.test_shell_accounts import alone, four, where
+
+pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
+
+NEW = "burrow://new?text=Fix+the+build%0Anow&repository=acme/web"
+NOTE = "Text from a link. Read it before you send it."
+
+
+def in_the_bar(window: MainWindow) -> str:
+    bar = window.links.bar
+    return bar._text.text() if bar is not None and bar.isVisible() else ""
+
+
+def dialog_of(window: MainWindow) -> LinkDialog:
+    dialog = window.links.dialog
+    assert dialog is not None
+    assert dialog.isVisible()
+    return dialog
+
+
+def asked_by(window: MainWindow) -> LinkDialog:
+    dialog = window.further_starts.dialog
+    assert dialog is not None
+    return dialog
+
+
+async def test_a_task_and_a_server_are_shown_and_said_to_come_from_a_link() -> None:
+    async with opened(FakeServices(FakeBackend(EU))) as window:
+        window.links.open("burrow://task/7/run/8?host=eu")
+        assert window.current == "tasks"
+        assert place(window).asked[-1] == "open 7"
+        assert window.corner._message == "Opened by a link"
+        window.links.open("burrow://server/Linear")
+        assert place(window, "servers").asked[-1] == "open Linear"
+        assert window.links.dialog is None
+
+
+async def test_a_draft_is_begun_only_after_the_user_has_read_its_text() -> None:
+    async with opened(FakeServices(FakeBackend())) as window:
+        window.links.open(NEW)
+        dialog = dialog_of(window)
+        assert dialog.preview.toPlainText() == "Fix the build\nnow"
+        assert "acme/web" in dialog.words.text()
+        assert nameless(dialog) == []
+        # What is being typed when it appears answers nothing but Cancel.
+        await until(dialog.no_button.hasFocus)
+        press(dialog.no_button, Qt.Key.Key_Return)
+        await settle()
+        assert window.links.dialog is None
+        assert not [each for each in place(window).asked if each.startswith("draft")]
+        window.links.open(NEW)
+        dialog_of(window).yes_button.click()
+        assert place(window).asked[-1] == f"draft Fix the build\nnow in acme/web: {NOTE}"
+
+
+async def test_a_later_link_takes_the_place_of_one_that_is_asked_about() -> None:
+    async with opened(FakeServices(FakeBackend())) as window:
+        window.links.open(NEW)
+        window.links.open("burrow://new?text=Another")
+        await settle()
+        dialogs = [each for each in window.findChildren(LinkDialog) if each.isVisible()]
+        assert [each.preview.toPlainText() for each in dialogs] == ["Another"]
+        window.links.open("burrow://task/7")
+        assert window.links.dialog is None
+        assert place(window).asked[-1] == "open 7"
+
+
+async def test_what_is_no_link_is_said_with_the_reason() -> None:
+    async with opened(FakeServices(FakeBackend())) as window:
+        window.links.open("burrow://task/7?run=now")
+        assert in_the_bar(window) == "A link cannot be opened. “run” is not known here."
+        button(window, "Close").click()
+        assert in_the_bar(window) == ""
+        window.links.open("burrow://‮task")
+        assert "\u202e" not in in_the_bar(window)
+
+
+async def test_a_link_waits_for_the_sign_in_and_is_opened_then_once() -> None:
+    backend = FakeBackend(status=CredentialStatus(CredentialState.SIGNED_OUT))
+    async with opened(FakeServices(backend)) as window:
+        window.links.open("burrow://task/6")
+        window.links.open("burrow://task/7")
+        assert in_the_bar(window) == "A link waits until you are signed in: task 7."
+        backend.credential.become(state=CredentialState.SIGNED_IN)
+        await until(lambda: window.links.waiting is None)
+        assert in_the_bar(window) == ""
+        assert [each for each in place(window).asked if each.startswith("open")] == ["open 7"]
+
+
+async def test_a_link_that_waits_can_be_forgotten() -> None:
+    backend = FakeBackend(status=CredentialStatus(CredentialState.SIGNED_OUT))
+    async with opened(FakeServices(backend)) as window:
+        window.links.open(NEW)
+        button(window, "Forget it").click()
+        backend.credential.become(state=CredentialState.SIGNED_IN)
+        await until(lambda: window.pages.shows_places)
+        await settle()
+        assert window.links.dialog is None
+
+
+async def test_a_link_of_another_host_leaves_this_one_only_if_the_user_says_so() -> None:
+    services = four()
+    async with opened(services) as window:
+        window.links.open("burrow://task/7?host=us")
+        dialog = dialog_of(window)
+        assert dialog.windowTitle() == "Go to PostHog US?"
+        assert dialog.yes_button.text() == "Go there as ana@example.org"
+        dialog.no_button.click()
+        await settle()
+        assert where(services)[0] == "eu"
+        window.links.open("burrow://task/7?host=us")
+        dialog_of(window).yes_button.click()
+        await until(lambda: where(services)[0] == "us")
+        await until(lambda: place(window).asked[-1] == "open 7")
+        assert window.links.dialog is None
+
+
+async def test_a_link_of_a_host_without_an_account_is_refused() -> None:
+    services = alone()
+    async with opened(services) as window:
+        for host, name in (("us", "PostHog US"), ("https%3A%2F%2Fevil.example", "evil.example")):
+            window.links.open(f"burrow://task/7?host={host}")
+            assert in_the_bar(window) == (
+                f"A link cannot be opened. It belongs to {name}, where you are not signed in."
+            )
+            assert window.links.waiting is None
+        assert where(services)[0] == "eu"
+
+
+async def test_a_further_start_brings_the_window_forward_with_what_it_named() -> None:
+    async with opened(FakeServices(FakeBackend())) as window:
+        window.showMinimized()
+        window.further_starts.take(StartRequest(hidden=True))
+        assert window.windowState() & Qt.WindowState.WindowMinimized
+        window.further_starts.take(StartRequest(place="servers", link="burrow://server/Linear"))
+        assert not window.windowState() & Qt.WindowState.WindowMinimized
+        assert window.current == "servers"
+        assert place(window, "servers").asked[-1] == "open Linear"
+
+
+async def test_a_further_start_for_another_host_asks_before_it_leaves_this_one() -> None:
+    services = four()
+    async with opened(services) as window:
+        window.further_starts.take(StartRequest(host="eu"))
+        assert window.further_starts.dialog is None
+        window.further_starts.take(StartRequest(host="not a host"))
+        assert window.further_starts.dialog is None
+        window.further_starts.take(StartRequest(host="us"))
+        asked_by(window).no_button.click()
+        await settle()
+        assert where(services)[0] == "eu"
+        window.further_starts.take(StartRequest(host="https://us.posthog.com"))
+        asked_by(window).yes_button.click()
+        await until(lambda: where(services)[0] == "us")
+
+
+async def test_in_the_real_window_the_draft_is_new_and_what_was_typed_is_kept(
+    qapp: QApplication, tmp_path: Path
+) -> None:
+    async with living(qapp, tmp_path, opens=("LinkDialog",)) as alive:
+        composer = alive.tasks.pages.composer
+        alive.tasks.selection.new_task()
+        composer.description.setPlainText("My own words")
+        alive.window.links.open(NEW)
+        dialog = alive.window.links.dialog
+        assert dialog is not None
+        assert composer.description.toPlainText() == "My own words"
+        dialog.yes_button.click()
+        await settle()
+        assert composer.description.toPlainText() == "Fix the build\nnow"
+        assert composer.repository.text() == "acme/web"
+        assert composer.card.isVisible()
+        assert NOTE in composer.card._title.text()
+        await until(lambda: any("My own words" in title for title in alive.titles()))
+        # A server by its title, as another person's link names it.
+        alive.window.links.open("burrow://server/Postbox?host=workspace")
+
+        def shown() -> str:
+            server = alive.servers.page.server
+            return "" if server is None else alive.servers.controller.link_to(server)
+
+        await until(lambda: shown() == "burrow://server/Postbox?host=workspace")
