@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from app.core.errors import BurrowError, Rejected, StorageTrouble
 from app.core.file_lock import file_lock
-from app.core.installation import APPIMAGE_VARIABLE, InstallKind
+from app.core.installation import InstallKind
 from app.core.updates.download import STAGED_FOLDER, clear_staged
 from app.core.updates.install import install
 from app.core.updates.record import FOLDER, UpdateOutcome, change_record, read_record
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 LOCK_SECONDS = 5.0
 # What the runtime of an AppImage sets for the program in it: the next one sets its own.
-OF_THE_IMAGE = (APPIMAGE_VARIABLE, "APPDIR", "ARGV0", "OWD")
+OF_THE_IMAGE = ("APPIMAGE", "APPDIR", "ARGV0", "OWD")
 # What is done once: links, and pictures. A window that was updated is shown.
 ONCE = ("burrow:",)
 NOT_AGAIN = frozenset({"--hidden"})

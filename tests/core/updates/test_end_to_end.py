@@ -36,7 +36,8 @@ class Installed:
         self.said = folder / "said"
 
     def program(self, version: str, python: str = sys.executable) -> bytes:
-        return f'#!/bin/sh\nAPPIMAGE="$0" exec "{python}" "{DRIVER}" {version} "{self.mounted}" "$@"\n'.encode()
+        named = f'APPIMAGE="$0" APPDIR="{self.mounted}"'
+        return f'#!/bin/sh\n{named} exec "{python}" "{DRIVER}" {version} "{self.mounted}" "$@"\n'.encode()
 
     def publish(self, version: str, content: bytes) -> None:
         machine = {"x86_64": "x86_64", "aarch64": "aarch64"}[os.uname().machine]
