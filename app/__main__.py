@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-SUBCOMMANDS = frozenset({"login", "logout", "status", "tasks", "mcp", "connect", "proxy", "workspace"})
+SUBCOMMANDS = frozenset({"login", "logout", "status", "tasks", "mcp", "connect", "proxy", "update", "workspace"})
 # Not for people: the process that holds the proxy's port while Burrow is started again (`core/mcp/proxy/keeper.py`).
 KEEP_PORT = "keep-port"
 # Nor is this: packages ask it whether Burrow finds what it needs on a machine (`self_test.py`).

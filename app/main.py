@@ -58,6 +58,14 @@ def main(arguments: Sequence[str]) -> int:
             sys.stderr.write(f"{NO_DISPLAY}\n")
             return 1
         from app.core.services import Services
+        from app.core.updates.process_ends import put_back_failed_update, start_instead
+
+        former = None if options.screenshot else put_back_failed_update(folder, __version__)
+        if former is not None:
+            if lock is not None:
+                lock.release()
+            start_instead(former, sys.argv[1:])
+            return 1
 
         services = Services(folder)
     except _burrow_error() as failure:
@@ -70,7 +78,7 @@ def _guarded(options: argparse.Namespace, services: Services, lock: InstanceLock
     """Open the window. A crash is recorded, here and by the next start; returns the exit code."""
     from app.core.diagnostics.crash_hooks import crash_words
     from app.core.diagnostics.crash_watch import CrashWatch
-    from app.core.restart import start_again
+    from app.core.updates.process_ends import start_again_updated
 
     watch = CrashWatch(services.folder, services.activity.records, safe=options.safe_mode)
     if not options.safe_mode and watch.crashed_starts >= safe_mode.FORCED_AFTER:
@@ -89,7 +97,8 @@ def _guarded(options: argparse.Namespace, services: Services, lock: InstanceLock
         if lock is not None:
             lock.release()
     if again is not None:
-        start_again([*_same(options), *again])
+        updates = services.updates if services.began_updates else None
+        start_again_updated(services.folder, updates, [*_same(options), *again])
     return code
 
 
@@ -241,6 +250,9 @@ def _open(
         if not options.safe_mode:
             bridge.spawn(window, mend_login(), key="login")
             bridge.spawn(window, keep_links(), key="links", failed=lambda _refused: None)
+        if not options.screenshot:
+            # In safe mode too: this version has come up.
+            window.follow_updates(looks=services.serves_clients)
         if services.serves_clients:
             bridge.spawn(window, window.background.begin(hidden=options.hidden), key="tray")
             await serve_clients()
@@ -345,7 +357,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="burrow",
         description="A desktop client for PostHog's agent tasks and for MCP servers.",
-        epilog="Without a window: burrow login|logout|status|tasks|mcp|workspace --help",
+        epilog="Without a window: burrow login|logout|status|tasks|mcp|update|workspace --help",
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--workspace", action="store_true", help="open the embedded workspace: no account, no network")

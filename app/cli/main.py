@@ -8,7 +8,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from app.cli import accounts, connect, mcp, own_servers, proxy, tasks
+from app.cli import accounts, connect, mcp, own_servers, proxy, tasks, update
 from app.cli.signals import interruption
 from app.cli.status import SHOWN_STEPS
 from app.cli.terminal import data, output, prepare, say
@@ -118,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
         add(commands, "proxy", proxy.serve, "Serve MCP clients on this machine, without a window."), _port
     )
     connect.add_arguments(group_of("connect", "The MCP clients of this machine that may use the local proxy."), add)
+    update.add_arguments(add(commands, "update", update.update, "Look for a newer version, or install it.", acts=True))
     return parser
 
 

@@ -246,6 +246,14 @@ class ProtocolTrouble(BurrowError):
     action = "Report it to whoever runs the server; the raw answer is in the activity."
 
 
+class UpdateRefused(BurrowError):
+    """An update, or what the repository of updates says, is not what its owner signed for this installation."""
+
+    title = "The update was refused"
+    action = "This version goes on working. If it keeps happening, get the new version from where you got this one."
+    exit_code = 9
+
+
 class StorageTrouble(BurrowError):
     """Burrow's own files cannot be read or written."""
 

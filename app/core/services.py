@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from app.core.mcp.servers.registry import Servers
     from app.core.mcp.servers.source import ServerSource
     from app.core.sign_ins import SignIns
+    from app.core.updates.service import Updates
 
 log = logging.getLogger(__name__)
 
@@ -171,6 +172,13 @@ class Services:
         return SignIns(lambda: self.backend, self.backend_changed, self.own_servers)
 
     @cached_property
+    def updates(self) -> Updates:
+        """The updates of this installation."""
+        from app.core.updates.service import Updates
+
+        return Updates(self.folder, lambda: self.transport, self.storage.settings, self.busy)
+
+    @cached_property
     def workspace(self) -> EmbeddedWorkspace:
         """The supervisor of the embedded workspace."""
         from app.core.embedded import EmbeddedWorkspace
@@ -178,6 +186,11 @@ class Services:
         workspace = EmbeddedWorkspace(self.folder / WORKSPACE_FOLDER)
         workspace.moved.subscribe(self._workspace_moved)
         return workspace
+
+    @property
+    def began_updates(self) -> bool:
+        """Whether `updates` was asked for."""
+        return "updates" in self.__dict__
 
     @property
     def adding(self) -> bool:

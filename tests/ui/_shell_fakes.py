@@ -13,6 +13,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLineEdit, QVBoxLayout
 
 from app.core.auth.grant.grant import Grant
+from app.core.auth.http.clients import HttpClients
 from app.core.auth.key import CredentialKey
 from app.core.auth.profile import CredentialProfile
 from app.core.auth.status import CredentialState, CredentialStatus
@@ -24,12 +25,15 @@ from app.core.diagnostics.timeline import TimelineStep
 from app.core.errors import BurrowError, Facts, SignInNeeded
 from app.core.events import Event
 from app.core.hosts import US, Host, parse_host
+from app.core.installation import Installation, InstallKind
 from app.core.known_accounts import KnownAccounts
 from app.core.mcp.servers.definitions import HttpServer, ServerAuthorization
 from app.core.posthog.types import Membership, Project, User
 from app.core.posthog.wire import encode_membership
 from app.core.sign_ins import SignIn, SignIns
 from app.core.storage.values import Draft, GrantEvent
+from app.core.updates.service import Updates
+from app.core.updates.source import UpdateSource
 from app.ui.context import Command, Context
 from app.ui.place import Identity, Place
 from app.ui.tasks.wording import run_state
@@ -263,6 +267,15 @@ class FakeServices:
         self.accounts = KnownAccounts(self.storage.settings)  # type: ignore[arg-type]
         self.own_servers = FakeOwnServers()
         self.servers = SimpleNamespace(listed=())
+        # Touches nothing before it is asked to.
+        self.updates = Updates(
+            Path("/nowhere"),
+            HttpClients,
+            self.storage.settings,  # type: ignore[arg-type]
+            self.busy,
+            installed=Installation(InstallKind.APPIMAGE, ("/nowhere/Burrow.AppImage",), Path("/nowhere")),
+            source=UpdateSource("https://updates.example/", b"{}"),
+        )
         self.sign_ins = SignIns(lambda: self.backend, self.backend_changed, self.own_servers)  # type: ignore[arg-type, return-value]
 
         self.fail: BurrowError | None = None

@@ -49,6 +49,7 @@ from app.ui.shell.settings.page import SettingsPage
 from app.ui.shell.settings.section import SettingsContext
 from app.ui.shell.settings.sign_in_section import STORE, SignInSection
 from app.ui.shell.settings.start_section import StartSection
+from app.ui.shell.settings.updates_section import UpdatesSection
 from app.ui.theme import apply_theme, theme
 from app.ui.widgets.choices import CheckBox, Segmented, Select
 from app.ui.widgets.lists import ListTable
@@ -174,6 +175,7 @@ async def test_every_setting_counts_at_once_and_can_be_reset(qapp: QApplication)
         usual = {key: box.isChecked() for key, box in shown.section(NoticesSection).boxes.items()}
         for box in shown.section(NoticesSection).boxes.values():
             box.click()
+        shown.section(UpdatesSection).box.click()
         choose(shown.section(DesktopSection).close, "quit")
         shown.section(DesktopSection).hidden.toggle()
         shown.section(CrashSection).watch.click()

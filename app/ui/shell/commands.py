@@ -50,6 +50,8 @@ class WindowActions(Protocol):
 
     def open_settings(self, key: str = "") -> None: ...
 
+    def check_for_updates(self) -> None: ...
+
     def open_help(self) -> None: ...
 
     def open_about(self) -> None: ...
@@ -110,6 +112,7 @@ def own_commands(window: WindowActions, places: Sequence[PlaceInfo]) -> list[Com
         Command("window.activity", _tr("Show or hide activity"), window.drawers.toggle, "Ctrl+J", view),
         Command("window.keys", _tr("Show keyboard shortcuts"), window.open_key_sheet, "Ctrl+/", view, anywhere=True),
         Command("window.settings", _tr("Settings…"), window.open_settings, "Ctrl+,", view, anywhere=True),
+        Command("window.updates", _tr("Check for updates…"), window.check_for_updates, "", view, anywhere=True),
         Command("window.help", _tr("Help"), window.open_help, "F1", view, anywhere=True),
         Command("window.about", _tr("About Burrow"), window.open_about, "", view, anywhere=True),
         Command(

@@ -53,7 +53,11 @@ if TYPE_CHECKING:
     from app.ui.shell.crash_care import CrashCare
     from app.ui.shell.leaving import Leaving
     from app.ui.shell.session_end import DesktopSession
+    from app.ui.shell.update_care import UpdateCare
     from app.ui.signin.connector import HostConnector
+
+# The setting where the settings page shows the updates.
+UPDATES_SETTING = "updates.mode"
 
 
 class MainWindow(QWidget):
@@ -76,6 +80,7 @@ class MainWindow(QWidget):
         navigation: which place is in view, back and forward.
         sign_ins: signing in and out, permissions, the store of the sign-in.
         leaving: ends Burrow, and asks before if something would be lost or broken off; None until `fill`.
+        updates: tells of updates; None until `follow_updates`.
         crashes: tells of crashes and of safe mode, and restarts Burrow; None until `care_for`.
         notices: the notifications of the desktop.
         background: what closing the window does, and the icon in the tray.
@@ -130,6 +135,7 @@ class MainWindow(QWidget):
         self.leaving: Leaving | None = None
         self.approvals: ApprovalDesk | None = None
         self.crashes: CrashCare | None = None
+        self.updates: UpdateCare | None = None
         self.session: DesktopSession | None = None
         self.pages = WindowPages(
             self._arranged(),
@@ -371,6 +377,30 @@ class MainWindow(QWidget):
         )
         self.dialogs.open_settings(context, key)
 
+    def follow_updates(self, *, looks: bool = True) -> None:
+        """Say what became of the last update, and with `looks` look for one once a day. Called once, in the loop."""
+        from app.ui.shell.notices import NOTIFY_UPDATES
+        from app.ui.shell.update_care import UpdateCare
+
+        title = self.tr("An update is ready")
+        self.updates = UpdateCare(
+            self,
+            self._services.updates,
+            self._bridge,
+            place=lambda bar: self._whole.insertWidget(0, bar),
+            restart=self.restart,
+            tell=lambda words: self.notices.tell("update", title, words, NOTIFY_UPDATES),
+            looks=looks,
+        )
+
+    def check_for_updates(self) -> None:
+        """Look for updates now, and show in the settings what is found."""
+        self.open_settings(UPDATES_SETTING)
+        if self._services.updates.possible:
+            check = self._services.updates.check()
+            # The settings say what went wrong.
+            self._bridge.spawn(self, check, failed=lambda trouble: self.status(trouble.title), key="updates")
+
     def open_about(self) -> None:
         """Show version, licences and the data folder."""
         self.dialogs.open_about(self._services)
@@ -402,7 +432,9 @@ class MainWindow(QWidget):
     def move_pane(self, step: int) -> None:
         """Move the focus to the next (1) or previous (-1) pane (F6, Shift+F6)."""
         prompt = self.approvals.prompt if self.approvals is not None else None
-        bars = [bar for bar in (prompt, self.bar, self.previous_account) if bar is not None and bar.isVisible()]
+        update = self.updates.bar if self.updates is not None else None
+        told = (prompt, update, self.bar, self.previous_account)
+        bars = [bar for bar in told if bar is not None and bar.isVisible()]
         panes: list[QWidget] = [self.rail, *bars]
         if self.stack.current is not None:
             panes.extend(visible_panes(self.stack.current))

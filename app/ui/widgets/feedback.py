@@ -149,6 +149,11 @@ class Banner(QFrame):
             target.setVisible(True)
             target.setFocus(Qt.FocusReason.OtherFocusReason)
 
+    def say(self, text: str) -> None:
+        """Change the sentence. The buttons stay as they are, with the focus."""
+        self._text.setText(text)
+        self.setAccessibleName(text)
+
     def text(self) -> str:
         """The sentence shown."""
         return self._text.text()

@@ -12,6 +12,7 @@ from app.ui.shell.settings.network_section import NetworkSection
 from app.ui.shell.settings.notices_section import NoticesSection
 from app.ui.shell.settings.sign_in_section import SignInSection
 from app.ui.shell.settings.start_section import StartSection
+from app.ui.shell.settings.updates_section import UpdatesSection
 
 if TYPE_CHECKING:
     from app.ui.shell.settings.section import SettingsSection
@@ -24,5 +25,6 @@ SECTIONS: tuple[type[SettingsSection], ...] = (
     NetworkSection,
     NoticesSection,
     SignInSection,
+    UpdatesSection,
     CrashSection,
 )
