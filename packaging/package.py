@@ -18,6 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import build
 import elsewhere
 import reproduce
 from linux import appimage, deb, extras, rpm
@@ -26,7 +27,6 @@ from linux.appimage import RuntimeTrouble
 from linux.dependencies import UnknownLibraries
 
 import app
-import build
 import dev
 
 PACKAGING = Path(__file__).resolve().parent

@@ -30,7 +30,7 @@ class InstallKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Installation:
+class InstalledApp:
     """`command` starts Burrow again, as it is installed; `folder` has its files, None for a checkout.
 
     `managed` installations belong to a package manager, which alone replaces them.
@@ -45,17 +45,17 @@ class Installation:
         return self.kind in {InstallKind.DEB, InstallKind.RPM}
 
 
-def installation() -> Installation:
+def installation() -> InstalledApp:
     """That of this process."""
     if not getattr(sys, "frozen", False):
-        return Installation(InstallKind.SOURCE, (sys.executable, "-m", "app"))
+        return InstalledApp(InstallKind.SOURCE, (sys.executable, "-m", "app"))
     executable = Path(sys.executable)
     # In a bundle for macOS only programs may be beside the executable.
     place = executable.parents[1] / "Resources" if sys.platform == "darwin" else executable.parent
     kind = _stated(place / NAMED_BY)
     if kind is InstallKind.APPIMAGE and appimage():
-        return Installation(kind, (appimage(),), executable.parent)
-    return Installation(kind, (str(executable),), executable.parent)
+        return InstalledApp(kind, (appimage(),), executable.parent)
+    return InstalledApp(kind, (str(executable),), executable.parent)
 
 
 def _stated(file: Path) -> InstallKind:

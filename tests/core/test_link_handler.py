@@ -19,7 +19,7 @@ from app.core.desktop.link_handler import (
     XdgHandler,
     link_handler,
 )
-from app.core.installation import Installation, InstallKind
+from app.core.installation import InstalledApp, InstallKind
 
 LINK = "burrow://new?text=a%20b&repository=acme/web"
 STRANGE = [
@@ -206,7 +206,7 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     ],
 )
 def test_what_brings_its_own_entry_is_left_alone(tmp_path: Path, kind: InstallKind, state: HandlerKind) -> None:
-    handler = link_handler(Installation(kind, ("/x",)), User(tmp_path).environment)
+    handler = link_handler(InstalledApp(kind, ("/x",)), User(tmp_path).environment)
     assert handler.state().kind is state
     if state is not HandlerKind.NONE:
         handler.register(chosen=True)

@@ -25,7 +25,7 @@ from app.core.diagnostics.timeline import TimelineStep
 from app.core.errors import BurrowError, Facts, SignInNeeded
 from app.core.events import Event
 from app.core.hosts import US, Host, parse_host
-from app.core.installation import Installation, InstallKind
+from app.core.installation import InstalledApp, InstallKind
 from app.core.known_accounts import KnownAccounts
 from app.core.mcp.servers.definitions import HttpServer, ServerAuthorization
 from app.core.posthog.types import Membership, Project, User
@@ -273,7 +273,7 @@ class FakeServices:
             HttpClients,
             self.storage.settings,  # type: ignore[arg-type]
             self.busy,
-            installed=Installation(InstallKind.APPIMAGE, ("/nowhere/Burrow.AppImage",), Path("/nowhere")),
+            installed=InstalledApp(InstallKind.APPIMAGE, ("/nowhere/Burrow.AppImage",), Path("/nowhere")),
             source=UpdateSource("https://updates.example/", b"{}"),
         )
         self.sign_ins = SignIns(lambda: self.backend, self.backend_changed, self.own_servers)  # type: ignore[arg-type, return-value]

@@ -17,7 +17,7 @@ from app.core.desktop.link_handler import KEEP_SETTING, link_handler
 from app.core.desktop.notification import DesktopNotification
 from app.core.diagnostics.about import Versions, notices
 from app.core.diagnostics.activity import Activity
-from app.core.installation import Installation, InstallKind
+from app.core.installation import InstalledApp, InstallKind
 from app.core.preferences import (
     ADDRESS,
     ANSWER,
@@ -432,7 +432,7 @@ async def test_links_are_opened_by_what_the_system_says_and_by_this_burrow_once_
     choices = tmp_path / ".config" / "mimeapps.list"
     choices.parent.mkdir()
     choices.write_text("[Default Applications]\nx-scheme-handler/burrow=own\u202e.desktop\n", "utf-8")
-    installed = Installation(InstallKind.APPIMAGE, (str(tmp_path / "Burrow.AppImage"),))
+    installed = InstalledApp(InstallKind.APPIMAGE, (str(tmp_path / "Burrow.AppImage"),))
     async with page() as shown:
         row = shown.rows[KEEP_SETTING]
         await until(lambda: row.note.text() == "Only an installed Burrow can open them.")

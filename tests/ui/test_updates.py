@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QApplication, QPushButton, QVBoxLayout, QWidget
 
 from app.core.busy import Work, WorkKind
 from app.core.errors import UpdateRefused
-from app.core.installation import Installation, InstallKind
+from app.core.installation import InstalledApp, InstallKind
 from app.core.updates.record import UpdateOutcome, change_record, read_record
 from app.core.updates.service import Updates
 from app.core.updates.source import WhyOff
@@ -186,7 +186,7 @@ async def test_an_installation_that_cannot_be_replaced_is_said_before_anything_i
     qapp: QApplication, rig: Rig, tmp_path: Path
 ) -> None:
     rig.add("0.2.0")
-    gone = Installation(InstallKind.APPIMAGE, (str(tmp_path / "gone" / "Burrow.AppImage"),), tmp_path)
+    gone = InstalledApp(InstallKind.APPIMAGE, (str(tmp_path / "gone" / "Burrow.AppImage"),), tmp_path)
     async with shown(rig, installed=gone) as each:
         await each.updates.check()
         await until(lambda: each.text)
@@ -310,7 +310,7 @@ async def test_the_settings_look_now_and_say_what_is_there(qapp: QApplication, r
 async def test_the_settings_say_how_another_installation_is_updated(
     qapp: QApplication, rig: Rig, kind: InstallKind, words: str
 ) -> None:
-    updates = Updates(rig.data, lambda: rig.clients, {}, rig.busy, installed=Installation(kind, ("b",), rig.folder))
+    updates = Updates(rig.data, lambda: rig.clients, {}, rig.busy, installed=InstalledApp(kind, ("b",), rig.folder))
     assert isinstance(updates.why_off, WhyOff)
     async with settings(updates) as section:
         row = section.rows["updates.mode"]

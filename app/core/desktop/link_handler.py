@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from app.core.desktop.autostart import Registry
-    from app.core.installation import Installation
+    from app.core.installation import InstalledApp
 
 ENTRY = "burrow.desktop"
 MARK = "X-Burrow-Links"
@@ -86,7 +86,7 @@ class LinkHandler(Protocol):
         ...
 
 
-def link_handler(installed: Installation, environment: Mapping[str, str] | None = None) -> LinkHandler:
+def link_handler(installed: InstalledApp, environment: Mapping[str, str] | None = None) -> LinkHandler:
     """That of this system and installation."""
     if sys.platform == "win32" and installed.kind in {*WITHOUT_PACKAGE, InstallKind.WINDOWS}:
         from app.core.desktop.autostart import _WindowsRegistry
@@ -98,7 +98,7 @@ def link_handler(installed: Installation, environment: Mapping[str, str] | None 
     return FixedHandler(HandlerState(fixed))
 
 
-def keep(installed: Installation, wanted: object) -> bool:
+def keep(installed: InstalledApp, wanted: object) -> bool:
     """At a start: have the system open links with this installation, where it has no package to say so.
 
     `wanted` is the setting `KEEP_SETTING`, None while the user has not chosen. Returns whether it was tried. Raises

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from app.core.installation import Installation
+    from app.core.installation import InstalledApp
     from app.core.updates.install import Run
     from app.core.updates.record import Trial
     from app.core.updates.release import Release
@@ -41,7 +41,7 @@ NOT_AGAIN = frozenset({"--hidden"})
 
 def install_now(
     data: Path,
-    installed: Installation,
+    installed: InstalledApp,
     release: Release,
     running: str,
     *,
@@ -84,7 +84,7 @@ def install_now(
 
 def restart_into_update(
     data: Path,
-    installed: Installation,
+    installed: InstalledApp,
     release: Release,
     running: str,
     arguments: Sequence[str],
@@ -119,12 +119,12 @@ def restart_into_update(
     return start_former(back, installed, kept)
 
 
-def start_former(target: Path, installed: Installation, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+def start_former(target: Path, installed: InstalledApp, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start the version that was put back. Raises `OSError`."""
     return _start((*command_of(target, installed), *arguments))
 
 
-def command_of(target: Path, installed: Installation) -> tuple[str, ...]:
+def command_of(target: Path, installed: InstalledApp) -> tuple[str, ...]:
     """The command that starts what is at `target`: a file, or a bundle of macOS."""
     if installed.kind is InstallKind.MACOS:
         return (str(target / "Contents" / "MacOS" / "burrow"),)

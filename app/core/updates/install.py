@@ -23,7 +23,7 @@ from app.core.updates.verified_copy import FORMER, NEW, copy_synced, copy_verifi
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from app.core.installation import Installation
+    from app.core.installation import InstalledApp
     from app.core.updates.release import Release
 
     Run = Callable[[Sequence[str]], None]
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 FIXED = "fixed"
 
 
-def replaced_path(installed: Installation) -> Path:
+def replaced_path(installed: InstalledApp) -> Path:
     """The file or bundle that an update replaces."""
     command = Path(installed.command[0])
     if installed.kind is InstallKind.MACOS:
@@ -42,7 +42,7 @@ def replaced_path(installed: Installation) -> Path:
     return command.resolve()
 
 
-def why_fixed(installed: Installation) -> StorageTrouble | None:
+def why_fixed(installed: InstalledApp) -> StorageTrouble | None:
     """Why this person cannot replace the installation; None if they can."""
     if installed.kind is InstallKind.WINDOWS:
         # The installer asks for the rights that it needs.
@@ -62,7 +62,7 @@ def why_fixed(installed: Installation) -> StorageTrouble | None:
 
 
 def install(
-    installed: Installation,
+    installed: InstalledApp,
     release: Release,
     staged: Path,
     former: str,

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from app.core.auth.http.clients import HttpClients
     from app.core.busy import Busy, Work
-    from app.core.installation import Installation
+    from app.core.installation import InstalledApp
     from app.core.preferences import Stored
     from app.core.updates.download import Pace
     from app.core.updates.record import UpdateOutcome
@@ -63,7 +63,7 @@ class Updates:
         settings: Stored,
         busy: Busy,
         *,
-        installed: Installation | None = None,
+        installed: InstalledApp | None = None,
         source: UpdateSource | WhyOff | None = None,
         machine: Machine | None = None,
         running: str = __version__,

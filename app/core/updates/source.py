@@ -18,7 +18,7 @@ from app.core.urls import is_confidential
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from app.core.installation import Installation
+    from app.core.installation import InstalledApp
 
 ADDRESS_FILE, ROOT_FILE = "updates.json", "updates-root.json"
 LARGEST_FILE = 512_000
@@ -53,7 +53,7 @@ class UpdateSource:
         return f"{self.url}targets/"
 
 
-def source_of(installed: Installation) -> UpdateSource | WhyOff:
+def source_of(installed: InstalledApp) -> UpdateSource | WhyOff:
     """The source that the build of this installation names."""
     if installed.managed:
         return WhyOff.MANAGED

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.core.auth.http.clients import HttpClients
 from app.core.busy import Busy
-from app.core.installation import Installation, InstallKind
+from app.core.installation import InstalledApp, InstallKind
 from app.core.updates.service import Updates
 from app.core.updates.source import UpdateSource
 from tests.core.updates._repository import HERE
@@ -16,7 +16,7 @@ from tests.core.updates._repository import HERE
 
 async def main(url: str, root: bytes, data: str) -> None:
     clients = HttpClients()
-    installed = Installation(InstallKind.APPIMAGE, (str(Path(data).parent / "Burrow.AppImage"),), Path(data).parent)
+    installed = InstalledApp(InstallKind.APPIMAGE, (str(Path(data).parent / "Burrow.AppImage"),), Path(data).parent)
     updates = Updates(
         Path(data),
         lambda: clients,

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 from app.core.auth.http.clients import HttpClients
 from app.core.busy import Busy
-from app.core.installation import Installation, InstallKind
+from app.core.installation import InstalledApp, InstallKind
 from app.core.updates.download import Pace
 from app.core.updates.release import Machine
 from app.core.updates.service import Updates
@@ -156,7 +156,7 @@ class Rig:
 
     def updates(self, running: str = "0.1.0", **options: Any) -> Updates:
         """A process with this version."""
-        options.setdefault("installed", Installation(InstallKind.APPIMAGE, (str(self.image),), self.folder))
+        options.setdefault("installed", InstalledApp(InstallKind.APPIMAGE, (str(self.image),), self.folder))
         options.setdefault("pace", Pace())
         return Updates(
             self.data,

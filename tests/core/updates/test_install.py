@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app.core.errors import BurrowError, Rejected, StorageTrouble, UpdateRefused
-from app.core.installation import Installation, InstallKind
+from app.core.installation import InstalledApp, InstallKind
 from app.core.updates.handover import install_now, restart_into_update
 from app.core.updates.install import why_fixed
 from app.core.updates.record import Trial, UpdateOutcome, UpdateRecord, read_record, write_record
@@ -46,7 +46,7 @@ class Place:
         self.image = folder / "Burrow.AppImage"
         self.image.write_bytes(FORMER)
         self.image.chmod(0o750)
-        self.installed = Installation(InstallKind.APPIMAGE, (str(self.image),), folder)
+        self.installed = InstalledApp(InstallKind.APPIMAGE, (str(self.image),), folder)
         sha256 = hashlib.sha256(content).hexdigest()
         machine = Machine("linux", "x86_64", "appimage")
         self.release = Release(Version(0, 2, 0), "a/b", len(content), sha256, machine, "New.")
@@ -186,7 +186,7 @@ def test_a_link_is_followed_and_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     link = tmp_path / "bin" / "burrow"
     link.symlink_to(place.image)
-    installed = Installation(InstallKind.APPIMAGE, (str(link),), tmp_path)
+    installed = InstalledApp(InstallKind.APPIMAGE, (str(link),), tmp_path)
 
     install_now(place.data, installed, place.release, "0.1.0")
 
@@ -245,7 +245,7 @@ def test_a_file_of_somebody_else_is_left_and_its_folder_named(tmp_path: Path) ->
         image.write_bytes(FORMER)
         os.chown(image, 65534, 65534)
 
-    trouble = why_fixed(Installation(InstallKind.APPIMAGE, (str(image),), tmp_path))
+    trouble = why_fixed(InstalledApp(InstallKind.APPIMAGE, (str(image),), tmp_path))
 
     assert trouble is not None
     assert str(image.resolve().parent) in trouble.advice
@@ -278,8 +278,8 @@ def test_two_processes_do_not_install_at_once(tmp_path: Path, monkeypatch: pytes
     assert place.image.read_bytes() == FORMER
 
 
-def windows(place: Place) -> Installation:
-    return Installation(InstallKind.WINDOWS, (str(place.folder / "burrow.exe"),), place.folder)
+def windows(place: Place) -> InstalledApp:
+    return InstalledApp(InstallKind.WINDOWS, (str(place.folder / "burrow.exe"),), place.folder)
 
 
 def test_on_windows_the_installer_waits_for_the_end_of_burrow(tmp_path: Path) -> None:
@@ -351,11 +351,11 @@ class Mac:
             shutil.copytree(command[1], command[2])
 
 
-def bundle(place: Place) -> Installation:
+def bundle(place: Place) -> InstalledApp:
     binary = place.folder / "Burrow.app" / "Contents" / "MacOS" / "burrow"
     binary.parent.mkdir(parents=True)
     binary.write_bytes(b"former")
-    return Installation(InstallKind.MACOS, (str(binary),), binary.parent)
+    return InstalledApp(InstallKind.MACOS, (str(binary),), binary.parent)
 
 
 def test_on_macos_the_bundle_is_exchanged_and_can_go_back(tmp_path: Path) -> None:

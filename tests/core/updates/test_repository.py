@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.core.installation import Installation, InstallKind
+from app.core.installation import InstalledApp, InstallKind
 from app.core.updates.source import UpdateSource, source_of
 from app.core.updates.status import UpdateState
 from tests.core.updates._repository import CONTENT, Rig, tool
@@ -109,7 +109,7 @@ def test_a_build_takes_along_whom_it_trusts(tmp_path: Path) -> None:
     assert list(folder.iterdir()) == []
     assert trust(folder, "https://updates.example/burrow/", root).stdout == "True\n"
 
-    found = source_of(Installation(InstallKind.APPIMAGE, ("b",), folder))
+    found = source_of(InstalledApp(InstallKind.APPIMAGE, ("b",), folder))
     assert found == UpdateSource("https://updates.example/burrow/", root.read_bytes())
 
 

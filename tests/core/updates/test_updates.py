@@ -10,7 +10,7 @@ import pytest
 
 from app.core.busy import Work, WorkKind
 from app.core.errors import Rejected, UpdateRefused
-from app.core.installation import Installation, InstallKind
+from app.core.installation import InstalledApp, InstallKind
 from app.core.updates.record import UpdateRecord, change_record, read_record, write_record
 from app.core.updates.release import Machine, is_safe_path, numbers_of, recorded_release, release_of
 from app.core.updates.schedule import BACK_OFF, DAY, due, look_daily
@@ -256,14 +256,14 @@ def test_an_installation_that_does_not_update_itself_says_why(tmp_path: Any, kin
         (tmp_path / "updates.json").write_text('{"url": "https://updates.example/"}')
         (tmp_path / "updates-root.json").write_text("{}")
 
-    assert source_of(Installation(kind, ("burrow",), tmp_path)) is why
+    assert source_of(InstalledApp(kind, ("burrow",), tmp_path)) is why
 
 
 def test_a_build_names_its_source_beside_the_executable(tmp_path: Any) -> None:
     (tmp_path / "updates.json").write_text('{"url": "https://updates.example/burrow"}')
     (tmp_path / "updates-root.json").write_text("{}")
 
-    found = source_of(Installation(InstallKind.APPIMAGE, ("burrow",), tmp_path))
+    found = source_of(InstalledApp(InstallKind.APPIMAGE, ("burrow",), tmp_path))
 
     assert found == UpdateSource("https://updates.example/burrow/", b"{}")
 
@@ -283,7 +283,7 @@ def test_a_source_that_cannot_be_used_is_none(tmp_path: Any, text: str) -> None:
     (tmp_path / "updates.json").write_text(text)
     (tmp_path / "updates-root.json").write_text("{}")
 
-    assert source_of(Installation(InstallKind.APPIMAGE, ("burrow",), tmp_path)) is WhyOff.BROKEN_SOURCE
+    assert source_of(InstalledApp(InstallKind.APPIMAGE, ("burrow",), tmp_path)) is WhyOff.BROKEN_SOURCE
 
 
 def test_the_next_look_is_a_day_later_and_sooner_after_a_failure() -> None:
