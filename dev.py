@@ -81,6 +81,7 @@ TESTS = (
     Need("gio", "libglib2.0-bin"),
     Need("xdg-open", "xdg-utils"),
     Need("xprop", "x11-utils"),
+    Need("sway", "sway"),
     Need("desktop-file-validate", "desktop-file-utils"),
     Need("dunst", "dunst"),
     Need("trayer", "trayer"),

@@ -9,6 +9,8 @@ from PySide6.QtWidgets import QApplication
 
 from app.ui.shell.background import ASK, CLOSE_SETTING, HIDE, QUIT
 from app.ui.shell.window import MainWindow
+from app.ui.widgets.feedback import ProgressLine
+from app.ui.widgets.times import ticker
 from tests.ui._shell_fakes import FakeBackend, FakeServices
 from tests.ui.test_shell import opened, until
 
@@ -127,6 +129,24 @@ async def test_a_window_whose_tray_goes_comes_back(monkeypatch: pytest.MonkeyPat
         tray.available = False
         await until(window.isVisible)
         assert not window.background._look.isActive()
+
+
+async def test_what_only_paints_stands_still_in_the_tray() -> None:
+    services = FakeServices(FakeBackend())
+    async with opened(services) as window:
+        in_tray(window, services)
+        line = ProgressLine(parent=window)
+        line.show()
+        line._begin()
+        assert line._timer.isActive()
+        assert ticker()._timer.isActive()
+        window.background.put_away()
+        assert not line._timer.isActive()
+        assert not ticker()._timer.isActive()
+        window.bring_forward()
+        assert line._timer.isActive()
+        assert ticker()._timer.isActive()
+        line.stop()
 
 
 async def test_dialogs_go_with_the_window() -> None:

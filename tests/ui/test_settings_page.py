@@ -465,3 +465,19 @@ async def test_without_a_tray_the_setting_says_why_closing_quits(qapp: QApplicat
         tray.changed.emit()
         assert not section.close.isEnabled()
         assert "no tray" in shown.rows["tray.close"].note.text()
+
+
+@pytest.mark.parametrize("possible", [False, True])
+async def test_where_nothing_shows_notifications_the_settings_say_so(
+    qapp: QApplication, monkeypatch: pytest.MonkeyPatch, possible: bool
+) -> None:
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere")
+    async with page() as shown:
+        tray: Any = shown.section(DesktopSection).context.background
+        tray.possible = possible
+        section = shown.section(NoticesSection)
+        await until(lambda: section._nowhere)
+        shown.refresh()
+        said = "No service" in shown.rows[NOTIFY_APPROVALS].note.text()
+        # A tray shows messages too.
+        assert said is not possible
