@@ -25,6 +25,7 @@ from app.core.installation import InstallKind
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from app.core.desktop.autostart import Registry
     from app.core.installation import Installation
 
 ENTRY = "burrow.desktop"
@@ -280,20 +281,10 @@ class XdgHandler:
             raise _refused(file, failure) from failure
 
 
-class UserRegistry(Protocol):
-    """The part of the user's registry. All methods raise OSError."""
-
-    def read(self, key: str, name: str) -> str | bytes | None: ...
-
-    def write(self, key: str, name: str, value: str) -> None: ...
-
-    def delete(self, key: str, name: str) -> None: ...
-
-
 class RegistryHandler:
     """`HKEY_CURRENT_USER\\Software\\Classes\\burrow`."""
 
-    def __init__(self, registry: UserRegistry, command: Sequence[str]) -> None:
+    def __init__(self, registry: Registry, command: Sequence[str]) -> None:
         self._registry = registry
         self._line = f'{subprocess.list2cmdline(command)} "%1"'
 
