@@ -34,9 +34,7 @@ async def test_a_running_call_and_typed_text_are_told_and_a_draft_interrupts_not
         await until(lambda: any(each.id == server_id for each in alive.servers.controller.servers), 10)
         tools = await alive.services.servers.tools(server_id)
         found = next(each for each in alive.servers.controller.servers if each.id == server_id)
-        session = alive.servers.calls.sessions.open(
-            found, next(each for each in tools if each.name == "count")
-        )
+        session = alive.servers.calls.sessions.open(found, next(each for each in tools if each.name == "count"))
         told: list[None] = []
         busy.changed.subscribe(told.append)
         session.ask({})
