@@ -32,6 +32,8 @@ UNUSED_PROXY_SECONDS = 3.0
 FLUSH_SECONDS = 5.0
 # The exit code of a start that found a window which does not answer: trying again may help (`EX_TEMPFAIL`).
 NOT_ANSWERING = 75
+# More than the longest link has.
+LONGEST_ARGUMENT = 33_000
 NO_DISPLAY = (
     "burrow: no display. Start one (for example with Xvfb), or save a picture: "
     "burrow --workspace --offscreen --screenshot FILE"
@@ -127,7 +129,8 @@ def _enter(folder: Path, options: argparse.Namespace) -> tuple[InstanceLock | No
         host=options.host or ("workspace" if options.workspace else ""),
         place=options.place or "",
         link=options.link or "",
-        folder=os.getcwd(),
+        hidden=options.hidden,
+        folder=_working_folder(),
         activation_token=token_of(os.environ.get("XDG_ACTIVATION_TOKEN")),
         startup_id=token_of(os.environ.get("DESKTOP_STARTUP_ID")),
     )
@@ -138,8 +141,21 @@ def _enter(folder: Path, options: argparse.Namespace) -> tuple[InstanceLock | No
         return None, None
     except NotAnswering as silent:
         sys.stderr.write(f"burrow: {silent}\n")
+        if not sys.stderr.isatty() and _has_display():
+            # Started from a menu or by a link: nobody reads standard error.
+            from app.ui.shell.silent_window import say_silent
+
+            say_silent(str(silent))
         return None, NOT_ANSWERING
     return (lock, None) if lock is not None else (None, 0)
+
+
+def _working_folder() -> str:
+    try:
+        return os.getcwd()
+    except OSError:
+        # It was deleted meanwhile.
+        return ""
 
 
 def _open(
@@ -167,7 +183,8 @@ def _open(
     app.setApplicationName("Burrow")
     app.setApplicationVersion(__version__)
     app.setDesktopFileName("burrow")
-    if not options.safe_mode and watch.crashed_starts >= safe_mode.ASKED_AFTER:
+    # A picture is taken without anybody who could answer.
+    if not (options.safe_mode or options.screenshot) and watch.crashed_starts >= safe_mode.ASKED_AFTER:
         from app.ui.shell.start_question import StartAnswer, ask_how_to_start
 
         answer = ask_how_to_start(watch.reports)
@@ -200,7 +217,9 @@ def _open(
     if options.link:
         window.links.open(options.link)
     from app.ui.held_keys import recognise_held_keys
+    from app.ui.shell.opened_urls import take_opened_urls
 
+    take_opened_urls(app, window.further_starts.take_link)
     held_keys = recognise_held_keys(app)
     # After `fill`, which shows the place, and before the loop, in which the first request is made.
     _hold_network(services, window)
@@ -212,7 +231,7 @@ def _open(
     from app.ui.loop import freeze_collector, run
     from app.ui.shell.qt_messages import take_messages
 
-    start_logging(services.folder)
+    start_logging(services.folder, traces=False)
     watch.install()
     release_messages = take_messages(watch.note)
     named = options.host or ("workspace" if options.workspace else services.remembered_host())
@@ -229,6 +248,7 @@ def _open(
         collectors.append(freeze_collector())
         if not options.safe_mode:
             bridge.spawn(window, mend_login(), key="login")
+            bridge.spawn(window, keep_links(), key="links", failed=lambda _refused: None)
         if not options.screenshot:
             # In safe mode too: this version has come up.
             window.follow_updates(looks=services.serves_clients)
@@ -244,6 +264,13 @@ def _open(
         data = ("--data", str(services.folder)) if options.data else ()
         window.background.login_command = (*installation().command, *data)
         await asyncio.to_thread(mend, autostart(), window.background.login_command)
+
+    async def keep_links() -> None:
+        """Have the system find this program for links after it has moved."""
+        from app.core.desktop.link_handler import KEEP_SETTING, keep
+        from app.core.installation import installation
+
+        await asyncio.to_thread(keep, installation(), services.storage.settings.get(KEEP_SETTING))
 
     async def serve_clients() -> None:
         """Start the local proxy. Before a client has a key, nobody waits for it."""
@@ -333,7 +360,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--workspace", action="store_true", help="open the embedded workspace: no account, no network")
-    where.add_argument("--host", help="us, eu, workspace or the address of a server")
+    where.add_argument(
+        "--host", type=lambda text: text[:LONGEST_ARGUMENT], help="us, eu, workspace or the address of a server"
+    )
     parser.add_argument("--data", metavar="DIR", help="the folder for all data (also BURROW_DATA)")
     parser.add_argument("--offscreen", action="store_true", help="run without a display")
     parser.add_argument(
@@ -358,4 +387,5 @@ def _link(text: str) -> str:
     """What looks like a link; whether it is one, the window says."""
     if not text.startswith("burrow:"):
         raise argparse.ArgumentTypeError(f"{text!r} is neither a command nor a burrow:// link")
-    return text
+    # One that is longer is refused in any case, and need not be sent.
+    return text[:LONGEST_ARGUMENT]

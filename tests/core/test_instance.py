@@ -20,7 +20,7 @@ from app.core.instance import doors, entry, request
 from app.core.instance.doors import connect, listen
 from app.core.instance.entry import NotAnswering, enter
 from app.core.instance.listener import InstanceListener
-from app.core.instance.lock import NAME, Holder, InstanceLock, holder
+from app.core.instance.lock import NAME, FirstProcess, InstanceLock, holder
 from app.core.instance.request import StartRequest
 
 LINK = "burrow://task/7"
@@ -322,7 +322,7 @@ def test_a_path_too_long_for_a_socket_is_no_trouble(tmp_path: Path) -> None:
 @pytest.mark.parametrize("record", [b"", b"x y\n", b"1\n", b"\xff \xff\n", b"9" * 5000])
 def test_a_lock_file_that_says_nothing_is_no_trouble(tmp_path: Path, record: bytes) -> None:
     (tmp_path / NAME).write_bytes(record)
-    assert holder(tmp_path) == Holder()
+    assert holder(tmp_path) == FirstProcess()
     lock = InstanceLock(tmp_path)
     assert holder(tmp_path).pid == os.getpid()
     lock.release()

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from app.core.diagnostics.crashes import CrashReports
+from app.core.diagnostics.run_marker import EndedRun
 from tests.e2e.window import ROOT, RunningWindow
 
 pytestmark = [pytest.mark.serial, pytest.mark.x11]
@@ -163,3 +165,31 @@ def test_safe_mode_starts_plainly_changes_no_setting_and_leads_back(tmp_path: Pa
         finally:
             os.kill(pid, signal.SIGTERM)
             window.until(lambda: not list(marker("*.run")))
+
+
+def crashed_at_start(window: RunningWindow, times: int) -> None:
+    """Burrow has just crashed so often while it started."""
+    reports = CrashReports(window.data, {})
+    for number in range(times):
+        at = time.time() - times + number
+        reports.of_run(EndedRun(1, at - 1, "0.1.0", "Fatal Python error: Aborted", at))
+
+
+def test_after_two_crashed_starts_safe_mode_is_offered_and_after_three_it_is_taken(tmp_path: Path) -> None:
+    with RunningWindow(tmp_path / "window", "--workspace") as window:
+        window.find(re.compile("HED-"), "cell")
+        assert window.quit() == 0
+        crashed_at_start(window, 2)
+        window.start()
+        window.find("Burrow crashed twice while it started")
+        window.desktop.screenshot(tmp_path / "start.png")
+        window.find("Start in safe mode", "push button").press()
+        assert window.process.wait(10) == 0
+        window.find(re.compile("^Safe mode: "))
+        [marker] = (window.data / "crashes").glob("*.run")
+        os.kill(json.loads(marker.read_text())["pid"], signal.SIGTERM)
+        window.until(lambda: not marker.exists())
+        crashed_at_start(window, 3)
+        window.start()
+        window.find(re.compile("^Safe mode: "))
+        assert window.quit() == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -72,16 +74,56 @@ def test_a_link_opens_cold_and_warm_and_the_window_comes_in_front(tmp_path: Path
             window.find("Begin a draft", "push button")
             window.key("Escape")
             window.until(lambda: not window.shows("Begin a draft", "push button"))
-            for state in ("windowminimize", "windowunmap"):
-                window.desktop.xdotool(state, "--sync", window.id)
-                comes_in_front("burrow://server/Postbox")
-            # A launcher has named the moment of the click.
-            comes_in_front("--place", "tasks", DESKTOP_STARTUP_ID="launcher-1_TIME4000000000")
+            window.desktop.xdotool("windowminimize", "--sync", window.id)
+            comes_in_front("burrow://server/Postbox")
+            # What a launcher says of the moment of the click is what the window manager gets.
+            comes_in_front("--place", "tasks", DESKTOP_STARTUP_ID="launcher-1_TIME4000000")
+            asked = ["xprop", "-id", window.id, "_NET_WM_USER_TIME"]
+            said = subprocess.run(asked, env=window.eyes.env, capture_output=True, text=True, check=True)
+            assert said.stdout.strip().endswith("= 4000000")
             assert window.process.poll() is None
             assert window.quit() == 0
         finally:
             other.kill()
             other.wait()
+
+
+def test_a_window_that_hangs_is_said_to_hang_where_nobody_reads_the_terminal(tmp_path: Path) -> None:
+    with RunningWindow(tmp_path) as window:
+        window.find("Burrow", "heading")
+        os.kill(window.process.pid, signal.SIGSTOP)
+        second = subprocess.Popen(
+            [sys.executable, "-m", "app", "--data", str(window.data)],
+            env=window.eyes.env,
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        # The accessibility bus would wait for the one that hangs.
+        dialog = window.desktop.find_window("Burrow does not answer")
+        window.desktop.xdotool("windowactivate", "--sync", dialog, "key", "Escape")
+        _out, said = second.communicate(timeout=20)
+        assert second.returncode == 75
+        assert f"process {window.process.pid}" in said
+        assert "--new-window" in said
+        another = subprocess.Popen(
+            [sys.executable, "-m", "app", "--new-window", "--data", str(window.data)],
+            env=window.eyes.env,
+            cwd=ROOT,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            window.until(lambda: str(another.pid) in pids(window))
+        finally:
+            another.kill()
+            another.wait()
+            os.kill(window.process.pid, signal.SIGCONT)
+
+
+def pids(window: RunningWindow) -> list[str]:
+    """The processes that have a window of Burrow."""
+    found = window.desktop.xdotool("search", "--onlyvisible", "--name", "Burrow").splitlines()
+    return [window.desktop.xdotool("getwindowpid", each) for each in found]
 
 
 def test_starts_without_a_display_hand_over_too(tmp_path: Path) -> None:

@@ -83,14 +83,28 @@ class TrayWindow(RunningWindow):
         self.dunstctl("context")
 
     def visible(self) -> bool:
-        found = subprocess.run(
-            ["xdotool", "search", "--onlyvisible", "--name", "Burrow"],
-            env=self.env,
-            capture_output=True,
-            text=True,
-            timeout=20,
-        )
-        return bool(found.stdout.split())
+        """Whether the window is shown; an icon of X's own tray is a window of the same name."""
+        found = self.windows()
+        return self.id in found if hasattr(self, "id") else bool(found)
+
+    def windows(self) -> set[str]:
+        """The visible windows of Burrow."""
+        command = ["xdotool", "search", "--onlyvisible", "--class", "burrow"]
+        done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=20)
+        return set(done.stdout.split())
+
+
+class XTrayWindow(TrayWindow):
+    """A window on a desktop with trayer, a tray of the X protocol."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, tray=False)
+
+    def start(self) -> None:
+        self.tray = subprocess.Popen(["trayer", "--edge", "top", "--height", "24"], env=self.desktop.env)
+        self._stack.callback(self.tray.wait, 5)
+        self._stack.callback(self.tray.terminate)
+        super().start()
 
 
 async def prepare(folder: Path) -> tuple[str, str]:
@@ -159,18 +173,33 @@ def test_in_the_tray_the_proxy_answers_and_a_question_is_refused_or_reviewed_fro
         assert window.process.wait(10) == 0
 
 
-def test_without_a_tray_closing_quits(tmp_path: Path) -> None:
-    with TrayWindow(tmp_path, tray=False) as window:
+def test_a_window_whose_tray_goes_comes_back_and_closing_quits_then(tmp_path: Path) -> None:
+    with XTrayWindow(tmp_path) as window:
         window.find("Burrow", "heading")
+        window.until(lambda: len(window.windows()) == 2)
+        window.key("alt+F4")
+        window.find("Keep running")
+        window.key("Return")
+        window.until(lambda: not window.visible())
+        assert len(window.windows()) == 1
+        window.tray.terminate()
+        window.tray.wait(5)
+        window.until(window.visible)
+        window.desktop.xdotool("windowactivate", "--sync", window.id)
         window.key("alt+F4")
         assert window.process.wait(10) == 0
 
 
-def test_started_hidden_it_waits_in_the_tray_and_comes_back_when_the_tray_goes(tmp_path: Path) -> None:
-    with TrayWindow(tmp_path, "--hidden") as window:
+def test_started_hidden_it_serves_from_the_tray_until_it_is_told_to_end(tmp_path: Path) -> None:
+    url, key = asyncio.run(prepare(tmp_path / "data"))
+    with TrayWindow(tmp_path, "--workspace", "--hidden") as window, httpx.Client(trust_env=False, timeout=30) as http:
         host = window.host
         assert host is not None
-        window.until(lambda: "Show Burrow" in host.entries())
+        window.until(lambda: "Proxy: on, 1 client" in host.entries())
+        agent = Agent(http, f"{url} Bearer {key}")
+        window.until(lambda: agent.send("ping").status_code != 404)
+        agent.begin()
+        agent.go_on()
         assert not window.visible()
         host.activate()
         window.until(window.visible)

@@ -32,7 +32,10 @@ class RunningWindow:
     `$BROWSER` is a program that only writes down the address it was given, so that a test can open it in Chromium.
     """
 
-    def __init__(self, folder: Path, *arguments: str, command: list[str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *arguments: str, command: list[str] | None = None, size: tuple[int, int] = (1280, 800)
+    ) -> None:
+        self._size = size
         self._folder = folder
         self._command = command or [sys.executable, "-m", "app"]
         self._arguments = arguments
@@ -42,7 +45,7 @@ class RunningWindow:
 
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self.desktop = self._stack.enter_context(Desktop())
+        self.desktop = self._stack.enter_context(Desktop(self._size))
         self.service = self._stack.enter_context(SecretService())
         environment = {**os.environ, **self.desktop.env, **self.service.variables, "BROWSER": f"{self._browser()} %s"}
         environment.pop("BURROW_DATA", None)

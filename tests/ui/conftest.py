@@ -30,6 +30,12 @@ def taken() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def no_session_bus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test shows no notification on the desktop of whoever runs it."""
+    monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS", raising=False)
+
+
+@pytest.fixture(autouse=True)
 def widgets_end() -> Iterator[None]:
     """The windows that a test made end with it: a theme that changes would style them again in every later test."""
     before = set(_windows())

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 from app.ui.context import Command
 from app.ui.shell.palette import Palette
+from app.ui.shell.settings.look_section import LookSection
 from app.ui.theme import apply_theme
 from app.ui.widgets.jsontable import JsonTable
 from app.ui.widgets.scroll_edge import ScrollEdge
@@ -37,7 +38,7 @@ async def test_the_settings_show_every_text_size_in_percent(qapp: QApplication, 
         alive.window.open_settings()
         page = alive.window.dialogs._settings
         assert page is not None
-        assert page.scale.currentText() == f"{round(scale * 100)} %"
+        assert page.section(LookSection).scale.currentText() == f"{round(scale * 100)} %"
         page.reject()
         apply_theme(qapp, "light")
 

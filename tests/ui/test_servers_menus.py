@@ -10,6 +10,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QMenu
 
 from app.core.auth.key import CredentialKey
+from app.core.links import ServerLink, parse_link
 from app.core.mcp.servers.definitions import HttpServer, ServerAuthorization
 from app.core.mcp.servers.server import Server, ServerState
 from app.ui.widgets.lists import ListTable
@@ -55,6 +56,7 @@ async def test_what_cannot_be_done_with_a_server_is_not_offered(qapp: QApplicati
             "Load the tools again | F5",
             "Copy name",
             "Copy address",
+            "Copy link for Burrow",
         ]
         QApplication.activePopupWidget().close()
         assert entries(menu_of(table, "i1")) == [
@@ -63,9 +65,13 @@ async def test_what_cannot_be_done_with_a_server_is_not_offered(qapp: QApplicati
             "Load the tools again | F5",
             "Copy name",
             "Copy address",
+            "Copy link for Burrow",
             "Remove…",
         ]
-        QApplication.activePopupWidget().close()
+        choose(menu_of(table, "i1"), "Copy link for Burrow")
+        copied = parse_link(QGuiApplication.clipboard().text())
+        assert isinstance(copied, ServerLink)
+        assert on.place.controller.titled(copied.server) is on.place.controller.server("i1")
         assert "Finish connecting" in entries(menu_of(table, "i2"))
         QApplication.activePopupWidget().close()
         assert {"Sign in to this server again", "Disconnect", "Remove…"} <= set(entries(menu_of(table, "own-1")))

@@ -13,9 +13,11 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 
+from app.core.desktop.link_handler import KEEP_SETTING, link_handler
 from app.core.desktop.notification import DesktopNotification
 from app.core.diagnostics.about import Versions, notices
 from app.core.diagnostics.activity import Activity
+from app.core.installation import Installation, InstallKind
 from app.core.preferences import (
     ADDRESS,
     ANSWER,
@@ -39,6 +41,7 @@ from app.ui.shell.notices import NOTIFY_APPROVALS, NOTIFY_CALLS, NOTIFY_SIGN_IN,
 from app.ui.shell.setting_row import SettingRow
 from app.ui.shell.settings.crash_section import REPORTS_SETTING, CrashSection
 from app.ui.shell.settings.desktop_section import LOGIN_SETTING, DesktopSection
+from app.ui.shell.settings.links_section import LinksSection
 from app.ui.shell.settings.look_section import LookSection
 from app.ui.shell.settings.network_section import NetworkSection
 from app.ui.shell.settings.notices_section import NoticesSection
@@ -48,7 +51,7 @@ from app.ui.shell.settings.sign_in_section import STORE, SignInSection
 from app.ui.shell.settings.start_section import StartSection
 from app.ui.shell.settings.updates_section import UpdatesSection
 from app.ui.theme import apply_theme, theme
-from app.ui.widgets.choices import Segmented, Select
+from app.ui.widgets.choices import CheckBox, Segmented, Select
 from app.ui.widgets.lists import ListTable
 from tests.ui._screens import nameless
 from tests.ui._shell_fakes import FakeBackend, FakeServices
@@ -177,7 +180,7 @@ async def test_every_setting_counts_at_once_and_can_be_reset(qapp: QApplication)
         shown.section(DesktopSection).hidden.toggle()
         shown.section(CrashSection).watch.click()
         changed = {key for key, row in shown.rows.items() if row.reset_button.isVisibleTo(shown)}
-        assert changed == set(shown.rows) - {STORE, LOGIN_SETTING, REPORTS_SETTING}
+        assert changed == set(shown.rows) - {STORE, LOGIN_SETTING, KEEP_SETTING, REPORTS_SETTING}
         shown.rows[ANSWER_SETTING].reset_button.click()
         assert preferences().answer_seconds == ANSWER.default
         shown.reset_all()
@@ -238,7 +241,8 @@ async def test_everything_has_a_name_and_is_reached_by_tab(qapp: QApplication) -
     async with page() as shown:
         assert not nameless(shown)
         for key, row in shown.rows.items():
-            if key != STORE:
+            # A checkout cannot be the program for links.
+            if key not in {STORE, KEEP_SETTING}:
                 shown.focus_on(key)
                 focused = shown.focusWidget()
                 assert focused is row.control or row.control.isAncestorOf(focused), key
@@ -260,7 +264,7 @@ async def test_tab_reaches_every_control_in_the_order_of_the_page(qapp: QApplica
             QTest.keyClick(focused, Qt.Key.Key_Tab)
             if focused is shown.close_button:
                 break
-        assert reached == [key for key in shown.rows if key != STORE]
+        assert reached == [key for key in shown.rows if key not in {STORE, KEEP_SETTING}]
         assert focused is shown.close_button
 
 
@@ -421,6 +425,38 @@ async def test_start_at_login_is_what_the_system_says(qapp: QApplication, tmp_pa
     parent.deleteLater()
 
 
+async def test_links_are_opened_by_what_the_system_says_and_by_this_burrow_once_it_is_chosen(
+    qapp: QApplication, tmp_path: Path
+) -> None:
+    environment = {"HOME": str(tmp_path), "XDG_DATA_DIRS": str(tmp_path / "system")}
+    choices = tmp_path / ".config" / "mimeapps.list"
+    choices.parent.mkdir()
+    choices.write_text("[Default Applications]\nx-scheme-handler/burrow=own\u202e.desktop\n", "utf-8")
+    installed = Installation(InstallKind.APPIMAGE, (str(tmp_path / "Burrow.AppImage"),))
+    async with page() as shown:
+        row = shown.rows[KEEP_SETTING]
+        await until(lambda: row.note.text() == "Only an installed Burrow can open them.")
+        services = shown.section(LinksSection).context.services
+        section = LinksSection(shown.section(LinksSection).context, shown, lambda: link_handler(installed, environment))
+        section.rows = {KEEP_SETTING: row}
+        box = section.controls()[KEEP_SETTING]
+        assert isinstance(box, CheckBox)
+        section.changed.connect(section.refresh)
+        await until(lambda: row.note.text() == "own‹U+202E›.desktop opens them.")
+        assert not box.isChecked()
+        box.click()
+        await until(lambda: "x-scheme-handler/burrow=burrow.desktop" in choices.read_text("utf-8"))
+        await until(box.isChecked)
+        assert services.storage.settings.get(KEEP_SETTING) is True
+        box.click()
+        await until(lambda: row.note.text() == "No program opens them.")
+        (tmp_path / ".local" / "share" / "applications").rmdir()
+        (tmp_path / ".local" / "share" / "applications").touch()
+        box.click()
+        await until(lambda: "could not be written" in row.note.text())
+        assert not box.isChecked()
+
+
 async def test_without_a_tray_the_setting_says_why_closing_quits(qapp: QApplication) -> None:
     async with page() as shown:
         section = shown.section(DesktopSection)
@@ -431,3 +467,19 @@ async def test_without_a_tray_the_setting_says_why_closing_quits(qapp: QApplicat
         tray.changed.emit()
         assert not section.close.isEnabled()
         assert "no tray" in shown.rows["tray.close"].note.text()
+
+
+@pytest.mark.parametrize("possible", [False, True])
+async def test_where_nothing_shows_notifications_the_settings_say_so(
+    qapp: QApplication, monkeypatch: pytest.MonkeyPatch, possible: bool
+) -> None:
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere")
+    async with page() as shown:
+        tray: Any = shown.section(DesktopSection).context.background
+        tray.possible = possible
+        section = shown.section(NoticesSection)
+        await until(lambda: section._nowhere)
+        shown.refresh()
+        said = "No service" in shown.rows[NOTIFY_APPROVALS].note.text()
+        # A tray shows messages too.
+        assert said is not possible

@@ -16,7 +16,7 @@ from app.core.diagnostics.crashes import CrashReports
 from app.core.diagnostics.run_marker import EndedRun
 from app.core.errors import ServerTrouble
 from app.ui.shell.crash import CrashDialog
-from app.ui.shell.crash_care import TOLD_SETTING
+from app.ui.shell.crash_settings import TOLD_SETTING
 from app.ui.shell.settings.crash_section import REPORTS_SETTING, CrashSection
 from app.ui.shell.settings.page import SettingsPage
 from app.ui.shell.start_question import StartAnswer, StartQuestion

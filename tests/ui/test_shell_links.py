@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QEvent, Qt, QUrl
+from PySide6.QtGui import QFileOpenEvent
 from PySide6.QtWidgets import QApplication
 
 from app.core.auth.status import CredentialState, CredentialStatus
 from app.core.hosts import EU
 from app.core.instance.request import StartRequest
 from app.ui.shell.link_dialog import LinkDialog
+from app.ui.shell.opened_urls import OpenedUrls
 from app.ui.shell.window import MainWindow
 from tests.ui._screens import nameless
 from tests.ui._shell_fakes import FakeBackend, FakeServices
@@ -172,6 +174,20 @@ async def test_a_further_start_for_another_host_asks_before_it_leaves_this_one()
         window.further_starts.take(StartRequest(host="https://us.posthog.com"))
         asked_by(window).yes_button.click()
         await until(lambda: where(services)[0] == "us")
+
+
+async def test_what_macos_gives_to_the_running_application_is_opened_as_it_was_written(qapp: QApplication) -> None:
+    async with opened(FakeServices(FakeBackend())) as window:
+        window.showMinimized()
+        urls = OpenedUrls(window.further_starts.take_link, window)
+        qapp.installEventFilter(urls)
+        try:
+            QApplication.sendEvent(qapp, QFileOpenEvent(QUrl("burrow://new?text=100%2525%20%26%23x")))
+            QApplication.sendEvent(qapp, QEvent(QEvent.Type.User))
+        finally:
+            qapp.removeEventFilter(urls)
+        assert dialog_of(window).preview.toPlainText() == "100%25 &#x"
+        assert not window.windowState() & Qt.WindowState.WindowMinimized
 
 
 async def test_in_the_real_window_the_draft_is_new_and_what_was_typed_is_kept(

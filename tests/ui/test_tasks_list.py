@@ -11,6 +11,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMenu
 
 from app.core.hosts import EU, Host, workspace_host
+from app.core.links import TaskLink, parse_link
 from app.core.posthog.web import task_page
 from app.core.storage import Draft
 from app.ui.tasks.rows import Grouping, build_groups
@@ -211,9 +212,14 @@ async def test_a_right_click_opens_the_menu_of_its_row_with_the_keys_shown(qapp:
             "Archive": "",
             "Copy link": "",
             "Open in PostHog": "",
+            "Copy link for Burrow": "",
             "Copy task id": "",
             "Delete": "Del",
         }
+        next(action for action in menu.actions() if action.text() == "Copy link for Burrow").trigger()
+        link = parse_link(QGuiApplication.clipboard().text())
+        assert isinstance(link, TaskLink)
+        assert link.task == "t3"
         menu.close()
 
 

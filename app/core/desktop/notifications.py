@@ -21,6 +21,15 @@ log = logging.getLogger(__name__)
 END_SECONDS = 1.0
 
 
+async def is_shown_anywhere() -> bool:
+    """Whether a service of this desktop shows notifications."""
+    try:
+        async with SessionBus() as bus:
+            return bool(await PortalNotifications.find(bus) or await ServerNotifications.find(bus))
+    except BusTrouble:
+        return False
+
+
 class DesktopNotifications:
     """`show` and `withdraw` return at once; `run`, one coroutine of the owner, does the work in their order.
 

@@ -59,10 +59,10 @@ class _PrivateLog(RotatingFileHandler):
             super().close()
 
 
-def start_logging(folder: Path) -> None:
-    """Log to `folder`, with uncaught exceptions and crashes of the interpreter.
+def start_logging(folder: Path, *, traces: bool = True) -> None:
+    """Log to `folder`, with uncaught exceptions and, with `traces`, crashes of the interpreter.
 
-    If the folder cannot be written, the log goes to standard error.
+    If the folder cannot be written, the log goes to standard error. A window has its trace elsewhere (`run_marker.py`).
     """
     global _crash_file
     form = _Redacting("%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -71,8 +71,7 @@ def start_logging(folder: Path) -> None:
         handler: logging.Handler = _PrivateLog(
             folder / LOG_FILE, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8", delay=True
         )
-        # A window has a marker of its run, and its trace there (`run_marker.py`).
-        if not faulthandler.is_enabled():
+        if traces:
             # Closed by nobody: see above.
             _crash_file = open(folder / CRASH_FILE, "a", encoding="utf-8", opener=open_private)  # noqa: SIM115
             faulthandler.enable(_crash_file)

@@ -34,7 +34,7 @@ class NobodyThere(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class InstanceDoor:
     """A listening socket, or a connection to one. `secret` is empty where the system says whose the other end is."""
 
     socket: Socket
@@ -71,7 +71,7 @@ class Door:
                 self.file.unlink()
 
 
-def listen(folder: Path) -> Door:
+def listen(folder: Path) -> InstanceDoor:
     """Listen for further starts. Only for who holds the lock. Blocks for moments. Raises `OSError`."""
     for name in (SOCKET, PORT_FILE):
         with suppress(OSError):
@@ -80,11 +80,11 @@ def listen(folder: Path) -> Door:
         # Not every file system has sockets.
         with suppress(OSError):
             path = socket_path(folder, SOCKET)
-            return Door(open_door(path), file=path)
+            return InstanceDoor(open_door(path), file=path)
     return _listen_on_port(folder)
 
 
-def connect(folder: Path, seconds: float) -> Door:
+def connect(folder: Path, seconds: float) -> InstanceDoor:
     """Connect to who listens. Raises `NobodyThere`."""
     try:
         return _connect_to_socket(folder, seconds)
@@ -92,7 +92,7 @@ def connect(folder: Path, seconds: float) -> Door:
         return _connect_to_port(folder, seconds)
 
 
-def _connect_to_socket(folder: Path, seconds: float) -> Door:
+def _connect_to_socket(folder: Path, seconds: float) -> InstanceDoor:
     if not HAS_UNIX_SOCKETS:
         raise NobodyThere
     path = socket_path(folder, SOCKET)
@@ -106,10 +106,10 @@ def _connect_to_socket(folder: Path, seconds: float) -> Door:
     except BaseException:
         connection.close()
         raise
-    return Door(connection)
+    return InstanceDoor(connection)
 
 
-def _listen_on_port(folder: Path) -> Door:
+def _listen_on_port(folder: Path) -> InstanceDoor:
     import secrets
 
     from app.core.private import replace_private
@@ -129,16 +129,16 @@ def _listen_on_port(folder: Path) -> Door:
     except BaseException:
         listener.close()
         raise
-    return Door(listener, secret.encode(), path)
+    return InstanceDoor(listener, secret.encode(), path)
 
 
-def _connect_to_port(folder: Path, seconds: float) -> Door:
+def _connect_to_port(folder: Path, seconds: float) -> InstanceDoor:
     try:
         with (folder / PORT_FILE).open("rb") as file:
             record = json.loads(file.read(LONGEST_FILE))
         port, secret = record["port"], record["secret"]
         if type(port) is not int or not 0 < port < 65536 or not isinstance(secret, str) or not secret:
             raise NobodyThere
-        return Door(socket.create_connection((LOOPBACK, port), timeout=seconds), secret.encode())
+        return InstanceDoor(socket.create_connection((LOOPBACK, port), timeout=seconds), secret.encode())
     except (OSError, ValueError, KeyError, TypeError):
         raise NobodyThere from None

@@ -7,13 +7,13 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from app.core.instance.lock import Held, Holder, InstanceLock, holder
+from app.core.instance.lock import FirstProcess, Held, InstanceLock, holder
 from app.core.private import make_private_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from app.core.instance.doors import Door
+    from app.core.instance.doors import InstanceDoor
     from app.core.instance.request import StartRequest
 
 # A window answers within milliseconds, one that waits for a disk later. After this it hangs.
@@ -69,7 +69,7 @@ def enter(folder: Path, request: StartRequest) -> InstanceLock | None:
         time.sleep(LOOK_SECONDS)
 
 
-def _is_starting(first: Holder) -> bool:
+def _is_starting(first: FirstProcess) -> bool:
     return 0 <= time.time() - first.started < START_SECONDS
 
 
@@ -77,7 +77,7 @@ def _hand_over(folder: Path, request: StartRequest) -> bool:
     """Whether the window took the request. False where nobody listens. Raises `_Leaving`, `NotAnswering`."""
     # Not above: a start that is the first needs no sockets before it has painted.
     from app.core.instance.doors import NobodyThere, connect
-    from app.core.instance.request import Unreadable
+    from app.core.instance.request import UnreadableLine
 
     # Who listens has been started.
     until = time.monotonic() + ANSWER_SECONDS
@@ -89,14 +89,14 @@ def _hand_over(folder: Path, request: StartRequest) -> bool:
         return _say(door, request, until)
     except TimeoutError:
         raise NotAnswering(holder(folder).pid) from None
-    except (Unreadable, OSError):
+    except (UnreadableLine, OSError):
         # It ended meanwhile, or it is no Burrow.
         return False
     finally:
         door.socket.close()
 
 
-def _say(door: Door, request: StartRequest, until: float) -> bool:
+def _say(door: InstanceDoor, request: StartRequest, until: float) -> bool:
     from app.core.instance.request import VERSION, decode_hello, encode_request
 
     nonce = os.urandom(16).hex()
@@ -114,7 +114,7 @@ def _say(door: Door, request: StartRequest, until: float) -> bool:
     return answer == b"taken"
 
 
-def _line(door: Door, until: float) -> bytes:
+def _line(door: InstanceDoor, until: float) -> bytes:
     """What the window says next. Raises `TimeoutError`, and `ConnectionError` when it ends."""
     line = bytearray()
     while not line.endswith(b"\n"):

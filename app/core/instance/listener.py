@@ -9,13 +9,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from app.core.background import BackgroundTasks
-from app.core.instance.doors import Door, listen
+from app.core.instance.doors import InstanceDoor, listen
 from app.core.instance.request import (
     LONGEST_LINE,
     NONCE,
     VERSION,
     Hello,
-    Unreadable,
+    UnreadableLine,
     decode_request,
     encode_hello,
 )
@@ -44,9 +44,9 @@ class InstanceListener:
     ) -> None:
         """While `ending` is true nothing is taken: who comes waits until `close`, and is first then."""
         self._folder, self._lock, self._take, self._ending = folder, lock, take, ending
-        self._door: Door | None = None
+        self._door: InstanceDoor | None = None
         self._server: asyncio.Server | None = None
-        self._opening: asyncio.Future[Door] | None = None
+        self._opening: asyncio.Future[InstanceDoor] | None = None
         self._visits = BackgroundTasks()
         self._visitors = 0
 
@@ -94,7 +94,7 @@ class InstanceListener:
         visit.add_done_callback(gone)
 
     async def _receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, Unreadable, TimeoutError):
+        with suppress(OSError, UnreadableLine, TimeoutError):
             async with asyncio.timeout(VISIT_SECONDS):
                 await self._listen_to(reader, writer)
 
@@ -104,7 +104,7 @@ class InstanceListener:
             return
         nonce = (await _line(reader)).decode("ascii", "replace").strip()
         if not NONCE.fullmatch(nonce):
-            raise Unreadable("no nonce")
+            raise UnreadableLine("no nonce")
         own = os.urandom(16).hex()
         writer.write(encode_hello(Hello(VERSION, os.getpid(), own, door.proof(nonce, of_window=True))))
         request, proof = decode_request(await _line(reader))
@@ -123,11 +123,11 @@ class InstanceListener:
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes:
-    """What the start says next. Raises `Unreadable`."""
+    """What the start says next. Raises `UnreadableLine`."""
     try:
         return await reader.readuntil(b"\n")
     except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-        raise Unreadable("no line") from None
+        raise UnreadableLine("no line") from None
 
 
 async def _turns() -> None:

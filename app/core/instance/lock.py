@@ -27,7 +27,7 @@ class Held(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class FirstProcess:
     """Who is first: its process id, 0 where that is not known, and when it started, in seconds since 1970."""
 
     pid: int = 0
@@ -58,14 +58,14 @@ class InstanceLock:
             os.close(handle)
 
 
-def holder(folder: Path) -> Holder:
+def holder(folder: Path) -> FirstProcess:
     """Who wrote that it is first."""
     try:
         with (folder / NAME).open("rb") as file:
             pid, started = file.read(LONGEST_RECORD).split()
-            return Holder(max(0, int(pid)), float(started))
+            return FirstProcess(max(0, int(pid)), float(started))
     except (OSError, ValueError):
-        return Holder()
+        return FirstProcess()
 
 
 def _lock(handle: int) -> None:

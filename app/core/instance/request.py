@@ -17,7 +17,7 @@ TOKEN = re.compile(r"[\x21-\x7e]*")
 NONCE = re.compile(r"[0-9a-f]{32}")
 
 
-class Unreadable(Exception):
+class UnreadableLine(Exception):
     """What came is not what this version of Burrow sends."""
 
 
@@ -65,18 +65,18 @@ def encode_request(request: StartRequest, proof: str) -> bytes:
 
 
 def decode_request(line: bytes) -> tuple[StartRequest, str]:
-    """A request and the proof of its sender. Raises `Unreadable`."""
+    """A request and the proof of its sender. Raises `UnreadableLine`."""
     members = _members(line)
     proof = members.pop("proof", None)
     # The types are those of the defaults.
     expected = {field.name: type(field.default) for field in fields(StartRequest)}
     if set(members) != set(expected) or not isinstance(proof, str):
-        raise Unreadable("other members")
+        raise UnreadableLine("other members")
     for name, value in members.items():
         if type(value) is not expected[name] or (isinstance(value, str) and len(value) > LONGEST_TEXT):
-            raise Unreadable(f"{name} is something else")
+            raise UnreadableLine(f"{name} is something else")
     if any(token_of(members[name]) != members[name] for name in ("activation_token", "startup_id")):
-        raise Unreadable("no token")
+        raise UnreadableLine("no token")
     return StartRequest(**members), proof
 
 
@@ -86,16 +86,16 @@ def encode_hello(hello: Hello) -> bytes:
 
 
 def decode_hello(line: bytes) -> Hello:
-    """A hello; of another version only that number is known, and perhaps the process. Raises `Unreadable`."""
+    """A hello; of another version only that number is known, and perhaps the process. Raises `UnreadableLine`."""
     members = _members(line)
     version, pid = members.get("version"), members.get("pid")
     if type(version) is not int or type(pid) is not int or pid <= 0:
-        raise Unreadable("no hello")
+        raise UnreadableLine("no hello")
     if version != VERSION:
         return Hello(version, pid, "", "")
     nonce, proof = members.get("nonce"), members.get("proof")
     if not isinstance(nonce, str) or not NONCE.fullmatch(nonce) or not isinstance(proof, str):
-        raise Unreadable("no hello")
+        raise UnreadableLine("no hello")
     return Hello(version, pid, nonce, proof)
 
 
@@ -108,9 +108,9 @@ def _members(line: bytes) -> dict[str, Any]:
     try:
         members = json.loads(line.decode("ascii"), object_pairs_hook=_each_once)
     except (ValueError, RecursionError) as failure:
-        raise Unreadable(str(failure)) from None
+        raise UnreadableLine(str(failure)) from None
     if not isinstance(members, dict):
-        raise Unreadable("no object")
+        raise UnreadableLine("no object")
     return members
 
 

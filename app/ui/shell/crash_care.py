@@ -9,6 +9,7 @@ from PySide6.QtCore import QDateTime, QLocale, QObject, QTimer
 
 from app.core.diagnostics.hang_watch import BEAT_SECONDS, HangWatch
 from app.core.safe_mode import OPTION
+from app.ui.shell.crash_settings import TOLD_SETTING, WATCH_SETTING
 from app.ui.widgets.announce import announce
 from app.ui.widgets.feedback import Banner
 
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
     from app.ui.shell.dialogs import Dialogs
     from app.ui.shell.leaving import Leaving
     from app.ui.shell.place_stack import PlaceStack
-
-# The name of the newest report that was told of, and whether the loop is watched.
-TOLD_SETTING = "crash.told"
-WATCH_SETTING = "crash.watch_loop"
 
 
 class CrashyWindow(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from PySide6.QtCore import QObject
 from PySide6.QtGui import QGuiApplication
@@ -15,8 +15,26 @@ from app.ui.shell.link_dialog import LinkDialog
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from PySide6.QtWidgets import QWidget
+
+    from app.core.backend import Backend
     from app.core.instance.request import StartRequest
-    from app.ui.shell.window import MainWindow
+    from app.ui.shell.link_desk import LinkDesk
+
+
+class StartWindow(Protocol):
+    """What further starts act on. `MainWindow` implements it."""
+
+    links: LinkDesk
+
+    @property
+    def backend(self) -> Backend | None: ...
+
+    def bring_forward(self, activation_token: str = "") -> None: ...
+
+    def go(self, place: str, item: str | None = None) -> None: ...
+
+    def status(self, text: str) -> None: ...
 
 
 class FurtherStarts(QObject):
@@ -25,9 +43,9 @@ class FurtherStarts(QObject):
     `connect` goes to a host by its name. The user is asked before the host in view is left for it.
     """
 
-    def __init__(self, window: MainWindow, connect: Callable[[str], None]) -> None:
-        super().__init__(window)
-        self._window, self._connect = window, connect
+    def __init__(self, window: StartWindow, parent: QWidget, connect: Callable[[str], None]) -> None:
+        super().__init__(parent)
+        self._window, self._parent, self._connect = window, parent, connect
         self.dialog: LinkDialog | None = None
 
     def take(self, request: StartRequest) -> None:
@@ -41,6 +59,11 @@ class FurtherStarts(QObject):
             window.go(request.place)
         if request.link:
             window.links.open(request.link)
+
+    def take_link(self, link: str) -> None:
+        """The system asks this process to open a link."""
+        self._window.bring_forward()
+        self._window.links.open(link)
 
     def _go_to(self, named: str) -> None:
         try:
@@ -62,7 +85,7 @@ class FurtherStarts(QObject):
             self.tr("Go to {0}?").format(name),
             self.tr("Burrow was started again for {0}. Your drafts here are kept.").format(name),
             self.tr("Go there"),
-            self._window,
+            self._parent,
         )
 
         def answered(result: int) -> None:

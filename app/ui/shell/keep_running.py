@@ -39,6 +39,7 @@ class KeepRunningDialog(QDialog):
         self.remember.setChecked(True)
         box.addWidget(self.remember)
         box.addWidget(Text(self.tr("You can change it in Settings, Desktop."), "caption", "muted", wrap=True))
+        box.addStretch(1)
         self.keep_button = PrimaryButton(self.tr("Keep running"), clicked=self.kept.emit)
         self.quit_button = QuietButton(self.tr("Quit"), clicked=self.quit_wanted.emit)
         self.cancel_button = QuietButton(self.tr("Cancel"), kind="flat", clicked=self.reject)

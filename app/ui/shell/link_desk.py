@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from PySide6.QtCore import QObject, Qt
 
@@ -16,11 +16,49 @@ from app.ui.widgets.feedback import Banner
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from PySide6.QtCore import SignalInstance
+    from PySide6.QtWidgets import QWidget
+
+    from app.core.backend import Backend
     from app.core.known_accounts import KnownAccount
     from app.core.links import Link
-    from app.ui.shell.window import MainWindow
+    from app.ui.context import Context
+    from app.ui.place import Place
+    from app.ui.shell.backend_follower import BackendFollower
+    from app.ui.shell.pages import WindowPages
+    from app.ui.shell.place_stack import PlaceStack
 
 PLACES: dict[type[Link], str] = {TaskLink: "tasks", NewTaskLink: "tasks", ServerLink: "servers"}
+
+
+class LinkWindow(Protocol):
+    """What links act on. `MainWindow` implements it."""
+
+    context: Context
+    follower: BackendFollower
+    pages: WindowPages
+    stack: PlaceStack
+
+    @property
+    def backend_shown(self) -> SignalInstance: ...
+
+    @property
+    def backend(self) -> Backend | None: ...
+
+    @property
+    def accounts(self) -> tuple[KnownAccount, ...]: ...
+
+    def go(self, place: str, item: str | None = None) -> None: ...
+
+    def place(self, place_id: str) -> Place | None: ...
+
+    def status(self, text: str) -> None: ...
+
+    def announce(self, text: str, *, assertive: bool = False) -> None: ...
+
+    def switch_account(self, account: KnownAccount) -> None: ...
+
+    def put_above(self, bar: QWidget) -> None: ...
 
 
 class LinkDesk(QObject):
@@ -30,9 +68,9 @@ class LinkDesk(QObject):
     waits in `bar` while nobody is signed in.
     """
 
-    def __init__(self, window: MainWindow) -> None:
-        super().__init__(window)
-        self._window = window
+    def __init__(self, window: LinkWindow, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._window, self._parent = window, parent
         self.waiting: Link | None = None
         # The link for which the user wants to go to another host, which takes a while.
         self._agreed: Link | None = None
@@ -108,7 +146,7 @@ class LinkDesk(QObject):
                 self.tr("Begin a draft with this text?"),
                 words,
                 self.tr("Begin a draft"),
-                self._window,
+                self._parent,
                 text=link.text,
                 named=self.tr("Text of the link"),
             ),
@@ -139,7 +177,7 @@ class LinkDesk(QObject):
                 self.tr("Go to {0}?").format(name),
                 self.tr("A link belongs to {0}: {1}. Your drafts here are kept.").format(name, self._what(link)),
                 self.tr("Go there as {0}").format(isolated(revealed_name(account.name))),
-                self._window,
+                self._parent,
             ),
             lambda: self._switch(link, account),
         )

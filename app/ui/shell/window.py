@@ -184,8 +184,8 @@ class MainWindow(QWidget):
         self.dialogs = Dialogs(self, self._bridge)
         self.notices = Notices(self, self._services.activity, self._bridge, self._settings, forward=self.bring_forward)
         self.navigation = Navigation(self.stack)
-        self.links = LinkDesk(self)
-        self.further_starts = FurtherStarts(self, self._connect_host)
+        self.links = LinkDesk(self, self)
+        self.further_starts = FurtherStarts(self, self, self._connect_host)
         self.previous_account = PreviousAccountBanner(self._services.storage, self._bridge)
         self._column.insertWidget(1, self.previous_account)
         services = self._services

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QWidget
 
 from app.core.diagnostics.crashes import CrashReports
 from app.ui.shell.crash import CrashDialog
-from app.ui.shell.crash_care import WATCH_SETTING
+from app.ui.shell.crash_settings import WATCH_SETTING
 from app.ui.shell.settings.section import Setting, SettingsSection, set_checked
 from app.ui.translation import marked
 from app.ui.widgets.buttons import QuietButton

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from app.ui.shell.settings.crash_section import CrashSection
 from app.ui.shell.settings.desktop_section import DesktopSection
+from app.ui.shell.settings.links_section import LinksSection
 from app.ui.shell.settings.look_section import LookSection
 from app.ui.shell.settings.network_section import NetworkSection
 from app.ui.shell.settings.notices_section import NoticesSection
@@ -20,6 +21,7 @@ SECTIONS: tuple[type[SettingsSection], ...] = (
     LookSection,
     StartSection,
     DesktopSection,
+    LinksSection,
     NetworkSection,
     NoticesSection,
     SignInSection,
