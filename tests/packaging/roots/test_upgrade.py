@@ -35,7 +35,8 @@ def test_an_open_window_goes_on_through_an_upgrade_the_new_version_starts_and_en
         root.apt("install", str(shutil.copy(later, root.shared)))
         assert root.run("dpkg-query", "--show", "--showformat=${Version}", "burrow").stdout == LATER
         window.create_task("Made by the version of before")
-        window.browse_tool()
+        window.key("ctrl+2")
+        window.find(re.compile("^Workspace, "), "cell")
         assert window.quit() == 0
 
         window.start()
