@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("app.workspace", "app.core", "app.cli", "app.ui")
+PACKAGES = ("app.workspace", "app.core", "app.cli", "app.ui", "app.main")
 
 
 def modules_of(package: str) -> dict[str, Path]:

@@ -39,7 +39,7 @@ class Command:
 def burrow() -> Command:
     """All of it: the window's options, and below it the commands (`app/__main__.py` dispatches them)."""
     from app.cli.main import _parser as cli
-    from app.main import _parser as window
+    from app.main.options import parser as window
     from app.workspace.__main__ import _parser as workspace
 
     root = read(window(), ())

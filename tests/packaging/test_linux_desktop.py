@@ -14,7 +14,7 @@ import pytest
 import app
 from app.__main__ import SUBCOMMANDS
 from app.cli.main import _parser as cli_parser
-from app.main import _parser as window_parser
+from app.main.options import parser as window_parser
 from app.workspace.__main__ import _parser as workspace_parser
 from tests.packaging.linux_packages import write_share
 
