@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from app.core.known_accounts import KnownAccount
     from app.ui.place_info import PlaceInfo
     from app.ui.shell.appearance import Appearance
+    from app.ui.shell.command_map import CommandMap
     from app.ui.shell.drawer_host import DrawerHost
     from app.ui.shell.navigation import Navigation
     from app.ui.shell.place_stack import PlaceStack
@@ -207,6 +208,14 @@ def project_commands(window: WindowActions) -> list[Command]:
         )
         for project in backend.projects
     ]
+
+
+def palette_commands(window: WindowActions, commands: CommandMap) -> list[Command]:
+    """What the palette offers: every command, the items of the places, accounts, projects, settings."""
+    # The palette does not offer to open itself.
+    own = [command for command in commands.every() if command.id != "window.palette"]
+    more = (*account_commands(window), *project_commands(window), *setting_commands(window))
+    return [*own, *commands.items(), *more]
 
 
 def to(call: Callable[[Any], object], value: Any) -> Callable[[], None]:

@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, Qt, Signal
-from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QApplication, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QApplication
 
 from app.ui.context import Context
-from app.ui.settings import UiSettings
-from app.ui.shell.appearance import Appearance, restore_appearance
-from app.ui.shell.backend_follower import BackendFollower
-from app.ui.shell.corner import StatusCorner
-from app.ui.shell.doors import DoorsButton
-from app.ui.shell.drawer_host import DrawerHost
-from app.ui.shell.footnote import Footnote
 from app.ui.shell.forward import bring_forward
-from app.ui.shell.layout import SMALLEST, WindowLayout
-from app.ui.shell.pages import WindowPages
-from app.ui.shell.panes import holds_focus, move_focus, visible_panes
-from app.ui.shell.place_stack import PlaceStack
-from app.ui.shell.rail import Rail
-from app.ui.shell.signin_bar import SignInBar
-from app.ui.shell.titles import window_title
-from app.ui.theme import theme, tokens
+from app.ui.shell.frame import WindowFrame
+from app.ui.shell.panes import holds_focus, move_focus
 from app.ui.widgets.announce import announce
-from app.ui.widgets.focus import show_focus_ring
 from app.ui.widgets.guard import guarded
-from app.ui.widgets.mnemonics import show_mnemonics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,17 +21,14 @@ if TYPE_CHECKING:
 
     from app.core.backend import Backend
     from app.core.diagnostics.crash_watch import CrashWatch
-    from app.core.errors import BurrowError
     from app.core.known_accounts import KnownAccount
     from app.core.mcp.proxy.approvals import Approvals
     from app.core.services import Services
-    from app.core.storage import Scope
     from app.ui.bridge import Bridge
     from app.ui.context import Command
     from app.ui.place import Place
     from app.ui.place_info import PlaceInfo
     from app.ui.shell.approval_desk import ApprovalDesk
-    from app.ui.shell.approval_prompt import ApprovalPrompt
     from app.ui.shell.background import Background
     from app.ui.shell.command_map import CommandMap
     from app.ui.shell.crash_care import CrashCare
@@ -60,23 +41,15 @@ if TYPE_CHECKING:
 UPDATES_SETTING = "updates.mode"
 
 
-class MainWindow(QWidget):
-    """Builds the parts of the window and connects them.
+class MainWindow(WindowFrame):
+    """Fills its frame with what the parts do.
 
     It is the `Navigator` of its places and the `WindowActions` of its commands. It is built without the network and
     before any coroutine runs; what needs the loop starts with the first event of the services. Until `fill` there are
-    only the attributes that can be seen: `rail`, `corner`, `bar`, `stack`, `drawers`, `pages`.
+    only the attributes of the frame, which can be seen.
 
-    Attributes:
-        context: what every place is given.
-        appearance, layout_memory: light or dark and text size; what is remembered of the window itself.
-        follower: which host is connected, as whom, and how its credential stands.
-        pages: the first page, or everything below.
-        rail, corner: the places at the left, and below them project, account and state.
-        footnote: what the corner says, below the place, while the window is too narrow for it there.
-        bar, previous_account: the sign-in bar, and what another account left here.
-        stack: the places, each built when it is first shown.
-        drawers: the stack, and below it the activity drawer.
+    Attributes, besides those of the frame:
+        previous_account: what another account left here.
         navigation: which place is in view, back and forward.
         sign_ins: signing in and out, permissions, the store of the sign-in.
         leaving: ends Burrow, and asks before if something would be lost or broken off; None until `fill`.
@@ -110,56 +83,16 @@ class MainWindow(QWidget):
 
         `connector` makes the page that is shown while nobody is signed in, and goes from account to account.
         """
-        restore_appearance(services.storage.settings)
-        super().__init__()
-        self.setWindowTitle(window_title(""))
-        self.context = Context(services, bridge, self)
-        self._services, self._bridge, self._places, self._connector = services, bridge, places, connector
-        settings = self._settings = UiSettings(services.storage.settings, bridge, self)
-        self.appearance = Appearance(settings)
-        # Whether the user has been in another application since.
-        self._was_left = False
-        self.follower = BackendFollower(services, bridge, self)
-        self.corner = StatusCorner(connector)
-        self.doors = DoorsButton(lambda: self.commands.own)
-        self.rail = Rail(self.corner, doors=self.doors)
-        self.bar = SignInBar()
-        self.footnote = Footnote()
-        self.corner.unsaid.connect(self.footnote.say)
-        self.stack = PlaceStack(self.context, places)
-        # Each of the next two asks the other: the layout has the height of the drawer.
-        self.drawers = DrawerHost(self.stack, services, bridge, settings, lambda: self.layout_memory.changed())
-        self.layout_memory = WindowLayout(
-            self, settings, place=lambda: self.stack.current_id, drawer=self.drawers.heights
-        )
+        # The places get the window before it is made, and call it later.
+        super().__init__(Context(services, bridge, self), places, connector, commands=lambda: self.commands.own)
         self.leaving: Leaving | None = None
         self.approvals: ApprovalDesk | None = None
         self.crashes: CrashCare | None = None
         self.updates: UpdateCare | None = None
         self.session: DesktopSession | None = None
-        self.pages = WindowPages(
-            self._arranged(),
-            services,
-            self.follower,
-            connector,
-            [
-                (self.tr("Settings"), "Ctrl+,", self.open_settings),
-                (self.tr("Help"), "F1", self.open_help),
-            ],
-        )
-        self._whole = QVBoxLayout(self)
-        self._whole.setContentsMargins(0, 0, 0, 0)
-        self._whole.setSpacing(0)
-        self._whole.addWidget(self.pages)
-        self._fit_text()
-        theme().changed.connect(self._fit_text)
-        show_focus_ring(self)
-        show_mnemonics(self)
-        self.layout_memory.restore()
+        self._arrange([(self.tr("Settings"), "Ctrl+,", self.open_settings), (self.tr("Help"), "F1", self.open_help)])
         if paint_first:
-            self.rail.set_places(self.stack.available())
-            self.rail.set_current(self.layout_memory.place or self.stack.first_id)
-            self.pages.choose()
+            self._show_outline()
         else:
             self.fill()
 
@@ -175,7 +108,9 @@ class MainWindow(QWidget):
         from app.ui.shell.navigation import Navigation
         from app.ui.shell.notices import Notices
         from app.ui.shell.previous_account import PreviousAccountBanner
+        from app.ui.shell.shown_host import ShownHost
         from app.ui.shell.sign_in import SignInController
+        from app.ui.shell.wiring import WindowWiring
         from app.ui.theme.app_icon import app_icon
         from app.ui.widgets.accessible_roles import install_roles
 
@@ -190,12 +125,7 @@ class MainWindow(QWidget):
         self._column.insertWidget(1, self.previous_account)
         services = self._services
         self.leaving = Leaving(
-            self,
-            self.stack,
-            services.storage.drafts,
-            services.busy,
-            self._bridge,
-            place=lambda bar: self._whole.insertWidget(0, bar),
+            self, self.stack, services.storage.drafts, services.busy, self._bridge, place=self.put_above
         )
         self.leaving.show_window = self.bring_forward
         self.background: Background = Background(self, self, services, self._settings, self._bridge, self.notices)
@@ -216,7 +146,8 @@ class MainWindow(QWidget):
             active=lambda: self.pages.shows_places,
             go=self.go,
         )
-        self._connect()
+        self._host = ShownHost(self, self)
+        self._wiring = WindowWiring(self, self, self._host, self._connector)
         self.follower.start()
 
     @property
@@ -244,10 +175,6 @@ class MainWindow(QWidget):
         """
         bring_forward(self, activation_token)
 
-    def put_above(self, bar: QWidget) -> None:
-        """Show a bar above everything, the first page too."""
-        self._whole.insertWidget(0, bar)
-
     def _connect_host(self, named: str) -> None:
         if self._connector is not None:
             self._connector.begin(named)
@@ -271,11 +198,11 @@ class MainWindow(QWidget):
     def choose_host(self) -> None:
         """Show the choice of servers; the present one stays connected until another is chosen."""
         self.status("")
-        self._set_choosing(True)
+        self._host.choose(True)
 
     def stay_here(self) -> None:
         """Leave the choice of servers for the place that was shown."""
-        self._set_choosing(False)
+        self._host.choose(False)
 
     @property
     def accounts(self) -> tuple[KnownAccount, ...]:
@@ -300,38 +227,21 @@ class MainWindow(QWidget):
 
     def attend(self, approvals: Approvals) -> None:
         """Show the questions of agents from now on. Called once, after `fill`."""
-        from app.ui.shell.approval_desk import ApprovalDesk
+        from app.ui.shell.late_parts import approval_desk
 
-        self.approvals = ApprovalDesk(
-            self,
-            self,
-            approvals,
-            self._bridge,
-            self.notices,
-            place=self._place_prompt,
-            leave=self.navigation.focus_place,
-        )
+        self.approvals = approval_desk(self, self, approvals)
 
     def follow_session(self) -> None:
         """Store what is typed when the desktop's session ends, and tell it of work. Called once, in the loop."""
-        from app.ui.shell.session_end import DesktopSession
+        from app.ui.shell.late_parts import desktop_session
 
-        if self.leaving is not None:
-            self.session = DesktopSession(self.leaving, self._services.busy, self._bridge, self)
+        self.session = desktop_session(self, self)
 
     def care_for(self, watch: CrashWatch, *, safe: bool = False) -> None:
         """Tell of crashes from now on. `safe`: Burrow is in safe mode. Called once, in the loop."""
-        from app.ui.shell.crash_care import CrashCare
+        from app.ui.shell.late_parts import crash_care
 
-        self.crashes = CrashCare(
-            self,
-            self,
-            watch,
-            self._bridge,
-            self._settings,
-            place=lambda bar: self._whole.insertWidget(0, bar),
-            safe=safe,
-        )
+        self.crashes = crash_care(self, self, self._settings, watch, safe=safe)
 
     @property
     def in_safe_mode(self) -> bool | None:
@@ -379,19 +289,9 @@ class MainWindow(QWidget):
 
     def follow_updates(self, *, looks: bool = True) -> None:
         """Say what became of the last update, and with `looks` look for one once a day. Called once, in the loop."""
-        from app.ui.shell.notices import NOTIFY_UPDATES
-        from app.ui.shell.update_care import UpdateCare
+        from app.ui.shell.late_parts import update_care
 
-        title = self.tr("An update is ready")
-        self.updates = UpdateCare(
-            self,
-            self._services.updates,
-            self._bridge,
-            place=lambda bar: self._whole.insertWidget(0, bar),
-            restart=self.restart,
-            tell=lambda words: self.notices.tell("update", title, words, NOTIFY_UPDATES),
-            looks=looks,
-        )
+        self.updates = update_care(self, self, looks=looks)
 
     def check_for_updates(self) -> None:
         """Look for updates now, and show in the settings what is found."""
@@ -433,184 +333,12 @@ class MainWindow(QWidget):
         """Move the focus to the next (1) or previous (-1) pane (F6, Shift+F6)."""
         prompt = self.approvals.prompt if self.approvals is not None else None
         update = self.updates.bar if self.updates is not None else None
-        told = (prompt, update, self.bar, self.previous_account)
-        bars = [bar for bar in told if bar is not None and bar.isVisible()]
-        panes: list[QWidget] = [self.rail, *bars]
-        if self.stack.current is not None:
-            panes.extend(visible_panes(self.stack.current))
-        if self.drawers.drawer is not None and self.drawers.drawer.isVisible():
-            panes.append(self.drawers.drawer)
-        move_focus(panes, step)
-
-    def _place_prompt(self, prompt: ApprovalPrompt) -> None:
-        # Above everything: a client can call a tool while the first page is in view.
-        self._whole.insertWidget(0, prompt)
-        prompt.covering.connect(lambda covered: self.pages.setVisible(not covered))
-
-    def _arranged(self) -> QWidget:
-        right = QWidget()
-        self._column = QVBoxLayout(right)
-        self._column.setContentsMargins(0, 0, 0, 0)
-        self._column.setSpacing(0)
-        self._column.addWidget(self.bar)
-        self._column.addWidget(self.drawers, 1)
-        self._column.addWidget(self.footnote)
-        whole = QWidget()
-        row = QHBoxLayout(whole)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(0)
-        row.addWidget(self.rail)
-        row.addWidget(right, 1)
-        return whole
-
-    def _connect(self) -> None:
-        self._bridge.failed_job.connect(self._show_failure)
-        self._bridge.crashed.connect(self._show_crash)
-        self.follower.backend_changed.connect(self._show_backend)
-        self.follower.account_changed.connect(self._show_account)
-        self.follower.account_left.connect(self._ask_about)
-        self.follower.status_changed.connect(self._show_status)
-        corner = self.corner
-        corner.project_wanted.connect(self.select_project)
-        corner.all_projects_wanted.connect(lambda: self.open_palette(self.tr("Project ")))
-        corner.account_wanted.connect(self.switch_account)
-        corner.all_accounts_wanted.connect(lambda: self.open_palette(self.tr("Switch to ")))
-        corner.addition_wanted.connect(self.add_account)
-        corner.details_wanted.connect(self.open_sign_in_details)
-        corner.host_wanted.connect(self.choose_host)
-        corner.mode_wanted.connect(self.appearance.set_mode)
-        corner.sign_in_wanted.connect(self.sign_in)
-        corner.sign_out_wanted.connect(self.sign_ins.sign_out)
-        self.dialogs.sign_in_wanted.connect(self.sign_ins.sign_in)
-        self.dialogs.sign_out_wanted.connect(self.sign_ins.sign_out)
-        self.bar.sign_in_wanted.connect(self.sign_ins.sign_in)
-        self.bar.details_wanted.connect(self.open_sign_in_details)
-        self.bar.said.connect(lambda text, assertive: self.announce(text, assertive=assertive))
-        self.bar.said.connect(
-            lambda text, assertive: self.notices.sign_in_needed(text, self.sign_in) if assertive else None
-        )
-        self.sign_ins.needed_changed.connect(self.notices.sign_in_need_changed)
-        self.sign_ins.needed_changed.connect(self.background.refresh)
-        self.previous_account.said.connect(self.announce)
-        self.rail.chosen.connect(self.navigation.look_at)
-        self.rail.list.opened.connect(self.go)
-        self.stack.made.connect(self._connect_place)
-        self.stack.shown.connect(self._place_shown)
-        self.stack.turned.connect(self.layout_memory.changed)
-        self.stack.turned.connect(self._show_title)
-        self.pages.currentChanged.connect(self._show_title)
-        self.drawers.focus_left.connect(self.navigation.focus_place)
-        QGuiApplication.instance().applicationStateChanged.connect(self._application_state_changed)  # type: ignore[union-attr]
-
-    def _show_crash(self, failure: BaseException) -> None:
-        # With `crashes` the dialog comes when the report is written.
-        if self.crashes is None:
-            self.dialogs.show_crash(failure, self._services.folder)
-
-    def _application_state_changed(self, state: Qt.ApplicationState) -> None:
-        """Read the accounts again when the window becomes active: the command line may have changed them meanwhile."""
-        active = state is Qt.ApplicationState.ApplicationActive
-        if active and self._was_left and self._connector is not None:
-            self._connector.refresh_accounts()
-        self._was_left = not active
-        self.notices.application_changed()
-
-    def _connect_place(self, place_id: str, place: Place) -> None:
-        place.titled.connect(self._show_title)
-        place.count_changed.connect(lambda count: self._counted(place_id, count))
-        place.waiting_sent.connect(self.bar.add_sent)
-        place.call_resumed.connect(self.bar.add_repeated)
-        place.call_silent.connect(self.notices.call_silent)
-        place.waiting_changed.connect(self.sign_ins.count_waiting)
-        self.commands.bind(place)
-        if place.shows_saved:
-            place.saved_shown.connect(self.sign_ins.start)
-        else:
-            self.sign_ins.start()
-
-    def _show_title(self, *_: object) -> None:
-        """Say in the title of the window what is open, else the place."""
-        place = self.stack.current if self.pages.shows_places else None
-        open_title = "" if place is None else place.open_title or self.stack.label
-        self.setWindowTitle(window_title(open_title))
-
-    def _counted(self, place_id: str, count: int) -> None:
-        self.rail.set_count(place_id, count)
-        self.sign_ins.count_waiting()
-
-    def _place_shown(self) -> None:
-        # Whatever shows a place ends the choice of a server.
-        if self.pages.choosing_host:
-            self.stay_here()
-        self.rail.set_current(self.current)
-        self.commands.listen()
+        move_focus(self._panes(prompt, update, self.bar, self.previous_account), step)
 
     def _palette_commands(self) -> list[Command]:
-        from app.ui.shell.commands import account_commands, project_commands, setting_commands
+        from app.ui.shell.commands import palette_commands
 
-        # The palette does not offer to open itself.
-        own = [command for command in self.commands.every() if command.id != "window.palette"]
-        more = (*account_commands(self), *project_commands(self), *setting_commands(self))
-        return [*own, *self.commands.items(), *more]
-
-    def _show_backend(self) -> None:
-        # The choice has been made.
-        self.pages.choosing_host = False
-        self.corner.set_message("")
-        self.sign_ins.reset()
-        self.dialogs.close_details()
-        self.previous_account.forget()
-        self._tell_places()
-
-    def _show_account(self) -> None:
-        self.corner.refresh()
-        self._tell_places()
-
-    def _ask_about(self, former: Scope, name: str) -> None:
-        """The places have saved by now what was being typed: that belongs to the former account too."""
-        self.previous_account.forget()
-        self.previous_account.ask(former, name)
-
-    def _show_status(self) -> None:
-        self.corner.set_backend(self.backend)
-        self.sign_ins.show()
-        self._choose_page()
-
-    def _show_notice(self) -> None:
-        """Say what was set aside because it could not be read, and where it is."""
-        notice = self._services.storage.notice
-        if notice:
-            from app.ui.widgets.feedback import Banner
-
-            banner = Banner()
-            self._column.insertWidget(0, banner)
-            banner.show_message(notice, secondary=[(self.tr("Close"), banner.clear)])
-            self.announce(notice)
-
-    def _tell_places(self) -> None:
-        self.stack.set_backend(self.backend)
-        self.rail.set_places(self.stack.available())
-        self.backend_shown.emit(self.backend)
-
-    def _set_choosing(self, choosing: bool) -> None:
-        self.pages.choosing_host = choosing
-        self._choose_page()
-
-    def _choose_page(self) -> None:
-        """Show the first page or the places."""
-        turned = self.pages.choose()
-        if not self.pages.shows_places:
-            return
-        # The host may not have the place in view, such as the lab.
-        if not self.stack.can_show(self.current):
-            self.stack.show_first(self.layout_memory.place)
-        if turned and self.isVisible():
-            self.navigation.focus_place()
-
-    def _show_failure(self, failure: BurrowError) -> None:
-        """Show an expected error that no place handled: its title in the corner. The details are in the activity."""
-        self.status(failure.title)
-        self.announce(f"{failure.title}. {failure.cause}")
+        return palette_commands(self, self.commands)
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -622,34 +350,6 @@ class MainWindow(QWidget):
                 self._connector.leave()
                 return
         super().keyPressEvent(event)
-
-    @guarded()
-    def changeEvent(self, event: QEvent) -> None:
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.WindowStateChange and self.isVisible():
-            self.layout_memory.changed()
-
-    def _fit_text(self) -> None:
-        """Have room for the text size in force."""
-        self.setMinimumSize(theme().px(SMALLEST.width()), SMALLEST.height())
-        self._fit_rail()
-
-    def _fit_rail(self) -> None:
-        self.rail.set_narrow(self.width() < theme().px(tokens.WINDOW_WIDE))
-
-    @guarded()
-    def resizeEvent(self, event: Any) -> None:
-        super().resizeEvent(event)
-        self._fit_rail()
-        # Before it is shown the size is that of `restore`, not a choice of the user.
-        if self.isVisible():
-            self.layout_memory.changed()
-
-    @guarded()
-    def moveEvent(self, event: Any) -> None:
-        super().moveEvent(event)
-        if self.isVisible():
-            self.layout_memory.changed()
 
     @guarded()
     def showEvent(self, event: QShowEvent) -> None:
