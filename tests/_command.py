@@ -1,4 +1,7 @@
-"""The console script in processes of its own, without a keyring."""
+"""The console script in processes of its own, without a keyring.
+
+`burrow` and `started` fork them (`tests/forks.py`); `command` is what starts an interpreter for one.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from tests.forks import Forked
+
 SECONDS = 40
 NO_KEYRING = {"DBUS_SESSION_BUS_ADDRESS": "unix:path=/nonexistent", "PYTHON_KEYRING_BACKEND": ""}
 
+STREAMS = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+
 Outcome = subprocess.CompletedProcess[str]
+Process = subprocess.Popen[str] | Forked
 
 
 def command(*arguments: str) -> list[str]:
@@ -26,16 +34,29 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, **NO_KEYRING, **more}
 
 
+def started(*arguments: str, **streams: int | None) -> Process:
+    """A command that runs, forked from one that imported what commands import."""
+    if sys.platform == "win32":
+        return subprocess.Popen(command(*arguments), encoding="utf-8", env=environment(), **streams)
+    return Forked("command", "app", arguments, env=environment(), **streams)
+
+
 def burrow(*arguments: str, stdin: str = "", **variables: str) -> Outcome:
-    outcome = subprocess.run(
-        command(*arguments),
-        input=stdin,
-        capture_output=True,
-        encoding="utf-8",
-        env=environment(**variables),
-        timeout=SECONDS,
-        check=False,
-    )
+    """A command that ran to its end; in an interpreter of its own if the interpreter may read the variables."""
+    if sys.platform == "win32" or variables.keys() - {"BURROW_DATA"}:
+        outcome = subprocess.run(
+            command(*arguments),
+            input=stdin,
+            capture_output=True,
+            encoding="utf-8",
+            env=environment(**variables),
+            timeout=SECONDS,
+            check=False,
+        )
+    else:
+        with Forked("command", "app", arguments, env=environment(**variables), **STREAMS) as process:
+            out, err = process.communicate(stdin, SECONDS)
+        outcome = subprocess.CompletedProcess(command(*arguments), process.wait(), out, err)
     assert "Traceback" not in outcome.stderr, outcome.stderr
     return outcome
 
@@ -51,7 +72,7 @@ class DataFolder:
 
     @contextmanager
     def start(self, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], IO[str], IO[str]]]:
-        """A command while it runs, its output and its words."""
+        """A command while it runs, its output and its words, in an interpreter of its own."""
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         whole = command(*arguments, "--data", str(self.data))
         with subprocess.Popen(whole, text=True, env=environment(), **pipes) as process:

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.forks import Forked
+
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ["QT_API"] = "pyside6"
 os.environ.pop("BURROW_DATA", None)
@@ -50,13 +52,25 @@ def _loop_factory(item: pytest.Function) -> Callable[[], asyncio.AbstractEventLo
     return lambda: Loop(qapp)
 
 
+Process = subprocess.Popen[str] | Forked
+
+
+def start_workspace_process(folder: Path, *arguments: str) -> Process:
+    """A workspace that ends with its standard input, and whose first line of output says that it is ready."""
+    whole = ("workspace", "--watch-stdin", "--data", str(folder), *arguments)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    if sys.platform == "win32":
+        return subprocess.Popen([sys.executable, "-m", "app", *whole], text=True, **pipes)
+    return Forked("workspace", "app", whole, **pipes)
+
+
 @dataclass(frozen=True)
 class RunningWorkspace:
     """A workspace process that answered its ready line."""
 
     url: str
     ready: dict[str, Any]
-    process: subprocess.Popen[str]
+    process: Process
     data: Path
 
     @property
@@ -68,16 +82,11 @@ class RunningWorkspace:
 @pytest.fixture
 def start_workspace(tmp_path: Path) -> Iterator[Callable[..., RunningWorkspace]]:
     """Start real workspace processes; all of them are stopped when the test ends."""
-    started: list[subprocess.Popen[str]] = []
+    started: list[Process] = []
 
     def start(*arguments: str, data: Path | None = None) -> RunningWorkspace:
         folder = data or tmp_path / f"workspace-{len(started)}"
-        process = subprocess.Popen(
-            [sys.executable, "-m", "app", "workspace", "--watch-stdin", "--data", str(folder), *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        process = start_workspace_process(folder, *arguments)
         started.append(process)
         assert process.stdout is not None
         line = process.stdout.readline()

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests._command import SECONDS, DataFolder, burrow, command, environment
+from tests._command import SECONDS, DataFolder, burrow, command, environment, started
 from tests.conftest import RunningWorkspace
 from tests.workspace.conftest import lab, shared_lab, shared_workspace  # noqa: F401 - fixtures
 from tests.workspace.lab import Lab
@@ -366,9 +366,7 @@ def on_a_terminal(*arguments: str) -> str:
     import pty
 
     leader, follower = pty.openpty()
-    with subprocess.Popen(
-        command(*arguments), stdin=follower, stdout=follower, stderr=follower, env=environment()
-    ) as process:
+    with started(*arguments, stdin=follower, stdout=follower, stderr=follower) as process:
         os.close(follower)
         read: list[bytes] = []
         while True:
@@ -424,9 +422,7 @@ def test_after_signing_out_there_is_nobody(own: Account) -> None:
 
 def sign_in_by_browser(data: Path, lab: Lab) -> None:  # noqa: F811
     arguments = ("login", "--host", lab.workspace.url, "--no-browser", "--store", "file", "--data", str(data))
-    with subprocess.Popen(
-        command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
-    ) as process:
+    with started(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stderr.readline() == "Open this address to sign in:\n"
@@ -470,13 +466,7 @@ def test_commands_at_the_same_time_renew_once(through_browser: Account) -> None:
     accepted = through_browser.lab.counters()["refreshes_accepted"]
     through_browser.lab.switch("kill-access-token")
     processes = [
-        subprocess.Popen(
-            command("status", "--data", str(through_browser.data)),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=environment(),
-        )
+        started("status", "--data", str(through_browser.data), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         for _ in range(3)
     ]
     outputs = [process.communicate(timeout=SECONDS)[0] for process in processes]
@@ -496,9 +486,7 @@ def test_a_login_that_has_to_register_anew_tells_the_other_address(tmp_path: Pat
     lab.switch("token-endpoint", status=401, body={"error": "invalid_client"})
     arguments = ("login", "--host", lab.workspace.url, "--no-browser", "--store", "file", "--data", str(tmp_path))
     with (
-        subprocess.Popen(
-            command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment()
-        ) as process,
+        started(*arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process,
         httpx.Client(trust_env=False, follow_redirects=True, verify=False) as browser,
     ):
         assert process.stderr is not None

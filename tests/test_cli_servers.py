@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from app.workspace.vendors.names import CLOSED_CLIENT_ID, CLOSED_CLIENT_SECRET
-from tests._command import SECONDS, DataFolder, command, environment
+from tests._command import SECONDS, STREAMS, DataFolder, started
 from tests.workspace.conftest import lab, shared_lab, shared_workspace  # noqa: F401 - fixtures
 from tests.workspace.lab import Lab
 from tests.workspace.store_client import consent
@@ -42,11 +42,8 @@ def ledger(shared_lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> tuple[D
 
 
 def sign_in(folder: DataFolder, lab: Lab, url: str, *more: str, stdin: str = "") -> None:  # noqa: F811
-    import subprocess
-
     arguments = ("login", "--url", url, "--no-browser", "--store", "file", "--data", str(folder.data), *more)
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command(*arguments), text=True, env=environment(), **pipes) as process:
+    with started(*arguments, **STREAMS) as process:
         assert process.stdin is not None
         assert process.stderr is not None
         process.stdin.write(stdin)

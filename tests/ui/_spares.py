@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 from app.core.embedded import RUNTIME_FILE
 from app.core.services import WORKSPACE_FOLDER
-from tests.conftest import RunningWorkspace
+from tests.conftest import Process, RunningWorkspace, start_workspace_process
 
 
 class Spares:
     """One process that nobody has taken yet, and those that the running test took."""
 
     def __init__(self) -> None:
-        self._next: tuple[subprocess.Popen[str], Path] | None = None
-        self._taken: list[tuple[subprocess.Popen[str], Path]] = []
+        self._next: tuple[Process, Path] | None = None
+        self._taken: list[tuple[Process, Path]] = []
 
     def take(self) -> RunningWorkspace:
         """A freshly seeded workspace, which ends with the test."""
@@ -58,13 +56,12 @@ class Spares:
 SPARES = Spares()
 
 
-def _start() -> tuple[subprocess.Popen[str], Path]:
+def _start() -> tuple[Process, Path]:
     folder = Path(tempfile.mkdtemp(prefix="burrow-workspace-"))
-    command = [sys.executable, "-m", "app", "workspace", "--watch-stdin", "--data", str(folder)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True), folder
+    return start_workspace_process(folder), folder
 
 
-def _end(process: subprocess.Popen[str], folder: Path) -> None:
+def _end(process: Process, folder: Path) -> None:
     """At once: nobody needs what it has stored."""
     process.kill()
     process.communicate()

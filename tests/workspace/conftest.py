@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import RunningWorkspace
+from tests.conftest import RunningWorkspace, start_workspace_process
 from tests.workspace.lab import Lab
 from tests.workspace.store_client import Store
 from tests.workspace.store_upstream import scripted_upstream
@@ -24,12 +22,7 @@ if TYPE_CHECKING:
 def shared_workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorkspace]:
     """A workspace process shared by the module."""
     data = tmp_path_factory.mktemp("workspace")
-    with subprocess.Popen(
-        [sys.executable, "-m", "app", "workspace", "--watch-stdin", "--data", str(data)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with start_workspace_process(data) as process:
         assert process.stdout is not None
         assert process.stdin is not None
         ready = json.loads(process.stdout.readline())
