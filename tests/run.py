@@ -68,7 +68,9 @@ def _pytest(name: str, *options: str, harmless: Collection[int] = ()) -> Phase:
 
 def run_bounded(command: Sequence[str], seconds: float) -> int | None:
     """The command's exit code, or None when its time ran out and it was ended with all its children."""
-    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+    # Without its compiled files, each of the hundreds of processes of a test run would compile Burrow again.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
     try:
         return process.wait(max(seconds, 0.0))
     except subprocess.TimeoutExpired:

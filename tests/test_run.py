@@ -53,6 +53,11 @@ def test_a_phase_that_outlives_its_time_is_ended_with_its_children(tmp_path: Pat
         assert held.read() == b"", "a child still holds the pipe"
 
 
+def test_what_a_phase_starts_may_keep_its_compiled_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert run_bounded((sys.executable, "-c", "import sys; raise SystemExit(sys.dont_write_bytecode)"), 30.0) == 0
+
+
 def test_what_ran_out_of_time_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_phases([Phase("slow", (sys.executable, "-c", "import time; time.sleep(600)"))], seconds=0.5) == 1
     assert "out of time" in capsys.readouterr().out

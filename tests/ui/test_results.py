@@ -30,6 +30,7 @@ from app.ui.theme import apply_theme
 from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.exact_text import ExactText
 from app.ui.widgets.jsontable import JsonTable
+from app.ui.widgets.jsontree import OPENED_LINES, JsonTree
 from app.ui.widgets.pictures import Picture
 from app.ui.widgets.prose import Prose
 from app.ui.widgets.text import Text
@@ -382,6 +383,14 @@ async def test_a_hundred_thousand_objects_are_a_table_at_once(qapp: QApplication
         assert on.view.tree.isVisible()
 
 
+def opened(tree: JsonTree) -> int:
+    """How many lines are open of a value whose every line has one below it."""
+    count, index = 0, tree.values.index(0, 0)
+    while tree.isExpanded(index):
+        count, index = count + 1, tree.indexBelow(index)
+    return count
+
+
 async def test_a_large_object_and_a_deep_one_open_as_a_tree(qapp: QApplication) -> None:
     async with shown(qapp) as on:
         wide = {f"k{number}": number for number in range(200_000)}
@@ -397,7 +406,11 @@ async def test_a_large_object_and_a_deep_one_open_as_a_tree(qapp: QApplication) 
         on.show({"content": [], "structuredContent": {"deep": deep}})
         on.view.tree.setCurrentIndex(on.view.tree.values.index(0, 0))
         on.view.tree.copy_value()
+        before = time.process_time()
         on.view.tree.expand_below()
+        on.view.tree.executeDelayedItemsLayout()
+        assert time.process_time() - before < 3.0
+        assert opened(on.view.tree) == OPENED_LINES
         on.view.tabs.setCurrentIndex(RAW)
         assert on.view.raw.source
 

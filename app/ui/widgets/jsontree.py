@@ -249,9 +249,13 @@ class JsonTree(QTreeView):
 
     def expand_below(self) -> None:
         """Open what is below the current line, the nearest first, up to a bound."""
+        # With a layout due, a line is only marked as open. A layout for each costs time by its depth: seconds in all.
+        self.scheduleDelayedItemsLayout()
         waiting, left = [self.currentIndex()], OPENED_LINES
         while waiting and left > 0:
             index = waiting.pop(0)
+            if not self.values.rowCount(index):
+                self.values.fetchMore(index)
             self.expand(index)
             rows = min(self.values.rowCount(index), left)
             left -= rows

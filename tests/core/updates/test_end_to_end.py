@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
-from app.core.updates.record import read_record
+from app import __version__
+from app.core.updates.record import change_record, read_record
+from tests._in_process import CommandLine
 from tests.core.updates._repository import Rig
 
 ROOT = Path(__file__).parents[3]
@@ -97,27 +99,43 @@ def test_a_new_version_that_does_not_start_is_put_back_and_the_former_says_so(in
     assert read_record(installed.rig.data).failed == ("0.2.0",)
 
 
-def test_the_command_line_looks_installs_and_goes_back(installed: Installed) -> None:
+def test_the_command_line_installs_and_goes_back(installed: Installed) -> None:
     installed.publish("0.2.0", installed.program("0.2.0"))
 
-    looked = installed.run("update", "--json")
-    assert (looked.returncode, json.loads(looked.stdout)["available"]) == (10, "0.2.0")
     installing = installed.run("update", "--install", "--json")
     assert (installing.returncode, json.loads(installing.stdout)["state"]) == (0, "installed")
     assert installed.image.read_bytes() == installed.program("0.2.0")
     back = installed.run("update", "--roll-back")
     assert (back.returncode, "0.1.0 is in the place of 0.2.0 again" in back.stdout) == (0, True)
     assert installed.image.read_bytes() == installed.program("0.1.0")
-    # It was left for a reason, so it is not offered again.
-    assert json.loads(installed.run("update", "--json").stdout) == {"state": "current", "version": "0.1.0"}
 
 
-def test_the_command_line_says_what_was_refused_by_its_exit_code(installed: Installed) -> None:
-    installed.publish("0.2.0", installed.program("0.2.0"))
+@pytest.fixture
+def line(installed: Installed, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """The command line of that file in this process, whose version is the checkout's."""
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    monkeypatch.setattr(sys, "executable", str(installed.mounted / "burrow"))
+    monkeypatch.setattr("app.core.own_environment._image", str(installed.image))
+    return CommandLine(installed.rig.data, capsys, monkeypatch)
+
+
+def test_the_command_line_says_by_its_exit_code_that_a_newer_version_is_there(
+    installed: Installed, line: CommandLine
+) -> None:
+    assert line.read("update") == {"state": "current", "version": __version__}
+    installed.publish("99.0.0", b"#!/bin/sh\n")
+
+    assert (line.run("update", "--json"), json.loads(line.out)["available"]) == (10, "99.0.0")
+    # One that was left for a reason is not offered again.
+    change_record(installed.rig.data, failed=("99.0.0",))
+    assert line.read("update") == {"state": "current", "version": __version__}
+
+
+def test_the_command_line_says_what_was_refused_by_its_exit_code(installed: Installed, line: CommandLine) -> None:
+    installed.publish("99.0.0", b"#!/bin/sh\n")
     server = installed.rig.server
     server.faults["/targets/"] = lambda handler, body: handler.reply(200, bytes(len(body))) or True
 
-    tampered = installed.run("update", "--install")
-
-    assert (tampered.returncode, "is not the file that was signed" in tampered.stderr) == (9, True)
+    assert line.run("update", "--install") == 9
+    assert "is not the file that was signed" in line.words
     assert installed.image.read_bytes() == installed.program("0.1.0")
