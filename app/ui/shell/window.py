@@ -12,6 +12,7 @@ from app.ui.context import Context
 from app.ui.settings import UiSettings
 from app.ui.shell.appearance import Appearance, restore_appearance
 from app.ui.shell.backend_follower import BackendFollower
+from app.ui.shell.bar_stack import BarStack
 from app.ui.shell.corner import StatusCorner
 from app.ui.shell.doors import DoorsButton
 from app.ui.shell.drawer_host import DrawerHost
@@ -74,6 +75,7 @@ class MainWindow(QWidget):
         pages: the first page, or everything below.
         rail, corner: the places at the left, and below them project, account and state.
         footnote: what the corner says, below the place, while the window is too narrow for it there.
+        bars: the bars above everything: of an update, a crash, a link, safe mode, the end of Burrow.
         bar, previous_account: the sign-in bar, and what another account left here.
         stack: the places, each built when it is first shown.
         drawers: the stack, and below it the activity drawer.
@@ -150,6 +152,8 @@ class MainWindow(QWidget):
         self._whole = QVBoxLayout(self)
         self._whole.setContentsMargins(0, 0, 0, 0)
         self._whole.setSpacing(0)
+        self.bars = BarStack()
+        self._whole.addWidget(self.bars)
         self._whole.addWidget(self.pages)
         self._fit_text()
         theme().changed.connect(self._fit_text)
@@ -195,7 +199,7 @@ class MainWindow(QWidget):
             services.storage.drafts,
             services.busy,
             self._bridge,
-            place=lambda bar: self._whole.insertWidget(0, bar),
+            place=self.bars.put,
         )
         self.leaving.show_window = self.bring_forward
         self.background: Background = Background(self, self, services, self._settings, self._bridge, self.notices)
@@ -246,7 +250,7 @@ class MainWindow(QWidget):
 
     def put_above(self, bar: QWidget) -> None:
         """Show a bar above everything, the first page too."""
-        self._whole.insertWidget(0, bar)
+        self.bars.put(bar)
 
     def _connect_host(self, named: str) -> None:
         if self._connector is not None:
@@ -329,7 +333,7 @@ class MainWindow(QWidget):
             watch,
             self._bridge,
             self._settings,
-            place=lambda bar: self._whole.insertWidget(0, bar),
+            place=self.bars.put,
             safe=safe,
         )
 
@@ -387,7 +391,7 @@ class MainWindow(QWidget):
             self,
             self._services.updates,
             self._bridge,
-            place=lambda bar: self._whole.insertWidget(0, bar),
+            place=self.bars.put,
             restart=self.restart,
             tell=lambda words: self.notices.tell("update", title, words, NOTIFY_UPDATES),
             looks=looks,
@@ -432,8 +436,7 @@ class MainWindow(QWidget):
     def move_pane(self, step: int) -> None:
         """Move the focus to the next (1) or previous (-1) pane (F6, Shift+F6)."""
         prompt = self.approvals.prompt if self.approvals is not None else None
-        update = self.updates.bar if self.updates is not None else None
-        told = (prompt, update, self.bar, self.previous_account)
+        told = (prompt, self.bars, self.bar, self.previous_account)
         bars = [bar for bar in told if bar is not None and bar.isVisible()]
         panes: list[QWidget] = [self.rail, *bars]
         if self.stack.current is not None:
