@@ -45,14 +45,16 @@ from app.ui.shell.settings.links_section import LinksSection
 from app.ui.shell.settings.look_section import LookSection
 from app.ui.shell.settings.network_section import NetworkSection
 from app.ui.shell.settings.notices_section import NoticesSection
-from app.ui.shell.settings.page import SettingsPage
+from app.ui.shell.settings.page import LIST_HEIGHT, LIST_WIDTH, SettingsPage
 from app.ui.shell.settings.section import SettingsContext
+from app.ui.shell.settings.sections import SECTIONS
 from app.ui.shell.settings.sign_in_section import STORE, SignInSection
 from app.ui.shell.settings.start_section import StartSection
 from app.ui.shell.settings.updates_section import UpdatesSection
 from app.ui.theme import apply_theme, theme
 from app.ui.widgets.choices import CheckBox, Segmented, Select
 from app.ui.widgets.lists import ListTable
+from app.ui.widgets.text import Text
 from tests.ui._screens import nameless
 from tests.ui._shell_fakes import FakeBackend, FakeServices
 from tests.ui._tasks_fakes import FakeSettings, settle
@@ -266,6 +268,24 @@ async def test_tab_reaches_every_control_in_the_order_of_the_page(qapp: QApplica
                 break
         assert reached == [key for key in shown.rows if key not in {STORE, KEEP_SETTING}]
         assert focused is shown.close_button
+
+
+async def test_the_list_of_sections_leads_to_each_one_and_gives_way_where_there_is_little_room(
+    qapp: QApplication,
+) -> None:
+    async with page() as settings:
+        settings.resize(theme().px(LIST_WIDTH), theme().px(LIST_HEIGHT))
+        await until(settings.sections.isVisible)
+        doors = settings.sections.findChildren(QPushButton)
+        assert [door.text() for door in doors] == [section.title for section in SECTIONS]
+        wanted = next(door for door in doors if door.text() == NetworkSection.title)
+        wanted.click()
+        await settle()
+        assert settings.section(NetworkSection).proxy.hasFocus()
+        [heading] = [text for text in settings.column.findChildren(Text) if text.text() == NetworkSection.title]
+        assert heading.mapTo(settings.column.viewport(), heading.rect().topLeft()).y() == 0
+        settings.resize(theme().px(LIST_WIDTH) - 1, theme().px(LIST_HEIGHT))
+        await until(lambda: not settings.sections.isVisible())
 
 
 async def test_nothing_else_appears_while_it_is_built(qapp: QApplication) -> None:

@@ -152,7 +152,7 @@ async def test_an_earlier_crash_is_told_once_and_safe_mode_says_how_to_leave_it(
             assert care.bar.text().startswith("Burrow ended unexpectedly")
             assert nameless(care.bar) == []
             await until(lambda: services.storage.settings.get(TOLD_SETTING))
-            button(care.bar, "Dismiss").click()
+            button(care.bar, "Close").click()
             assert not care.bar.isVisible()
             assert care.safe_bar is not None
             assert care.safe_bar.isVisible()

@@ -176,7 +176,7 @@ async def test_a_look_that_fails_by_itself_is_quiet_and_a_download_that_fails_is
         await until(lambda: each.text)
         each.press("Download")
         await until(lambda: UpdateRefused.title in each.text)
-        assert each.buttons() == ["Try again", "Dismiss"]
+        assert each.buttons() == ["Try again", "Close"]
         rig.server.faults.clear()
         each.press("Try again")
         await until(lambda: "ready" in each.text)
@@ -193,7 +193,7 @@ async def test_an_installation_that_cannot_be_replaced_is_said_before_anything_i
         each.press("Download")
         await until(lambda: "cannot be found" in each.text)
         assert str(tmp_path / "gone") in each.text
-        assert each.buttons() == ["Open the folder", "Dismiss"]
+        assert each.buttons() == ["Open the folder", "Close"]
         each.press("Open the folder")
         assert each.opened == [QUrl.fromLocalFile(str(tmp_path / "gone"))]
         assert not any("/targets/" in path for path, _ in rig.server.asked)
@@ -222,10 +222,10 @@ async def test_a_download_can_be_cancelled_and_goes_on(qapp: QApplication, rig: 
         await until(lambda: each.text.endswith("32 %"))
         assert each.buttons() == ["Cancel"]
         each.press("Cancel")
-        await until(lambda: "Go on downloading" in each.buttons())
+        await until(lambda: "Resume" in each.buttons())
         gone.set()
         rig.server.faults.clear()
-        each.press("Go on downloading")
+        each.press("Resume")
         await until(lambda: "ready" in each.text)
 
 
@@ -252,7 +252,7 @@ async def test_what_became_of_an_update_is_said_once(
         assert each.text.startswith(words)
         assert outcome.reason in each.text
         await until(lambda: (read_record(rig.data).outcome or outcome).said)
-        each.press("Dismiss")
+        each.press("Close")
         assert each.text == ""
     rig.clients = type(rig.clients)()
     async with shown(rig) as each:

@@ -86,10 +86,11 @@ class CrashDialog(QDialog):
             words = words.format(log_in)
         else:
             title = self.tr("Crash report")
-            words = self.tr("Nobody has it but you. It is without secrets: read it before you pass it on.")
+            words = self.tr("Nobody else has it. Secrets are left out, but read it before you pass it on.")
         self.setWindowTitle(title)
         current = theme()
-        self.resize(current.px(WIDTH), current.px(HEIGHT))
+        room = self.screen().availableGeometry()
+        self.resize(min(current.px(WIDTH), room.width()), min(current.px(HEIGHT), room.height()))
         self.report = text
         box = QVBoxLayout(self)
         box.setContentsMargins(*([current.px(tokens.SPACE_4)] * 4))

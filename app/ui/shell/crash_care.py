@@ -133,15 +133,15 @@ class CrashCare(QObject):
             self.open_report(newest)
 
         text = words.format(when)
-        bar.show_message(text, secondary=[(self.tr("Open report"), opened), (self.tr("Dismiss"), bar.clear)])
+        bar.show_message(text, secondary=[(self.tr("Open report"), opened), (self.tr("Close"), bar.clear)])
         announce(self._window, text)
 
     def _say_safe(self) -> None:
         bar = self.safe_bar = Banner()
         self._place(bar)
         words = self.tr(
-            "Safe mode: the standard look, no proxy, no server started by itself, nobody signed in by itself. "
-            "Your settings are as they were."
+            "Safe mode: the standard look, no proxy, and nothing starts or signs in by itself. "
+            "Your settings are unchanged."
         )
         bar.show_message(words, "info", secondary=[(self.tr("Restart normally"), self.restart)])
         announce(self._window, words)

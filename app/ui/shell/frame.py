@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 from app.ui.settings import UiSettings
 from app.ui.shell.appearance import Appearance, restore_appearance
 from app.ui.shell.backend_follower import BackendFollower
+from app.ui.shell.bar_stack import BarStack
 from app.ui.shell.corner import StatusCorner
 from app.ui.shell.doors import DoorsButton
 from app.ui.shell.drawer_host import DrawerHost
@@ -45,6 +46,7 @@ class WindowFrame(QWidget):
         pages: the first page, or everything below; made by `arrange`.
         rail, corner, doors: the places at the left; below them project, account and state, and the window's commands.
         footnote: what the corner says, below the place, while the window is too narrow for it there.
+        bars: the bars above everything: of an update, a crash, a link, safe mode, the end of Burrow.
         bar: the sign-in bar.
         stack: the places, each built when it is first shown.
         drawers: the stack, and below it the activity drawer.
@@ -73,6 +75,7 @@ class WindowFrame(QWidget):
         self.corner = StatusCorner(connector)
         self.doors = DoorsButton(commands)
         self.rail = Rail(self.corner, doors=self.doors)
+        self.bars = BarStack()
         self.bar = SignInBar()
         self.footnote = Footnote()
         self.corner.unsaid.connect(self.footnote.say)
@@ -85,7 +88,11 @@ class WindowFrame(QWidget):
 
     def put_above(self, bar: QWidget) -> None:
         """Show a bar above everything, the first page too."""
-        self._whole.insertWidget(0, bar)
+        self.bars.put(bar)
+
+    def put_question(self, prompt: QWidget) -> None:
+        """Show the question of an agent above everything, the bars too: a client can call a tool at any time."""
+        self._whole.insertWidget(0, prompt)
 
     def _arrange(self, doors: Sequence[tuple[str, str, Callable[[], None]]]) -> None:
         """Make the pages, lay everything out as it was left. `doors` stand below the first page (`WindowPages`)."""
@@ -93,6 +100,7 @@ class WindowFrame(QWidget):
         self._whole = QVBoxLayout(self)
         self._whole.setContentsMargins(0, 0, 0, 0)
         self._whole.setSpacing(0)
+        self._whole.addWidget(self.bars)
         self._whole.addWidget(self.pages)
         self._fit_text()
         theme().changed.connect(self._fit_text)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QDialog, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QWidget
 
+from app.ui.shell.fitted_dialog import FittedDialog
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.choices import CheckBox
@@ -14,7 +15,7 @@ from app.ui.widgets.text import Text
 WIDTH = 420
 
 
-class KeepRunningDialog(QDialog):
+class KeepRunningDialog(FittedDialog):
     """`kept()` or `quit_wanted()`; rejected, the window stays as it is. `remember` is whether it counts from now on."""
 
     kept = Signal()
@@ -22,15 +23,12 @@ class KeepRunningDialog(QDialog):
 
     def __init__(self, *, serves: bool, parent: QWidget) -> None:
         """`serves`: the proxy is switched on."""
-        super().__init__(parent)
+        super().__init__(WIDTH, parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         title = self.tr("Keep Burrow running in the tray?")
         self.setWindowTitle(title)
         current = theme()
-        self.setMinimumWidth(current.px(WIDTH))
-        box = QVBoxLayout(self)
-        box.setContentsMargins(*([current.px(tokens.SPACE_4)] * 4))
-        box.setSpacing(current.px(tokens.SPACE_3))
+        box = self.box
         box.addWidget(Text(title, "section", wrap=True))
         proxy = self.tr("MCP clients use its proxy: they reach your servers only while Burrow runs.")
         words = self.tr("You are still told when an agent asks or a sign-in is needed.")
@@ -42,7 +40,7 @@ class KeepRunningDialog(QDialog):
         box.addStretch(1)
         self.keep_button = PrimaryButton(self.tr("Keep running"), clicked=self.kept.emit)
         self.quit_button = QuietButton(self.tr("Quit"), clicked=self.quit_wanted.emit)
-        self.cancel_button = QuietButton(self.tr("Cancel"), kind="flat", clicked=self.reject)
+        self.cancel_button = QuietButton(self.tr("Cancel"), clicked=self.reject)
         row = QHBoxLayout()
         row.setSpacing(current.px(tokens.SPACE_2))
         row.addWidget(self.cancel_button)
@@ -50,8 +48,6 @@ class KeepRunningDialog(QDialog):
         row.addWidget(self.quit_button)
         row.addWidget(self.keep_button)
         box.addLayout(row)
-        # Wrapped texts ask for more height than they need at this width.
-        self.resize(self.minimumWidth(), box.totalHeightForWidth(self.minimumWidth()))
         self.keep_button.setDefault(True)
         self.keep_button.setFocus()
         show_focus_ring(self)

@@ -28,8 +28,7 @@ def approval_desk(window: WindowParts, parent: QWidget, approvals: Approvals) ->
     from app.ui.shell.approval_desk import ApprovalDesk
 
     def place(prompt: ApprovalPrompt) -> None:
-        # Above everything: a client can call a tool while the first page is in view.
-        window.put_above(prompt)
+        window.put_question(prompt)
         prompt.covering.connect(lambda covered: window.pages.setVisible(not covered))
 
     bridge, leave = window.context.bridge, window.navigation.focus_place

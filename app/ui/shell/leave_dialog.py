@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QDialog, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.core.busy import WorkKind
 from app.marks import isolated, revealed, revealed_name
+from app.ui.shell.fitted_dialog import FittedDialog
 from app.ui.shell.fitted_scroll import FittedScroll
 from app.ui.theme import theme, tokens
 from app.ui.translation import marked, translate
@@ -43,7 +44,7 @@ HEADINGS = {
 }
 
 
-class LeaveDialog(QDialog):
+class LeaveDialog(FittedDialog):
     """Accepted: quit all the same. Rejected: stay. `wait_wanted()`: quit when the work is done.
 
     The text can be read and copied before any answer. `show_works` keeps the list as it is now.
@@ -55,17 +56,14 @@ class LeaveDialog(QDialog):
         self, unsaved: UnsavedText, works: Sequence[Work], parent: QWidget | None, *, waits: bool = True
     ) -> None:
         """Without `waits`, quitting later is not offered: the end of the session waits for the answer."""
-        super().__init__(parent)
+        super().__init__(WIDTH, parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.text = unsaved.text
         self._unsaved = bool(unsaved)
         self._waits = waits
         self._works: tuple[Work, ...] | None = None
         current = theme()
-        box = QVBoxLayout(self)
-        box.addStrut(current.px(WIDTH))
-        box.setContentsMargins(*([current.px(tokens.SPACE_4)] * 4))
-        box.setSpacing(current.px(tokens.SPACE_3))
+        box = self.box
         self.works = WorkList(self.tr("Under way"))
         self._title = Text("", "section", wrap=True)
         self._words = Text("", tone="muted", wrap=True)

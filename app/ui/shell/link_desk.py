@@ -175,8 +175,10 @@ class LinkDesk(QObject):
         self._ask(
             LinkDialog(
                 self.tr("Go to {0}?").format(name),
-                self.tr("A link belongs to {0}: {1}. Your drafts here are kept.").format(name, self._what(link)),
-                self.tr("Go there as {0}").format(isolated(revealed_name(account.name))),
+                self.tr("A link belongs to {0}: {1}. You are {2} there. Your drafts here are kept.").format(
+                    name, self._what(link), isolated(revealed_name(account.name))
+                ),
+                self.tr("Go there"),
                 self._parent,
             ),
             lambda: self._switch(link, account),

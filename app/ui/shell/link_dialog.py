@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QDialog, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from app.marks import revealed
+from app.ui.shell.fitted_dialog import FittedDialog
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.focus import show_focus_ring
@@ -16,7 +17,7 @@ WIDTH = 480
 PREVIEW = 160
 
 
-class LinkDialog(QDialog):
+class LinkDialog(FittedDialog):
     """Accepted: do it. The focus is on the answer that changes nothing: the dialog comes unasked, while keys are typed.
 
     All texts are shown as they are, without markup.
@@ -24,22 +25,20 @@ class LinkDialog(QDialog):
 
     def __init__(self, title: str, words: str, yes: str, parent: QWidget, *, text: str = "", named: str = "") -> None:
         """`text` is shown with a scroll bar, under the accessible name `named`."""
-        super().__init__(parent)
+        super().__init__(WIDTH, parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(title)
         current = theme()
-        self.setMinimumWidth(current.px(WIDTH))
-        box = QVBoxLayout(self)
-        box.setContentsMargins(*([current.px(tokens.SPACE_4)] * 4))
-        box.setSpacing(current.px(tokens.SPACE_3))
+        box = self.box
         box.addWidget(Text(title, "section", wrap=True))
         self.words = Text(words, tone="muted", wrap=True, selectable=True)
         box.addWidget(self.words)
         self.preview = PlainTextEdit(parent=self)
+        # First: what is shown has its edge from then on.
+        self.preview.setReadOnly(True)
         self.preview.setVisible(bool(text))
         if text:
             self.preview.set_text(revealed(text))
-            self.preview.setReadOnly(True)
             self.preview.setTabChangesFocus(True)
             self.preview.setAccessibleName(named)
             self.preview.setMinimumHeight(current.px(PREVIEW))

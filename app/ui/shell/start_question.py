@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEventLoop, QUrl
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QApplication, QDialog, QHBoxLayout, QVBoxLayout
+from PySide6.QtWidgets import QApplication, QHBoxLayout
 
+from app.ui.shell.fitted_dialog import FittedDialog
 from app.ui.theme import apply_theme, theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.focus import show_focus_ring
@@ -30,20 +31,17 @@ class StartAnswer(Enum):
     NOT = "not at all"
 
 
-class StartQuestion(QDialog):
+class StartQuestion(FittedDialog):
     """`answer` is what was chosen; closing it does not start Burrow."""
 
     def __init__(self, reports: CrashReports, open_address: Callable[[QUrl], bool] = QDesktopServices.openUrl) -> None:
-        super().__init__()
+        super().__init__(WIDTH)
         self.answer = StartAnswer.NOT
         self._folder, self._open_address = reports.folder, open_address
         title = self.tr("Burrow crashed twice while it started")
         self.setWindowTitle("Burrow")
         current = theme()
-        box = QVBoxLayout(self)
-        box.addStrut(current.px(WIDTH))
-        box.setContentsMargins(*([current.px(tokens.SPACE_4)] * 4))
-        box.setSpacing(current.px(tokens.SPACE_3))
+        box = self.box
         words = self.tr(
             "Safe mode starts with the standard look, without the proxy and without anything that starts by itself. "
             "Your settings, drafts and sign-ins stay as they are."

@@ -8,7 +8,7 @@ from PySide6.QtCore import Signal
 
 from app.core.updates.install import FIXED
 from app.core.updates.status import UpdateState
-from app.marks import isolated
+from app.marks import isolated, revealed_name
 from app.ui.widgets.feedback import Banner
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from app.ui.widgets.feedback import Action, BoxTone
 
 MEGABYTE = 1_000_000
+# Of a name in a sentence, in characters.
+LONGEST_NAME = 40
 
 
 class UpdateBar(Banner):
@@ -66,7 +68,7 @@ class UpdateBar(Banner):
         elif status.state is UpdateState.AVAILABLE:
             words = self.tr("Burrow {0} is available ({1} MB).").format(version, max(1, release.length // MEGABYTE))
             if status.received:
-                download = (self.tr("Go on downloading"), self.download_wanted.emit)
+                download = (self.tr("Resume"), self.download_wanted.emit)
             else:
                 download = (self.tr("Download"), self.download_wanted.emit)
             skip = (self.tr("Skip this version"), self.skip_wanted.emit)
@@ -74,13 +76,15 @@ class UpdateBar(Banner):
 
     def show_trouble(self, trouble: BurrowError, again: bool) -> None:
         """Say why something that the person asked for did not work. `again`: it can be tried again."""
-        words = f"{trouble.title}. {trouble.cause} {trouble.advice}".strip()
+        title = trouble.title
         helps: list[Action] = []
         if trouble.facts.code == FIXED:
+            title = self.tr("The update cannot be installed")
             helps = [(self.tr("Open the folder"), self.folder_wanted.emit)]
         elif again:
             helps = [(self.tr("Try again"), self.download_wanted.emit)]
-        self._show(words, "attention", [*helps, (self.tr("Dismiss"), self.later_wanted.emit)])
+        words = f"{title}. {trouble.cause} {trouble.advice}".strip()
+        self._show(words, "attention", [*helps, (self.tr("Close"), self.later_wanted.emit)])
 
     def show_outcome(self, outcome: UpdateOutcome) -> None:
         """Say what became of an update."""
@@ -98,11 +102,10 @@ class UpdateBar(Banner):
                 outcome.former, outcome.version, outcome.reason
             )
         tone: BoxTone = "info" if outcome.happened == "updated" else "attention"
-        self._show(words, tone, [*notes, (self.tr("Dismiss"), self.later_wanted.emit)])
+        self._show(words, tone, [*notes, (self.tr("Close"), self.later_wanted.emit)])
 
     def _named(self, works: Sequence[Work]) -> str:
-        """The first two by name, and how many more."""
-        named, rest = ", ".join(isolated(work.what) for work in works[:2]), len(works) - 2
+        named, rest = short_names(works, 2), len(works) - 2
         return self.tr("{0}, and {1} more").format(named, rest) if rest > 0 else named
 
     def hide_all(self) -> None:
@@ -122,3 +125,12 @@ class UpdateBar(Banner):
             self._shown = "progress"
             self.show_message(words, "info", secondary=[cancel], glyph="download")
         self.say(words)
+
+
+def short_names(works: Sequence[Work], most: int) -> str:
+    """The first of these works, to stand in a sentence."""
+    return ", ".join(isolated(_short(revealed_name(work.what))) for work in works[:most])
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"

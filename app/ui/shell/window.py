@@ -332,8 +332,7 @@ class MainWindow(WindowFrame):
     def move_pane(self, step: int) -> None:
         """Move the focus to the next (1) or previous (-1) pane (F6, Shift+F6)."""
         prompt = self.approvals.prompt if self.approvals is not None else None
-        update = self.updates.bar if self.updates is not None else None
-        move_focus(self._panes(prompt, update, self.bar, self.previous_account), step)
+        move_focus(self._panes(prompt, self.bars, self.bar, self.previous_account), step)
 
     def _palette_commands(self) -> list[Command]:
         from app.ui.shell.commands import palette_commands

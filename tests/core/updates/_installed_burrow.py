@@ -49,7 +49,7 @@ def act(said: Path) -> None:
         if words not in heard and "%" not in words:
             heard.append(words)
             note(words)
-        if "Dismiss" in buttons:
+        if "Close" in buttons:
             window._look.stop()
             window.leave()
         elif "Download" in buttons:

@@ -38,7 +38,7 @@ class CrashSection(SettingsSection):
         Setting(
             WATCH_SETTING,
             marked("Settings", "Hangs"),
-            marked("Settings", "Where Burrow stands still for ten seconds, what it was doing goes to a file."),
+            marked("Settings", "When Burrow does not respond for ten seconds, a report says what it was doing."),
         ),
     )
 
@@ -64,18 +64,18 @@ class CrashSection(SettingsSection):
         for button in (self.open_button, self.folder_button, self.delete_button):
             row.addWidget(button)
         doors.setFocusProxy(self.folder_button)
-        self.watch = self.check(WATCH_SETTING, self.tr("Write down where Burrow hangs"))
+        self.watch = self.check(WATCH_SETTING, self.tr("Report hangs"))
         return {REPORTS_SETTING: doors, WATCH_SETTING: self.watch}
 
     def refresh(self) -> Mapping[str, bool]:
         found = self._found
         for button in (self.open_button, self.delete_button):
             button.setEnabled(bool(found))
-        words = self.tr("None. Nothing is sent anywhere by itself.")
+        words = self.tr("None. Reports are never sent by themselves.")
         if found:
             when = QLocale().toString(QDateTime.fromSecsSinceEpoch(int(found[0].at)), QLocale.FormatType.ShortFormat)
-            one = self.tr("1 report, of {0}. It is sent nowhere.")
-            many = self.tr("%n reports, the newest of {0}. They are sent nowhere.", "", len(found))
+            one = self.tr("1 report, of {0}. It is not sent anywhere.")
+            many = self.tr("%n reports, the newest of {0}. They are not sent anywhere.", "", len(found))
             words = (one if len(found) == 1 else many).format(when)
         self.rows[REPORTS_SETTING].set_hint(words)
         watches = self.context.settings.flag(WATCH_SETTING, default=True)

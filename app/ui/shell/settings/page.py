@@ -21,14 +21,16 @@ from app.ui.widgets.text import Text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from PySide6.QtGui import QKeyEvent
+    from PySide6.QtGui import QKeyEvent, QResizeEvent
 
     from app.ui.shell.settings.section import SettingsContext, SettingsSection
 
 S = TypeVar("S", bound="SettingsSection")
 
-WIDTH, HEIGHT = 680, 620
+WIDTH, HEIGHT = 860, 620
 LEAST_WIDTH, LEAST_HEIGHT = 360, 300
+# With less room, in pixels of the design, there is no list of the sections.
+LIST_WIDTH, LIST_HEIGHT = 760, 460
 
 
 class SettingsPage(QDialog):
@@ -46,8 +48,16 @@ class SettingsPage(QDialog):
         wide = current.px(tokens.SPACE_4)
         self.column = ScrollColumn(self.tr("Settings"), side=tokens.SPACE_4, top=0)
         self.column.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._headings: dict[SettingsSection, Text] = {}
+        self.sections = QWidget()
+        doors = QVBoxLayout(self.sections)
+        doors.setContentsMargins(current.px(tokens.SPACE_2), 0, 0, 0)
+        doors.setSpacing(0)
         for section in self._sections:
             self._add(section)
+            door = QuietButton(translated(section.title), kind="flat", clicked=self._leading_to(section))
+            doors.addWidget(door, 0, Qt.AlignmentFlag.AlignLeft)
+        doors.addStretch(1)
         self.column.box.addStretch(1)
         foot = QHBoxLayout()
         foot.setContentsMargins(wide, current.px(tokens.SPACE_2), wide, wide)
@@ -63,7 +73,11 @@ class SettingsPage(QDialog):
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(0)
         box.addLayout(head)
-        box.addWidget(self.column, 1)
+        middle = QHBoxLayout()
+        middle.setSpacing(0)
+        middle.addWidget(self.sections)
+        middle.addWidget(self.column, 1)
+        box.addLayout(middle, 1)
         box.addLayout(foot)
         self.setMinimumSize(current.px(LEAST_WIDTH), current.px(LEAST_HEIGHT))
         room = self.screen().availableGeometry()
@@ -107,7 +121,8 @@ class SettingsPage(QDialog):
 
     def _add(self, section: SettingsSection) -> None:
         self.column.box.addSpacing(theme().px(tokens.SPACE_2))
-        self.column.box.addWidget(Text(translated(section.title), "section"))
+        heading = self._headings[section] = Text(translated(section.title), "section")
+        self.column.box.addWidget(heading)
         controls = section.controls()
         for setting in section.settings:
             row = SettingRow(
@@ -120,6 +135,13 @@ class SettingsPage(QDialog):
             self.column.box.addWidget(row)
         section.rows = {setting.key: self.rows[setting.key] for setting in section.settings}
 
+    def _leading_to(self, section: SettingsSection) -> Callable[[], None]:
+        def lead() -> None:
+            self.focus_on(section.settings[0].key)
+            self.column.verticalScrollBar().setValue(self._headings[section].y())
+
+        return lead
+
     def _resetting(self, section: SettingsSection, key: str) -> Callable[[], None]:
         return lambda: self._reset(section, key)
 
@@ -127,6 +149,12 @@ class SettingsPage(QDialog):
         section.reset(key)
         preferences().refresh()
         self.refresh()
+
+    @guarded()
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        room = self.width() >= theme().px(LIST_WIDTH) and self.height() >= theme().px(LIST_HEIGHT)
+        self.sections.setVisible(room)
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:

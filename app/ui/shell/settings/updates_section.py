@@ -10,6 +10,7 @@ from app.core.updates.service import ASK, MODE_SETTING, OFF
 from app.core.updates.source import WhyOff
 from app.core.updates.status import UpdateState
 from app.ui.shell.settings.section import Setting, SettingsSection, set_checked, stacked
+from app.ui.shell.update_bar import short_names
 from app.ui.theme import theme
 from app.ui.translation import marked, translate
 from app.ui.widgets.buttons import QuietButton
@@ -28,7 +29,7 @@ STATE_WIDTH = 280
 # How else the installation is updated.
 ELSEWHERE = {
     WhyOff.MANAGED: marked("Settings", "The package manager that installed Burrow updates it, with the system."),
-    WhyOff.SOURCE: marked("Settings", "Burrow runs from a checkout or a Python package. Update that."),
+    WhyOff.SOURCE: marked("Settings", "Burrow runs from a checkout or a Python package. Update it there."),
     WhyOff.FOLDER: marked("Settings", "This kind of build does not update itself. Get the new one where this is from."),
     WhyOff.NO_SOURCE: marked("Settings", "This build has no update source. Get the new one where this is from."),
     WhyOff.BROKEN_SOURCE: marked("Settings", "The update source of this build cannot be read. Install Burrow again."),
@@ -68,12 +69,10 @@ class UpdatesSection(SettingsSection):
         self.check_button.setVisible(possible)
         status = self._updates.status
         self.check_button.setEnabled(status.state not in (UpdateState.CHECKING, UpdateState.DOWNLOADING))
-        if possible:
-            self.state.setText(self._words(status))
-        else:
+        self.state.setText(self._words(status))
+        if not possible:
             elsewhere = ELSEWHERE.get(self._updates.why_off or WhyOff.FOLDER, "")
             self.rows[MODE_SETTING].set_hint(translate("Settings", elsewhere))
-        self.state.setVisible(possible)
         return {MODE_SETTING: possible and off}
 
     def check_now(self) -> None:
@@ -100,5 +99,5 @@ class UpdatesSection(SettingsSection):
             found += " " + self.tr("Last look: {0}.").format(QLocale().toString(at, QLocale.FormatType.ShortFormat))
         works = self._updates.waits_for() if status.state is UpdateState.READY else ()
         if works:
-            found += " " + self.tr("It waits for: {0}.").format(", ".join(work.what for work in works[:3]))
+            found += " " + self.tr("It waits for: {0}.").format(short_names(works, 3))
         return found
