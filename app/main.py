@@ -185,7 +185,8 @@ def _open(
     app.setApplicationName("Burrow")
     app.setApplicationVersion(__version__)
     app.setDesktopFileName("burrow")
-    if not options.safe_mode and watch.crashed_starts >= safe_mode.ASKED_AFTER:
+    # A picture is taken without anybody who could answer.
+    if not (options.safe_mode or options.screenshot) and watch.crashed_starts >= safe_mode.ASKED_AFTER:
         from app.ui.shell.start_question import StartAnswer, ask_how_to_start
 
         answer = ask_how_to_start(watch.reports)

@@ -9,7 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -24,14 +25,15 @@ from app.core.instance.lock import NAME, FirstProcess, InstanceLock, holder
 from app.core.instance.request import StartRequest
 
 LINK = "burrow://task/7"
+ROOT = Path.cwd()
 
 
 class Start:
     """A process that starts on the folder."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, under: Sequence[str] = ()) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.core._instance_process", str(folder), *arguments],
+            [*under, sys.executable, "-m", "tests.core._instance_process", str(folder), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -63,8 +65,8 @@ Starts = Callable[..., Start]
 def starts(tmp_path: Path) -> Iterator[Starts]:
     begun: list[Start] = []
 
-    def start(*arguments: str) -> Start:
-        begun.append(Start(tmp_path, *arguments))
+    def start(*arguments: str, under: Sequence[str] = ()) -> Start:
+        begun.append(Start(tmp_path, *arguments, under=under))
         return begun[-1]
 
     yield start
@@ -130,17 +132,23 @@ def test_a_window_that_is_still_being_started_has_more_time(tmp_path: Path, monk
     lock.release()
 
 
-def test_who_starts_while_the_window_ends_is_the_next_first(starts: Starts) -> None:
+def test_who_starts_while_the_window_ends_is_the_next_first(
+    starts: Starts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = starts()
     assert first.line() == ["first"]
     first.ask("end")
     assert first.line() == ["done"]
     second = starts(LINK)
-    with pytest.raises(subprocess.TimeoutExpired):
-        second.process.wait(0.3)
+    with monkeypatch.context() as short:
+        short.setattr(entry, "ANSWER_SECONDS", 0.3)
+        short.setattr(entry, "START_SECONDS", 0.3)
+        short.setattr(entry, "END_SECONDS", 0.3)
+        with pytest.raises(NotAnswering):
+            enter(tmp_path, StartRequest(link=LINK))
     first.ask("close")
     assert second.line() == ["first"]
-    # Nothing of it was taken by the one that ended.
+    # Nothing of the others was taken by the one that ended.
     assert first.line() == ["closed"]
 
 
@@ -153,6 +161,50 @@ def test_nothing_is_left_but_the_lock(starts: Starts, tmp_path: Path) -> None:
     first.ask("close")
     assert first.line() == ["closed"]
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
+
+
+def test_on_a_full_disk_one_is_first_all_the_same(starts: Starts, tmp_path: Path) -> None:
+    first = starts(under=("prlimit", "--fsize=0"))
+    assert first.line() == ["first"]
+    assert (tmp_path / NAME).read_bytes() == b""
+    assert starts(LINK).line() == ["handed over"]
+    assert first.line()[1]["link"] == LINK
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_a_process_of_another_user_is_hung_up_on(starts: Starts, tmp_path: Path) -> None:
+    first = starts()
+    assert first.line() == ["first"]
+    door = tmp_path / doors.SOCKET
+    # As on a file system that has no modes.
+    door.chmod(0o666)
+    with socket.socket(socket.AF_UNIX) as visitor:
+        visitor.settimeout(3)
+        os.seteuid(65534)
+        try:
+            with door_of(tmp_path) as name:
+                visitor.connect(name)
+        finally:
+            os.seteuid(0)
+        assert visitor.recv(1) == b""
+    assert starts(LINK).line() == ["handed over"]
+    assert first.line()[1]["link"] == LINK
+
+
+@contextmanager
+def door_of(folder: Path) -> Iterator[str]:
+    """The name of the door for who cannot enter the folders above it."""
+    os.seteuid(0)
+    handle = os.open(folder, os.O_RDONLY)
+    folder.chmod(0o777)
+    os.fchdir(handle)
+    os.seteuid(65534)
+    try:
+        yield doors.SOCKET
+    finally:
+        os.seteuid(0)
+        os.close(handle)
+        os.chdir(ROOT)
 
 
 def test_a_window_of_another_version_is_said_to_be_one(starts: Starts, tmp_path: Path) -> None:
@@ -259,7 +311,7 @@ async def test_another_user_is_hung_up_on(tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setattr(doors, "is_this_user", lambda _peer: False)
         with socket.socket(socket.AF_UNIX) as visitor:
             visitor.connect(str(tmp_path / doors.SOCKET))
-            visitor.settimeout(5)
+            visitor.settimeout(3)
             assert await asyncio.to_thread(visitor.recv, 1) == b""
         assert window.taken == []
 

@@ -87,7 +87,7 @@ def test_a_killed_window_is_told_apart_from_a_crash_and_nobody_is_bothered(tmp_p
         log = window.data / "burrow.log"
         window.until(lambda: f"(process {killed}) ended without a trace" in log.read_text())
         assert not window.shows(ENDED)
-        assert reports(window) == []
+        assert [each.read_text() for each in reports(window)] == []
         assert window.quit() == 0
     assert os.listdir(window.data / "crashes") in ([], ["hangs.txt"])
 

@@ -174,15 +174,17 @@ def test_what_was_started_from_it_keeps_its_files_when_the_first_process_ends(pe
     with subprocess.Popen(
         command, env=person.environment, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, **person.user
     ) as child:
-        assert child.stdout is not None
-        child.stdout.readline()
-        holder.send_signal(signal.SIGINT)
-        holder.communicate(timeout=ENDS_WITHIN)
-        # Longer than it takes to unmount what nobody uses.
-        time.sleep(1.2)
-        assert person.mounts() == [str(mounted)]
-        assert child.poll() is None
-        child.terminate()
+        try:
+            assert child.stdout is not None
+            child.stdout.readline()
+            holder.send_signal(signal.SIGINT)
+            holder.communicate(timeout=ENDS_WITHIN)
+            # Longer than it takes to unmount what nobody uses.
+            time.sleep(1.2)
+            assert person.mounts() == [str(mounted)]
+            assert child.poll() is None
+        finally:
+            child.kill()
     wait_until(lambda: not person.mounts())
 
 

@@ -147,3 +147,17 @@ def test_a_page_with_a_title_is_followed_whenever_it_is_added(qtbot, qapp: QAppl
     page.set_title("Two")
     assert said == ["One", "Two"]
     assert place.open_title == "Two"
+
+
+def test_a_heading_made_while_assistive_technology_listens_is_one_from_its_first_text(
+    qapp: QApplication, caplog: pytest.LogCaptureFixture
+) -> None:
+    window = QWidget()
+    install_roles(window)
+    QAccessible.setActive(True)
+    try:
+        title = Text("Tasks", "title", parent=window)
+        assert interface_of(title).role() == QAccessible.Role.Heading
+    finally:
+        QAccessible.setActive(False)
+    assert caplog.records == []

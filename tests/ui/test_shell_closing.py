@@ -134,7 +134,7 @@ async def test_work_under_way_is_listed_as_it_changes_and_quitting_is_asked_abou
         await until(lambda: window.leaving is not None and window.leaving.dialog is not None)
         dialog = dialog_of(window)
         assert nameless(dialog) == []
-        assert dialog.stay_button.hasFocus()
+        assert dialog.focusWidget() is dialog.stay_button
         assert not dialog.copy_button.isVisible()
         shown = words_in(dialog.works)
         assert "search_docs on Linear" in shown

@@ -44,6 +44,12 @@ class SessionBus:
                 connection = await open_dbus_connection("SESSION")
         except (OSError, EOFError, KeyError, ValueError, RuntimeError, TimeoutError, StopIteration) as failure:
             raise BusTrouble(f"There is no session bus: {failure!r}.") from failure
+        except asyncio.InvalidStateError as failure:
+            # What jeepney makes of a cancellation while the bus has not answered its greeting.
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError from failure
+            raise BusTrouble("The session bus does not answer.") from failure
         self._stack.push_async_callback(_close, connection)
         router: DBusRouter = await self._stack.enter_async_context(DBusRouter(connection))
         self._router = router

@@ -111,8 +111,14 @@ class Tray(QObject):
         self.question_action.setText(_plain(question))
         self.sign_in_action.setVisible(actions.sign_in_wanted)
         self.proxy_action.setText(self._proxy_words())
-        needed = self.tr("a sign-in is needed") if actions.sign_in_wanted else ""
-        self.icon.setToolTip(": ".join(part for part in ("Burrow", question or needed) if part))
+        # Without names of others: some trays read the words as markup.
+        self.icon.setToolTip(
+            self.tr("Burrow: an agent waits for your answer")
+            if actions.asked
+            else self.tr("Burrow: a sign-in is needed")
+            if actions.sign_in_wanted
+            else "Burrow"
+        )
 
     def show_message(self, title: str, text: str) -> None:
         """Show a message beside the icon, as far as the desktop shows such messages."""

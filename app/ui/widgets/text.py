@@ -41,11 +41,13 @@ class Text(QLabel):
         selectable: bool = False,
         parent: QWidget | None = None,
     ) -> None:
-        super().__init__(text, parent)
+        super().__init__(parent)
         self._painted_layout: tuple[str, QSize, str] | None = None
         self.setTextFormat(Qt.TextFormat.PlainText)
         self._role: TextRole = role
         self._tone: Tone = tone
+        # Only now: where assistive technology listens, a new text makes it ask for the role.
+        QLabel.setText(self, text)
         if wrap:
             self.setWordWrap(True)
             self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)

@@ -104,3 +104,22 @@ async def test_a_desktop_without_a_bus_is_left_alone(tmp_path: Path, monkeypatch
     told = Told()
     await asyncio.wait_for(SessionEnd(told.ask, told.ending).run(), 5)
     assert told.steps == []
+
+
+async def test_waiting_for_a_bus_that_never_answers_can_be_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    greeted = asyncio.Event()
+
+    async def never_answered(_bus: str) -> None:
+        greeted.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            # As jeepney 0.9 does: it answers the cancelled greeting once more.
+            asyncio.get_running_loop().create_future().result()
+
+    monkeypatch.setattr("jeepney.io.asyncio.open_dbus_connection", never_answered)
+    running = asyncio.create_task(SessionEnd(Told().ask, lambda: None).run())
+    await asyncio.wait_for(greeted.wait(), 5)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running

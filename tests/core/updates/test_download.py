@@ -203,6 +203,7 @@ def until_file_has(path: Path, count: int) -> None:
 def start(rig: Rig) -> subprocess.Popen[bytes]:
     root = rig.folder / "root.json"
     root.write_bytes(rig.root)
+    assert rig.image.exists()
     command = [sys.executable, "-m", "tests.core.updates._download_process", rig.server.url, str(root), str(rig.data)]
     return subprocess.Popen(command, stdout=subprocess.PIPE)
 

@@ -45,6 +45,9 @@ def build(stage: Path, lower: list[str], binds: list[str]) -> None:
         mount("-t", kind, "-o", options, name, devices / name)
     mount("-t", "tmpfs", "-o", "mode=755", "run", root / "run")
     mount("-t", "tmpfs", "-o", "mode=1777", "tmp", root / "tmp")
+    # What systemd's first boot makes, and fusermount3 reads.
+    if not (root / "etc" / "mtab").is_symlink():
+        (root / "etc" / "mtab").symlink_to("../proc/self/mounts")
     for name in binds:
         inside = root / name.lstrip("/")
         inside.mkdir(parents=True, exist_ok=True)

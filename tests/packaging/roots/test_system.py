@@ -53,8 +53,9 @@ def test_the_desktop_knows_the_entry_and_who_opens_links(session_root: Root) -> 
     (icon,) = (line.partition("=")[2] for line in text.splitlines() if line.startswith("Icon="))
     theme = session_root.folder / "usr/share/icons/hicolor"
     assert {path.parent.parent.name for path in theme.glob(f"*/apps/{icon}.png")} >= {"16x16", "48x48", "256x256"}
-    (started,) = (line.partition("=")[2] for line in text.splitlines() if line.startswith("Exec="))
-    assert session_root.run("sh", "-c", f"command -v {started.split()[0]}", person=True).stdout.strip()
+    started = {line.partition("=")[2].split()[0] for line in text.splitlines() if line.startswith("Exec=")}
+    assert started == {"burrow"}
+    assert session_root.run("sh", "-c", "command -v burrow", person=True).stdout == "/usr/bin/burrow\n"
 
 
 def test_the_manual_and_the_completion_are_where_shells_look(installed: Installed, root: Root) -> None:

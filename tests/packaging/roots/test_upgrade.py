@@ -35,7 +35,8 @@ def test_an_open_window_goes_on_through_an_upgrade_the_new_version_starts_and_en
         root.apt("install", str(shutil.copy(later, root.shared)))
         assert root.run("dpkg-query", "--show", "--showformat=${Version}", "burrow").stdout == LATER
         window.create_task("Made by the version of before")
-        window.browse_tool()
+        window.key("ctrl+2")
+        window.find(re.compile("^Workspace, "), "cell")
         assert window.quit() == 0
 
         window.start()
@@ -47,4 +48,5 @@ def test_an_open_window_goes_on_through_an_upgrade_the_new_version_starts_and_en
         window.find(re.compile("^Workspace, "), "cell")
         assert window.quit() == 0
         window.until(lambda: root.processes() == {})
-    assert "Error" not in (root.shared / "window" / "stderr").read_text()
+    said = (root.shared / "window" / "stderr").read_text()
+    assert not re.search("ImportError|ModuleNotFound|zlib|moved or deleted", said), said
