@@ -1,4 +1,4 @@
-"""The pictures of the user guide, beside those of the main path: an installed Burrow, from its first page to a crash."""
+"""The pictures of the user guide, beside those of the main path: an installed Burrow from its first page to a crash."""
 
 from __future__ import annotations
 
