@@ -27,7 +27,8 @@ MANUALS = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("guid
 IMAGES = ROOT / "docs" / "images"
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 BLOCK_LINE = re.compile(r"^(?: {4}(?! )|(?=\.venv/|python3 ))(.+)$", re.MULTILINE)
-INLINE = re.compile(r"`([^`\n]+)`")
+# A line may end within it.
+INLINE = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 # What stands for a number, or for one of several words.
 VALUES = {"N": "5", "JSON": "{}", "PROGRAM": "zed", "ID": "zed", "…": "more"}
@@ -87,7 +88,11 @@ def spellings(line: str) -> Iterator[list[str]]:
 
 
 def commands(pattern: re.Pattern[str]) -> list[str]:
-    found = {line.partition("  ")[0] for manual in MANUALS for line in pattern.findall(manual.read_text("utf-8"))}
+    found = {
+        line.replace("\n", " ").partition("  ")[0]
+        for manual in MANUALS
+        for line in pattern.findall(manual.read_text("utf-8"))
+    }
     return sorted(line for line in found if re.match(r"(\.venv/bin/)?burrow( |$)", line))
 
 
