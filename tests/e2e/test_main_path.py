@@ -21,6 +21,7 @@ import pytest
 
 from app.core.storage import Storage
 from tests.conftest import RunningWorkspace
+from tests.e2e.pictures import pictures
 from tests.e2e.test_connect import Agent
 from tests.e2e.window import RunningWindow
 
@@ -28,13 +29,6 @@ pytestmark = [pytest.mark.serial, pytest.mark.x11]
 
 BAR = re.compile("Sign in again to keep going")
 CALL_SECONDS = 30.0
-
-
-def pictures(folder: Path) -> Path:
-    """Where pictures go: the documents' folder when a person asks for new ones, else the test's own."""
-    chosen = Path(os.environ.get("BURROW_PICTURES") or folder).absolute()
-    chosen.mkdir(parents=True, exist_ok=True)
-    return chosen
 
 
 def fault(workspace: RunningWorkspace, name: str, **body: Any) -> Any:
@@ -163,9 +157,21 @@ def let_an_agent_in(window: RunningWindow, album: Path) -> None:
         call = pool.submit(agent.call, "create_task", words)
         window.find(re.compile("^.?Claude Code.? wants to call"))
         window.picture(album / "approval.png")
+        look_at_what_quitting_breaks_off(window, album / "leave.png")
         window.key("ctrl+shift+a", "space")
         assert "burrow/not_approved" in call.result(CALL_SECONDS)
         window.until(lambda: not window.shows(re.compile("wants to call")))
+
+
+def look_at_what_quitting_breaks_off(window: RunningWindow, picture: Path) -> None:
+    """Ask to quit while an agent waits, read what that would break off, and stay."""
+    window.key("ctrl+q")
+    question = window.desktop.find_window("Quit while this is under way")
+    window.find("Tool calls")
+    window.desktop.screenshot(picture, question)
+    window.key("Escape")
+    window.until(lambda: not window.shows("Tool calls"))
+    window.desktop.xdotool("windowactivate", "--sync", window.id)
 
 
 def draw_a_chart(window: RunningWindow) -> None:

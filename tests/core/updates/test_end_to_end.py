@@ -38,7 +38,9 @@ class Installed:
         self.said = folder / "said"
 
     def program(self, version: str, python: str = sys.executable) -> bytes:
-        named = f'APPIMAGE="$0" APPDIR="{self.mounted}"'
+        # It registers itself for links, and that must not be where the person who runs the tests has such entries.
+        homes = " ".join(f'XDG_{kind}_HOME="{self.mounted / kind}"' for kind in ("DATA", "CONFIG"))
+        named = f'APPIMAGE="$0" APPDIR="{self.mounted}" {homes}'
         return f'#!/bin/sh\n{named} exec "{python}" "{DRIVER}" {version} "{self.mounted}" "$@"\n'.encode()
 
     def publish(self, version: str, content: bytes) -> None:
