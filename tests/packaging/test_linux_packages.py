@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import app
-from tests.packaging.linux_packages import EPOCH, build_packages
+from tests.packaging.builds import EPOCH, build_packages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     Signed = tuple[Path, dict[str, str]]
 
-# Building them takes all processors, which would make what measures time fail.
-pytestmark = pytest.mark.serial
+# Both trees are taken out of the packages once.
+pytestmark = [pytest.mark.packaged, pytest.mark.xdist_group("trees of packages")]
 
 ONLY_DEBIAN = ("usr/share/doc/", "usr/share/lintian/")
 OTHER_PLACE = {"usr/share/zsh/site-functions/_burrow": "usr/share/zsh/vendor-completions/_burrow"}

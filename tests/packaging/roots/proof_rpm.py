@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.packaging.roots.root import Root
     from tests.packaging.roots.session import SessionBus
 
-pytestmark = [pytest.mark.serial, pytest.mark.x11, on_suite("trixie")]
+pytestmark = [pytest.mark.packaged, pytest.mark.x11, on_suite("trixie")]
 
 FIND_PROVIDES = "/usr/lib/rpm/find-provides"
 DATABASE = "/var/lib/rpm"
