@@ -67,7 +67,7 @@ def test_phases(arguments: Sequence[str]) -> list[Phase]:
     at_once = ("-n", WORKERS, "--dist")
     return [
         _pytest("tests", *at_once, "worksteal", "-m", "not serial and not packaged"),
-        _pytest("package tests", *at_once, "loadgroup", "-m", "packaged", "tests/packaging", undisturbed=True),
+        _pytest("package tests", *at_once, "loadscope", "-m", "packaged", "tests/packaging", undisturbed=True),
         _pytest("serial tests", "-m", "serial", harmless={NOTHING_COLLECTED}, undisturbed=True),
     ]
 

@@ -13,6 +13,12 @@ import pytest
 
 from tests.packaging.builds import frozen_build
 from tests.packaging.linux_packages import linux_packages, linux_share  # noqa: F401
+from tests.packaging.sharing import SharedParts, make_scheduler
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> SharedParts | None:
+    return make_scheduler(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -18,5 +18,5 @@ def files() -> list[str]:
 
 def prove(arguments: list[str]) -> int:
     """Run them, or those that `arguments` of pytest choose; returns the exit code."""
-    command = [sys.executable, "-m", "pytest", "-n", WORKERS, "--dist", "loadgroup", *files(), *arguments]
+    command = [sys.executable, "-m", "pytest", "-n", WORKERS, "--dist", "loadscope", *files(), *arguments]
     return subprocess.call(command, cwd=ROOT)

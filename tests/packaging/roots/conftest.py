@@ -42,9 +42,8 @@ class Installed:
 
 
 def suite(name: str) -> ParameterSet:
-    """A parameter for the suite of that name; all tests on it run in one process, which installs the package once."""
-    title = f"debian{SUITES[name]}"
-    return pytest.param(name, id=title, marks=pytest.mark.xdist_group(title))
+    """A parameter for the suite of that name."""
+    return pytest.param(name, id=f"debian{SUITES[name]}")
 
 
 def on_suite(*suites: str) -> pytest.MarkDecorator:
