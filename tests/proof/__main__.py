@@ -28,9 +28,10 @@ def main() -> int:
         "--handovers", type=float, default=0.0, help="seconds between two owners of the port (0: one owner)"
     )
     proofs.add_parser("programs", help="Claude Code and Codex, connected with what Burrow gives them")
-    installed = proofs.add_parser("installed", help="the packages in bare Debian systems", add_help=False)
-    installed.add_argument("arguments", nargs=argparse.REMAINDER, help="of pytest")
-    asked = parser.parse_args()
+    proofs.add_parser("installed", help="the packages in bare Debian systems; takes arguments of pytest")
+    asked, rest = parser.parse_known_args()
+    if rest and asked.proof != "installed":
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if asked.proof == "conformance":
         from tests.proof import conformance
 
@@ -42,7 +43,7 @@ def main() -> int:
     if asked.proof == "installed":
         from tests.proof import installed as packages
 
-        return packages.prove(asked.arguments)
+        return packages.prove(rest)
     from tests.proof import clients
 
     return asyncio.run(clients.prove(asked.minutes, asked.every, asked.handovers))
