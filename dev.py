@@ -106,12 +106,13 @@ PACKAGE_TOOLS: Mapping[str, tuple[Need, ...]] = {
     ),
 }
 EVERY_PACKAGE = tuple(need for needs in PACKAGE_TOOLS.values() for need in needs)
-# The bare systems that packages are installed into, and a compositor for Wayland.
+# The bare systems that packages are installed into.
 SYSTEMS = (
     Need("mmdebstrap", "mmdebstrap"),
     Need("/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring"),
-    Need("weston", "weston"),
 )
+# A compositor for Wayland that needs nothing of the system below.
+COMPOSITOR = (Need("weston", "weston"),)
 # What the tests read packages with.
 PACKAGE_TESTS = (
     Need("desktop-file-validate", "desktop-file-utils"),
@@ -325,7 +326,7 @@ check                the same without tests
 bench [NAME ARGS]    all benchmarks, or one
 mutate [NAME …]      take out guarding lines one at a time, and say which ones no test misses
 soak [MINUTES SEED]  random faults on processes that share a sign-in, five minutes of them
-proof NAME [ARGS]    the local MCP proxy with released programs of others, installed from npm into build/proof
+proof NAME [ARGS]    what takes minutes: conformance, programs, clients (with programs from npm); installed (packages)
 package [KIND …]     build the one-folder application and the packages of this system into dist
 lock [--upgrade]     write packaging/*.lock from pyproject.toml
 """
@@ -377,6 +378,8 @@ def needs_of(command: str, arguments: Sequence[str]) -> tuple[Need, ...]:
         named = [kind for kind in PACKAGE_TOOLS if kind in arguments]
         every = EVERY_PACKAGE if can_install() and "folder" not in arguments else ()
         return NEEDS[command] + (sum((PACKAGE_TOOLS[kind] for kind in named), ()) if named else every)
+    if command == "proof" and "installed" in arguments:
+        return NEEDS["test"] + COMPOSITOR
     if command == "run" and "--offscreen" in arguments:
         return OFFSCREEN
     if command == "run" and os.environ.get("WAYLAND_DISPLAY") and not os.environ.get("DISPLAY"):

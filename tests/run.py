@@ -1,6 +1,7 @@
 """What `python3 dev.py test` and `check` run in the environment: lint, types, layers, then every test, within a bound.
 
-Every phase runs even after one failed; the closing lines say how each went and the exit code is 1 if any failed.
+Every phase runs even after one failed; the closing lines say how each went and the exit code is 1 if any failed. What
+the tests of packages begin with is made beside the phases before theirs.
 """
 
 from __future__ import annotations
@@ -15,29 +16,37 @@ import time
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / "build" / "reports"
+# What the tests of packages begin with, and where it says what it made.
+PREPARE = (sys.executable, "-m", "tests.packaging.prepare")
+PREPARED = REPORTS / "prepared.txt"
 WHOLE_RUN_SECONDS = 870.0
 # As many as the machines that this runs on have cores: more would make what waits for a program of another fail.
 WORKERS = "2"
 LAST_WORDS_SECONDS = 10.0
+PREPARATION_SECONDS = 600.0
 NOTHING_COLLECTED = 5
 INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One tool's run; `harmless` are the exit codes besides 0 that are no failure, `report` is pytest's JUnit file."""
+    """One tool's run; `harmless` are the exit codes besides 0 that are no failure, `report` is pytest's JUnit file.
+
+    Nothing is prepared any more while a phase runs that is `undisturbed`.
+    """
 
     name: str
     command: tuple[str, ...]
     report: Path | None = None
     harmless: Collection[int] = ()
+    undisturbed: bool = False
 
 
 def check_phases() -> list[Phase]:
@@ -52,31 +61,79 @@ def check_phases() -> list[Phase]:
 
 
 def test_phases(arguments: Sequence[str]) -> list[Phase]:
-    """All tests, those marked serial alone after the others; or just what the person asked pytest for."""
+    """All tests, those of packages and the serial ones last; or just what the person asked pytest for."""
     if arguments:
         return [_pytest("tests", *arguments)]
+    at_once = ("-n", WORKERS, "--dist")
     return [
-        _pytest("tests", "-n", WORKERS, "--dist", "worksteal", "-m", "not serial"),
-        _pytest("serial tests", "-m", "serial", harmless={NOTHING_COLLECTED}),
+        _pytest("tests", *at_once, "worksteal", "-m", "not serial and not packaged"),
+        _pytest("package tests", *at_once, "loadscope", "-m", "packaged", "tests/packaging", undisturbed=True),
+        _pytest("serial tests", "-m", "serial", harmless={NOTHING_COLLECTED}, undisturbed=True),
     ]
 
 
-def _pytest(name: str, *options: str, harmless: Collection[int] = ()) -> Phase:
+def _pytest(name: str, *options: str, harmless: Collection[int] = (), undisturbed: bool = False) -> Phase:
     report = REPORTS / f"{name.replace(' ', '-')}.xml"
-    return Phase(name, (sys.executable, "-m", "pytest", f"--junitxml={report}", *options), report, harmless)
+    command = (sys.executable, "-m", "pytest", f"--junitxml={report}", *options)
+    return Phase(name, command, report, harmless, undisturbed)
 
 
 def run_bounded(command: Sequence[str], seconds: float) -> int | None:
     """The command's exit code, or None when its time ran out and it was ended with all its children."""
+    with _group(command) as process:
+        return _wait(process, seconds)
+
+
+@contextlib.contextmanager
+def _group(command: Sequence[str], log: IO[bytes] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A command that is ended with all its children when the block is left."""
     # Without its compiled files, each of the hundreds of processes of a test run would compile Burrow again.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        _end_group(process)
+
+
+def _wait(process: subprocess.Popen[bytes], seconds: float) -> int | None:
     try:
         return process.wait(max(seconds, 0.0))
     except subprocess.TimeoutExpired:
         return None
-    finally:
-        _end_group(process)
+
+
+class Preparation:
+    """`with Preparation(command, log) as preparation:` the command runs beside the block, at most until its end.
+
+    What it says goes to the file `log`. Without a command nothing runs.
+    """
+
+    def __init__(self, command: Sequence[str], log: Path) -> None:
+        self._command = command
+        self._log = log
+        self._stack = contextlib.ExitStack()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        if self._command:
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+            log = self._stack.enter_context(self._log.open("wb"))
+            self._process = self._stack.enter_context(_group(self._command, log))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def finish(self, seconds: float) -> None:
+        """Wait for its end, or end it when the time is over; what it has not made, the tests make or fail without."""
+        if self._process is None:
+            return
+        code = _wait(self._process, seconds)
+        self._process = None
+        self._stack.close()
+        if code != 0:
+            say(f"not prepared ({'out of time' if code is None else code}), see {self._log}")
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
@@ -109,18 +166,21 @@ def tally(reports: Sequence[Path]) -> str:
     return f"{counts['tests'] - failed - counts['skipped']} passed, {failed} failed, {counts['skipped']} skipped"
 
 
-def run_phases(phases: Sequence[Phase], seconds: float = WHOLE_RUN_SECONDS) -> int:
-    """Run all phases within `seconds`, print how each went, and return 1 if any failed or ran out of time."""
+def run_phases(
+    phases: Sequence[Phase], seconds: float = WHOLE_RUN_SECONDS, *, beside: Sequence[str] = (), log: Path = PREPARED
+) -> int:
+    """Run all phases within `seconds`, print how each went, and return 1 if any failed or ran out of time.
+
+    The command `beside` runs from the beginning until the first phase that is to be undisturbed.
+    """
     deadline = time.monotonic() + seconds
     rows: list[tuple[str, str, float]] = []
-    for phase in phases:
-        say(f"== {phase.name}")
-        if phase.report is not None:
-            phase.report.unlink(missing_ok=True)
-        start = time.monotonic()
-        code = run_bounded(phase.command, deadline - start)
-        word = "ok" if code == 0 or code in phase.harmless else "out of time" if code is None else f"failed ({code})"
-        rows.append((phase.name, word, time.monotonic() - start))
+    with Preparation(beside, log) as preparation:
+        for phase in phases:
+            start = time.monotonic()
+            if phase.undisturbed:
+                preparation.finish(min(deadline - start, PREPARATION_SECONDS))
+            rows.append((phase.name, _run_phase(phase, deadline - time.monotonic()), time.monotonic() - start))
     say("")
     for name, word, took in rows:
         say(f"{name:14} {word:12} {took:6.1f} s")
@@ -130,11 +190,22 @@ def run_phases(phases: Sequence[Phase], seconds: float = WHOLE_RUN_SECONDS) -> i
     return int(any(word != "ok" for _, word, _ in rows))
 
 
+def _run_phase(phase: Phase, seconds: float) -> str:
+    """How it went, as one word."""
+    say(f"== {phase.name}")
+    if phase.report is not None:
+        phase.report.unlink(missing_ok=True)
+    code = run_bounded(phase.command, seconds)
+    return "ok" if code == 0 or code in phase.harmless else "out of time" if code is None else f"failed ({code})"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser("run.py", add_help=False)
     parser.add_argument("--no-tests", action="store_true")
     asked, rest = parser.parse_known_args()
-    return run_phases(check_phases() + ([] if asked.no_tests else test_phases(rest)))
+    if asked.no_tests:
+        return run_phases(check_phases())
+    return run_phases(check_phases() + test_phases(rest), beside=() if rest else PREPARE)
 
 
 if __name__ == "__main__":

@@ -33,11 +33,55 @@ def test_every_phase_runs_after_a_failure_and_the_whole_fails(
 
 
 def test_no_serial_tests_is_no_failure_but_no_tests_at_all_is() -> None:
-    parallel, serial = phases_of([])
+    parallel, _packages, serial = phases_of([])
     assert NOTHING_COLLECTED in serial.harmless
     assert NOTHING_COLLECTED not in parallel.harmless
     assert run_phases([Phase("serial", exits(NOTHING_COLLECTED), harmless={NOTHING_COLLECTED})]) == 0
     assert run_phases([Phase("parallel", exits(NOTHING_COLLECTED))]) == 1
+
+
+def test_every_test_is_in_one_phase() -> None:
+    asked = [phase.command[phase.command.index("-m", 3) + 1] for phase in phases_of([])]
+    for marks in (set(), {"packaged"}, {"serial"}):
+        known = {name: name in marks for name in ("packaged", "serial")}
+        assert sum(eval(words, {}, known) for words in asked) == 1
+
+
+def test_what_is_prepared_is_ready_before_a_phase_that_is_undisturbed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun, ready = tmp_path / "begun", tmp_path / "ready"
+    os.mkfifo(begun)
+    beside = f"open({str(begun)!r}, 'w').close(); open({str(ready)!r}, 'w').close(); print('made')"
+    first = Phase("first", (sys.executable, "-c", f"open({str(begun)!r}).read()"))
+    needs = f"import os; raise SystemExit(0 if os.path.exists({str(ready)!r}) else 1)"
+    last = Phase("last", (sys.executable, "-c", needs), undisturbed=True)
+    log = tmp_path / "reports" / "prepared.txt"
+    assert run_phases([first, last], beside=(sys.executable, "-c", beside), log=log) == 0
+    assert log.read_text() == "made\n"
+    assert "made" not in capsys.readouterr().out
+
+
+def test_what_cannot_be_prepared_is_said_and_left_to_the_tests(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last = Phase("last", exits(0), undisturbed=True)
+    log = tmp_path / "prepared.txt"
+    assert run_phases([last], beside=exits(3), log=log) == 0
+    assert f"not prepared (3), see {log}" in capsys.readouterr().out
+
+
+def test_preparing_ends_with_the_run_and_its_children_too(tmp_path: Path) -> None:
+    pipe = tmp_path / "held-by-a-child"
+    os.mkfifo(pipe)
+    child = f"import time; pipe = open({str(pipe)!r}, 'wb'); time.sleep(600)"
+    beside = (sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])")
+    # It ends when the child has opened the other end.
+    phase = Phase("only", (sys.executable, "-c", f"open({str(pipe)!r}, 'rb')"))
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert run_phases([phase], beside=beside, log=tmp_path / "prepared.txt") == 0
+    with os.fdopen(reader, "rb") as held:
+        assert held.read() == b"", "a child still holds the pipe"
 
 
 def test_a_phase_that_outlives_its_time_is_ended_with_its_children(tmp_path: Path) -> None:

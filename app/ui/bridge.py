@@ -128,7 +128,7 @@ class Bridge(QObject):
         failed: Callable[[BurrowError], object] | None = None,
         key: str | None = None,
     ) -> Job:
-        """Run `coroutine` for as long as `owner` lives. Raises RuntimeError when no loop runs.
+        """Run `coroutine` for as long as `owner` lives. Raises RuntimeError before a loop runs.
 
         - One of `done(result)` and `failed(error)` is called on the Qt thread, unless the job was cancelled.
         - `failed` gets a `BurrowError`, always. Any other exception is a bug: it is logged and goes out by `crashed`,
@@ -144,18 +144,19 @@ class Bridge(QObject):
         """
         import asyncio
 
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            # Else Python warns that it was never awaited.
-            coroutine.close()
-            raise
+        # Before the loop is looked for: Qt calls slots after the loop has ended, too.
         entry = self._entry(owner)
         if entry is None:
+            # Else Python warns that it was never awaited.
             coroutine.close()
             job = Job(_Owner(), key, _no_handler, _no_handler)
             job._cancelled = True
             return job
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            coroutine.close()
+            raise
         if key is not None and key in entry.keyed:
             entry.keyed[key].cancel()
         job = Job(entry, key, _weak_getter(done, owner), _weak_getter(failed, owner))

@@ -1,10 +1,8 @@
-"""Builds the frozen application once for all its tests, and again only when what goes into it changed."""
+"""The frozen application and how tests run it."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,51 +10,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
-ROOT = Path(__file__).resolve().parents[2]
-BUILDS = ROOT / "build" / "frozen"
-BUILD_SECONDS = 400.0
-
-
-# What makes packages of the finished folder.
-ONLY_PACKAGES = ("packaging/linux/", "packaging/package.py", "packaging/reproduce.py")
+from tests.packaging.builds import frozen_build
+from tests.packaging.linux_packages import linux_packages, linux_share  # noqa: F401
+from tests.packaging.sharing import SharedParts, make_scheduler
 
 
-def content_hash(*, packages: bool = False) -> str:
-    """A name for everything that decides what the build is: our files, the packages' versions, the Python.
-
-    With `packages` also what makes packages of it.
-    """
-    sources = [path for path in sorted((ROOT / "app").rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
-    sources += [path for path in sorted((ROOT / "packaging").rglob("*")) if path.is_file() and path.suffix != ".pyc"]
-    if not packages:
-        sources = [path for path in sources if not path.relative_to(ROOT).as_posix().startswith(ONLY_PACKAGES)]
-    digest = hashlib.sha256(f"{sys.version} {sys.prefix}".encode())
-    for path in [*sources, ROOT / "LICENSE"]:
-        digest.update(f"{path.relative_to(ROOT).as_posix()}\0".encode())
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:20]
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> SharedParts | None:
+    return make_scheduler(config, log)
 
 
 @pytest.fixture(scope="session")
 def frozen_folder() -> Path:
-    """The application's folder as `python3 dev.py package` builds it; builds of older content are removed."""
-    BUILDS.mkdir(parents=True, exist_ok=True)
-    with FileLock(BUILDS / "lock"):
-        finished = BUILDS / content_hash()
-        if not finished.exists():
-            for other in BUILDS.iterdir():
-                if other.is_dir():
-                    shutil.rmtree(other)
-            half = BUILDS / "half-made"
-            command = [sys.executable, str(ROOT / "packaging" / "build.py"), "--output", str(half)]
-            built = subprocess.run(
-                command, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=BUILD_SECONDS
-            )
-            assert built.returncode == 0, built.stdout
-            half.rename(finished)
-    return finished / "burrow"
+    """The application's folder as `python3 dev.py package` builds it."""
+    return frozen_build()
 
 
 @pytest.fixture(scope="session")
@@ -104,6 +72,3 @@ def run_burrow(burrow: Path, plain_environment: dict[str, str]) -> Callable[...,
         )
 
     return run
-
-
-from tests.packaging.linux_packages import linux_packages, linux_share  # noqa: E402, F401 - uses what is above

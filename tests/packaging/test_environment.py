@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 if sys.platform != "linux":
     pytest.skip("the dynamic loader of Linux", allow_module_level=True)
 
-pytestmark = pytest.mark.serial
+pytestmark = pytest.mark.packaged
 
 PROGRAM = Path(__file__).parent / "_linked_program.py"
 LIBRARIES = ("libcrypto.so.3", "libssl.so.3")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Run = Callable[..., subprocess.CompletedProcess[str]]
 
-pytestmark = pytest.mark.serial
+pytestmark = pytest.mark.packaged
 
 
 def data_of(finished: subprocess.CompletedProcess[str]) -> Any:

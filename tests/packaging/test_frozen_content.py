@@ -15,7 +15,7 @@ import pytest
 
 import app
 
-pytestmark = pytest.mark.serial
+pytestmark = pytest.mark.packaged
 
 LARGEST_MEGABYTES = 120
 ROOT = Path(__file__).resolve().parents[2]

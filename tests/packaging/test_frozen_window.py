@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Run = Callable[..., subprocess.CompletedProcess[str]]
 
-pytestmark = [pytest.mark.serial, pytest.mark.x11]
+pytestmark = [pytest.mark.packaged, pytest.mark.x11]
 
 
 def test_the_frozen_window_opens_on_the_workspace_and_lists_tasks_and_tools(

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
     Run = Callable[..., subprocess.CompletedProcess[str]]
 
-# Building it takes all processors, which would make what measures time fail.
-pytestmark = pytest.mark.serial
+pytestmark = pytest.mark.packaged
 
 NOBODY = 65534
 ENDS_WITHIN = 10.0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import dev
-from tests.packaging.linux_packages import ENVIRONMENT
+from tests.packaging.builds import ENVIRONMENT
 
 if TYPE_CHECKING:
     from pathlib import Path

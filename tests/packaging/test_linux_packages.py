@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import app
-from tests.packaging.linux_packages import EPOCH, build_packages
+from tests.packaging.builds import EPOCH, build_packages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
     Signed = tuple[Path, dict[str, str]]
 
-# Building them takes all processors, which would make what measures time fail.
-pytestmark = pytest.mark.serial
+pytestmark = pytest.mark.packaged
 
 ONLY_DEBIAN = ("usr/share/doc/", "usr/share/lintian/")
 OTHER_PLACE = {"usr/share/zsh/site-functions/_burrow": "usr/share/zsh/vendor-completions/_burrow"}
@@ -159,6 +158,8 @@ def test_the_rpm_asks_for_the_same_libraries_by_soname(linux_packages: Packages,
     asked = set(out("rpm", "-qp", "--requires", linux_packages.rpm).splitlines())
     wanted = {f"{soname}()(64bit)" for soname in system_sonames(deb_tree) if not soname.startswith("ld-linux")}
     assert wanted <= asked
+    # Who has the folders of the icons, which rpm would leave behind.
+    assert "hicolor-icon-theme" in asked
     assert not [name for name in asked if "Qt6" in name or "python" in name]
 
 

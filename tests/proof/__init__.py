@@ -1,4 +1,4 @@
-"""Proofs of the local MCP proxy with released programs of others: `python3 dev.py proof NAME`, see `__main__.py`.
+"""Proofs that take minutes, and are no part of `dev.py test`: `python3 dev.py proof NAME`, see `__main__.py`.
 
-No part of `dev.py test`: they install their peers from npm into `build/proof`, and take minutes.
+Those of the local MCP proxy install released programs of others from npm into `build/proof`.
 """

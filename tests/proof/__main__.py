@@ -1,9 +1,11 @@
-"""`python3 dev.py proof conformance`, `… programs`, and `… clients [MINUTES]`.
+"""`python3 dev.py proof conformance`, `… programs`, `… clients [MINUTES]`, and `… installed [PYTEST ARGS]`.
 
 - conformance: the official conformance suite in server mode gives the same results against the reference server
   `server-everything` and through the proxy.
 - programs: Claude Code and Codex use the proxy with what Burrow gives to paste or writes into their files.
 - clients: the MCP Inspector, the Python SDK and the TypeScript SDK work through the proxy while their tokens die.
+- installed: the packages in bare Debian systems: an upgrade and a removal under an open window, the rpm, Wayland, the
+  AppImage moved and without FUSE. Needs root.
 
 Ends with 1 when a proof fails.
 """
@@ -26,7 +28,10 @@ def main() -> int:
         "--handovers", type=float, default=0.0, help="seconds between two owners of the port (0: one owner)"
     )
     proofs.add_parser("programs", help="Claude Code and Codex, connected with what Burrow gives them")
-    asked = parser.parse_args()
+    proofs.add_parser("installed", help="the packages in bare Debian systems; takes arguments of pytest")
+    asked, rest = parser.parse_known_args()
+    if rest and asked.proof != "installed":
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if asked.proof == "conformance":
         from tests.proof import conformance
 
@@ -35,6 +40,10 @@ def main() -> int:
         from tests.proof import programs
 
         return asyncio.run(programs.prove())
+    if asked.proof == "installed":
+        from tests.proof import installed as packages
+
+        return packages.prove(rest)
     from tests.proof import clients
 
     return asyncio.run(clients.prove(asked.minutes, asked.every, asked.handovers))

@@ -367,6 +367,14 @@ async def test_a_closed_bridge_begins_nothing(bridge: Bridge, owner: QObject) ->
     assert not work.running.is_set()
 
 
+def test_what_qt_calls_after_the_loop_has_ended_begins_nothing(bridge: Bridge, owner: QObject) -> None:
+    asyncio.run(bridge.close())
+    work = Started()
+    job = bridge.spawn(owner, work.run())
+    assert (job.done, job.cancelled) == (True, True)
+    assert not work.running.is_set()
+
+
 def test_without_a_loop_a_job_is_refused(bridge: Bridge, owner: QObject) -> None:
     async def never() -> None:
         raise AssertionError

@@ -90,15 +90,17 @@ class Leaving(QObject):
             self._end()
         else:
             try:
-                self._bridge.spawn(
+                begun = not self._bridge.spawn(
                     self,
                     self._typed.save(),
                     done=lambda unsaved: self._saved(unsaved, asks),
                     failed=self._not_saved,
                     key="leaving",
-                )
+                ).cancelled
             except RuntimeError:
-                # The loop has ended: nothing can be saved or waited for any more.
+                begun = False
+            if not begun:
+                # The loop ends or has ended: nothing can be saved or waited for any more.
                 self._end()
 
     async def save(self) -> None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tests.packaging.roots.conftest import Installed
     from tests.packaging.roots.root import Root
 
-pytestmark = pytest.mark.serial
+pytestmark = pytest.mark.packaged
 
 HOME = "home/person/"
 DATA = f"{HOME}.local/share/Burrow/"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.packaging.roots.conftest import Installed
     from tests.packaging.roots.root import Root
 
-pytestmark = pytest.mark.serial
+pytestmark = pytest.mark.packaged
 
 
 def packages(root: Root) -> set[str]:

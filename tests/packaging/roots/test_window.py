@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.packaging.roots.root import Root
     from tests.packaging.roots.session import SessionBus
 
-pytestmark = [pytest.mark.serial, pytest.mark.x11]
+pytestmark = [pytest.mark.packaged, pytest.mark.x11]
 
 
 def test_a_person_creates_a_task_and_browses_tools_with_nothing_but_what_the_package_depends_on(

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from tests.packaging.roots.root import Root
     from tests.packaging.roots.session import SessionBus
 
-pytestmark = [pytest.mark.serial, pytest.mark.x11, on_suite("trixie")]
+pytestmark = [pytest.mark.packaged, pytest.mark.x11, on_suite("trixie")]
 
 FIND_PROVIDES = "/usr/lib/rpm/find-provides"
 DATABASE = "/var/lib/rpm"
 SECONDS = 120.0
+ICON_THEME = "hicolor-icon-theme"
 # A package without files that says what this system has, in rpm's own words for it.
 STAND_IN = """
 Name: debian-system
@@ -67,7 +68,7 @@ def provided(root: Root, sonames: set[str]) -> list[str]:
 
 
 def stand_in(root: Root, sonames: set[str], folder: Path) -> Path:
-    names = [*provided(root, sonames), "ca-certificates"]
+    names = [*provided(root, sonames), "ca-certificates", ICON_THEME]
     assert root.run("dpkg-query", "--show", "ca-certificates").returncode == 0
     spec = folder / "system.spec"
     spec.write_text(STAND_IN.format(provides="\n".join(f"Provides: {name}" for name in names)), "utf-8")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.packaging.roots.root import Root
     from tests.packaging.roots.session import SessionBus
 
-pytestmark = [pytest.mark.serial, pytest.mark.x11, on_suite("bookworm")]
+pytestmark = [pytest.mark.packaged, pytest.mark.x11, on_suite("bookworm")]
 
 
 def test_an_ordinary_user_runs_the_appimage_from_a_path_with_spaces_and_again_after_it_was_moved(

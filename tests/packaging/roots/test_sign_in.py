@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.packaging.roots.root import Root
     from tests.packaging.roots.session import RootSecretService
 
-pytestmark = pytest.mark.serial
+pytestmark = pytest.mark.packaged
 
 SECONDS = 30.0
 

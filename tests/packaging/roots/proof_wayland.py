@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.packaging.roots.root import Root
     from tests.packaging.roots.session import SessionBus
 
-pytestmark = [pytest.mark.serial, on_suite("trixie")]
+pytestmark = [pytest.mark.packaged, on_suite("trixie")]
 
 SECONDS = 60.0
 

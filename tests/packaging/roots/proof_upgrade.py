@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.packaging.roots.root import Root
     from tests.packaging.roots.session import SessionBus
 
-pytestmark = [pytest.mark.serial, pytest.mark.x11]
+pytestmark = [pytest.mark.packaged, pytest.mark.x11]
 
 LATER = "99.0"
 
