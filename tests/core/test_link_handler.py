@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from app.core.desktop.autostart import _split_windows
 from app.core.desktop.link_handler import (
     COMMAND_KEY,
     SCHEME_TYPE,
@@ -20,6 +21,7 @@ from app.core.desktop.link_handler import (
     link_handler,
 )
 from app.core.installation import InstalledApp, InstallKind
+from app.main import _parser
 
 LINK = "burrow://new?text=a%20b&repository=acme/web"
 STRANGE = [
@@ -234,7 +236,14 @@ def test_windows_is_told_the_command_for_the_class() -> None:
     assert handler.state().kind is HandlerKind.NONE
     handler.register(chosen=False)
     assert handler.state().kind is HandlerKind.THIS
-    assert registry.values[COMMAND_KEY, ""] == r'"C:\Program Files\Burrow\burrow.exe" "%1"'
+    assert registry.values[COMMAND_KEY, ""] == r'"C:\Program Files\Burrow\burrow.exe" -- "%1"'
+    # What the shell makes of a link with a quote in it: the rest is no option, whatever it is called.
+    line = registry.values[COMMAND_KEY, ""].replace("%1", r'burrow://task/7" --data "\\evil\share')
+    _, *arguments = _split_windows(line)
+    assert arguments == ["--", "burrow://task/7", "--data", r"\\evil\share"]
+    with pytest.raises(SystemExit):
+        _parser().parse_args(arguments)
+    assert _parser().parse_args(arguments[:2]).link == "burrow://task/7"
     other = RegistryHandler(registry, [r"D:\burrow.exe"])
     other.register(chosen=False)
     assert handler.state().kind is HandlerKind.THIS

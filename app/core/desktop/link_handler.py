@@ -286,7 +286,8 @@ class RegistryHandler:
 
     def __init__(self, registry: Registry, command: Sequence[str]) -> None:
         self._registry = registry
-        self._line = f'{subprocess.list2cmdline(command)} "%1"'
+        # A quote in a link, which the shell puts in as it is, would end the argument: behind `--` nothing is an option.
+        self._line = f'{subprocess.list2cmdline(command)} -- "%1"'
 
     def state(self) -> HandlerState:
         try:
