@@ -182,6 +182,7 @@ def _open(
 
     with own_qt_plugins():
         app = QApplication(sys.argv[:1])
+    safe_mode.give_back(os.environ)
     app.setApplicationName("Burrow")
     app.setApplicationVersion(__version__)
     app.setDesktopFileName("burrow")
