@@ -182,6 +182,28 @@ def test_choices_that_are_kept_elsewhere_stay_a_link(tmp_path: Path) -> None:
     assert SCHEME_TYPE.encode() in elsewhere.read_bytes()
 
 
+def test_choices_that_cannot_be_read_are_not_written_over(tmp_path: Path) -> None:
+    user = User(tmp_path)
+    user.choices.parent.mkdir()
+    user.choices.symlink_to(user.choices.name)
+    assert user.handler().state() == HandlerState(HandlerKind.OTHER, str(user.choices))
+    for change in (lambda: user.handler().register(chosen=True), user.handler().unregister):
+        with pytest.raises(HandlerRefused, match="could not be read"):
+            change()
+    assert user.choices.is_symlink()
+
+
+def test_lines_of_others_in_the_choices_keep_every_character(tmp_path: Path) -> None:
+    user = User(tmp_path)
+    user.choices.parent.mkdir()
+    others = "[Default Applications]\na/b=one\u2028two\x85\x0b.desktop\r\n\n# end"
+    user.choices.write_bytes(others.encode())
+    user.handler().register(chosen=True)
+    assert user.handler().state().kind is HandlerKind.THIS
+    for line in others.split("\n"):
+        assert f"{line}\n" in user.choices.read_bytes().decode()
+
+
 @pytest.mark.parametrize("path", ["/a\nb/Burrow", "/a\udcff/Burrow"])
 def test_a_path_that_no_entry_can_name_is_said(tmp_path: Path, path: str) -> None:
     handler = XdgHandler([path], User(tmp_path).environment)
