@@ -22,7 +22,7 @@ LARGEST = 256_000
 # In Unix seconds: the end of the year 9999.
 LATEST = 253_402_300_800
 
-T = TypeVar("T", "Trial", "UpdateOutcome", "UpdateRecord")
+T = TypeVar("T", bound="Trial | UpdateOutcome | UpdateRecord")
 
 
 @dataclass(frozen=True, slots=True)
