@@ -21,6 +21,8 @@ LONGEST_TEXT = 8192
 LONGEST_NAME = 200
 # RFC 3986, section 2, without the characters that separate the authority's parts and the fragment: none is allowed.
 CHARACTERS = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@/?%-]*")
+# Behind so many empty lines or blanks nobody expects the text to go on. White space of all scripts, but for tabs.
+GAP = re.compile(r"(?:[^\S\n]*\n){12}|[^\S\n]{80}")
 ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
 REPOSITORY = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
@@ -129,6 +131,8 @@ def _new(tail: str, given: dict[str, str], host: str) -> NewTaskLink:
     # Marks stand for what cannot be seen. Tabs and returns have none, as ordinary text has them.
     if revealed(text) != text or "\t" in text or "\r" in text:
         raise _refused("Its text has characters that cannot be seen.")
+    if GAP.search(text.strip()):
+        raise _refused("Its text goes on behind a large gap.")
     if repository and not REPOSITORY.fullmatch(repository):
         raise _refused("Its repository is not written as organization/repository.")
     return NewTaskLink(text, repository, host)

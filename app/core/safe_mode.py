@@ -34,8 +34,21 @@ WITHIN_SECONDS = 60.0
 ASKED_AFTER, FORCED_AFTER = 2, 3
 
 
+# What `prepare` found.
+_before: dict[str, str | None] = {}
+
+
 def prepare(environment: MutableMapping[str, str]) -> None:
     """Change the environment before Qt is loaded."""
-    for name in DROPPED:
-        environment.pop(name, None)
+    for name in (*DROPPED, *SET):
+        _before.setdefault(name, environment.pop(name, None))
     environment.update(SET)
+
+
+def give_back(environment: MutableMapping[str, str]) -> None:
+    """Qt has read what `prepare` left: the programs that are started from here get what the user had."""
+    for name, value in _before.items():
+        environment.pop(name, None)
+        if value is not None:
+            environment[name] = value
+    _before.clear()

@@ -36,6 +36,7 @@ def make_application() -> QApplication:
     """The application of Qt."""
     with own_qt_plugins():
         app = QApplication(sys.argv[:1])
+    safe_mode.give_back(os.environ)
     app.setApplicationName("Burrow")
     app.setApplicationVersion(__version__)
     app.setDesktopFileName("burrow")

@@ -378,7 +378,7 @@ Section "Burrow"
   WriteRegStr SHCTX "${CLASSES}\burrow" "" "URL:Burrow"
   WriteRegStr SHCTX "${CLASSES}\burrow" "URL Protocol" ""
   WriteRegStr SHCTX "${CLASSES}\burrow\DefaultIcon" "" '"$INSTDIR\burrow.exe",0'
-  WriteRegStr SHCTX "${CLASSES}\burrow\shell\open\command" "" '"$INSTDIR\burrow.exe" "%1"'
+  WriteRegStr SHCTX "${CLASSES}\burrow\shell\open\command" "" '"$INSTDIR\burrow.exe" -- "%1"'
   WriteRegStr SHCTX "${CAPABILITIES}" "ApplicationName" "${NAME}"
   WriteRegStr SHCTX "${CAPABILITIES}" "ApplicationDescription" "PostHog tasks and MCP servers"
   WriteRegStr SHCTX "${CAPABILITIES}\URLAssociations" "burrow" "burrow"

@@ -16,12 +16,13 @@ from pathlib import Path
 import pytest
 
 from app.core.diagnostics.activity import ActivityRecord
-from app.core.diagnostics.crash_hooks import MOST_REPORTS, CrashRecorder, RecordedCrash
+from app.core.diagnostics.crash_hooks import MOST_REPORTS, CrashRecorder, RecordedCrash, crash_words
 from app.core.diagnostics.crash_watch import CrashWatch
-from app.core.diagnostics.crashes import MOST, REPORT_BYTES, CrashReports, crashed_starts
-from app.core.diagnostics.hang_watch import HANGS_FILE, HangWatch
+from app.core.diagnostics.crashes import MOST, REPORT_BYTES, TRACE_CHARACTERS, CrashReports, crashed_starts
+from app.core.diagnostics.hang_watch import FILE_BYTES, HANGS_FILE, HangWatch
 from app.core.diagnostics.run_marker import EndedRun, RunMarker, take_ended
 from app.core.errors import Offline
+from app.core.redaction import hide
 
 # Lives until it is told how to end: as a window does.
 WINDOW = """
@@ -210,8 +211,36 @@ def test_an_exception_that_cannot_be_shown_does_no_further_harm(tmp_path: Path) 
     told: list[RecordedCrash] = []
     recorder = CrashRecorder(CrashReports(tmp_path, {}))
     recorder.recorded.subscribe(told.append)
-    recorder.record(Unshowable(), "a job")
+    report = recorder.record(Unshowable(), "a job")
     assert len(told) == 1
+    assert "Unshowable" in crash_words(told[0].failure, report)
+
+
+def test_an_exception_that_holds_a_whole_answer_is_cut_before_secrets_are_looked_for(tmp_path: Path) -> None:
+    secret = "rather-long-and-without-any-shape"
+    hide(secret)
+    for before in (0, TRACE_CHARACTERS // 2 - 100, TRACE_CHARACTERS):
+        # Wherever an edge is, it lies within a secret.
+        failure = RuntimeError("x" * before + secret * 20_000 + "the last words")
+        began = time.monotonic()
+        report = CrashReports(tmp_path / str(before), {}).of_failure(failure, "a job", threads=False)
+        assert time.monotonic() - began < 5
+        assert report is not None
+        text = report.read()
+        assert len(text) < TRACE_CHARACTERS + 2000
+        assert "rather-long" not in text
+        assert "without-any-shape" not in text
+        assert "RuntimeError: " in text
+        assert "the last words" in text
+        assert len(crash_words(failure, report)) < 3000
+
+
+def test_a_file_whose_name_has_no_time_is_no_report(tmp_path: Path) -> None:
+    reports = CrashReports(tmp_path, {})
+    reports.folder.mkdir()
+    for name in ("nan", "inf", "1e300", "1e400", "253402300801.0-a", "", "x"):
+        (reports.folder / f"crash-{name}.txt").touch()
+    assert reports.all() == []
 
 
 async def test_what_leaves_a_thread_a_task_or_a_destructor_is_recorded(
@@ -267,6 +296,11 @@ def test_a_loop_that_stands_still_is_written_down_with_all_threads(tmp_path: Pat
         assert "in hang_here" in text
         assert "The loop turned again" in text
         assert not watch.beat()
+        # A process that lives for long, and hangs often.
+        with file.open("ab") as more:
+            more.write(b"x" * FILE_BYTES)
+        assert watch.beat()
+        assert file.stat().st_size < 1000
     finally:
         watch.end()
     size = file.stat().st_size

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from app.core.desktop.autostart import _split_windows
 from app.core.desktop.link_handler import (
     COMMAND_KEY,
     SCHEME_TYPE,
@@ -20,6 +21,7 @@ from app.core.desktop.link_handler import (
     link_handler,
 )
 from app.core.installation import InstalledApp, InstallKind
+from app.main import _parser
 
 LINK = "burrow://new?text=a%20b&repository=acme/web"
 STRANGE = [
@@ -180,6 +182,29 @@ def test_choices_that_are_kept_elsewhere_stay_a_link(tmp_path: Path) -> None:
     assert SCHEME_TYPE.encode() in elsewhere.read_bytes()
 
 
+def test_choices_that_cannot_be_read_are_not_written_over(tmp_path: Path) -> None:
+    user = User(tmp_path)
+    user.choices.parent.mkdir()
+    user.choices.symlink_to(user.choices.name)
+    assert user.handler().state() == HandlerState(HandlerKind.OTHER, str(user.choices))
+    with pytest.raises(HandlerRefused, match="could not be read"):
+        user.handler().register(chosen=True)
+    with pytest.raises(HandlerRefused, match="could not be read"):
+        user.handler().unregister()
+    assert user.choices.is_symlink()
+
+
+def test_lines_of_others_in_the_choices_keep_every_character(tmp_path: Path) -> None:
+    user = User(tmp_path)
+    user.choices.parent.mkdir()
+    others = "[Default Applications]\na/b=one\u2028two\x85\x0b.desktop\r\n\n# end"
+    user.choices.write_bytes(others.encode())
+    user.handler().register(chosen=True)
+    assert user.handler().state().kind is HandlerKind.THIS
+    for line in others.split("\n"):
+        assert f"{line}\n" in user.choices.read_bytes().decode()
+
+
 @pytest.mark.parametrize("path", ["/a\nb/Burrow", "/a\udcff/Burrow"])
 def test_a_path_that_no_entry_can_name_is_said(tmp_path: Path, path: str) -> None:
     handler = XdgHandler([path], User(tmp_path).environment)
@@ -234,7 +259,14 @@ def test_windows_is_told_the_command_for_the_class() -> None:
     assert handler.state().kind is HandlerKind.NONE
     handler.register(chosen=False)
     assert handler.state().kind is HandlerKind.THIS
-    assert registry.values[COMMAND_KEY, ""] == r'"C:\Program Files\Burrow\burrow.exe" "%1"'
+    assert registry.values[COMMAND_KEY, ""] == r'"C:\Program Files\Burrow\burrow.exe" -- "%1"'
+    # What the shell makes of a link with a quote in it: the rest is no option, whatever it is called.
+    line = registry.values[COMMAND_KEY, ""].replace("%1", r'burrow://task/7" --data "\\evil\share')
+    _, *arguments = _split_windows(line)
+    assert arguments == ["--", "burrow://task/7", "--data", r"\\evil\share"]
+    with pytest.raises(SystemExit):
+        _parser().parse_args(arguments)
+    assert _parser().parse_args(arguments[:2]).link == "burrow://task/7"
     other = RegistryHandler(registry, [r"D:\burrow.exe"])
     other.register(chosen=False)
     assert handler.state().kind is HandlerKind.THIS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from app.core.safe_mode import SET_ASIDE, prepare
+from app.core.safe_mode import SET_ASIDE, give_back, prepare
 from app.core.services import Services
 
 
@@ -41,9 +41,24 @@ async def test_settings_that_are_set_aside_have_their_defaults_and_are_neither_s
 def test_the_environment_loses_what_changes_how_qt_draws_and_nothing_else() -> None:
     environment = {"QT_QPA_PLATFORMTHEME": "gtk3", "QT_SCALE_FACTOR": "2", "QT_IM_MODULE": "ibus", "PATH": "/bin"}
     prepare(environment)
+    give_back({})
     assert "QT_QPA_PLATFORMTHEME" not in environment
     assert "QT_SCALE_FACTOR" not in environment
     assert environment["QT_OPENGL"] == "software"
     # Without it many could not type.
     assert environment["QT_IM_MODULE"] == "ibus"
     assert environment["PATH"] == "/bin"
+
+
+def test_the_programs_that_are_started_get_the_environment_of_the_user() -> None:
+    theirs = {"QT_SCALE_FACTOR": "2", "QT_OPENGL": "desktop", "QT_QUICK_BACKEND": "", "PATH": "/bin"}
+    environment = dict(theirs)
+    prepare(environment)
+    # A crash at each start forces safe mode where it may be on already.
+    prepare(environment)
+    give_back(environment)
+    assert environment == theirs
+    # Nothing of an earlier time comes back.
+    environment["QT_SCALE_FACTOR"] = "3"
+    give_back(environment)
+    assert environment["QT_SCALE_FACTOR"] == "3"

@@ -304,6 +304,17 @@ def test_a_pattern_extracts_only_what_matches_it(person: Person) -> None:
     assert [path.name for path in files] == ["burrow.desktop"]
 
 
+def test_nothing_is_extracted_to_where_somebody_else_leads(person: Person) -> None:
+    theirs = person.home / "theirs"
+    theirs.mkdir(mode=0o777)
+    target = person.home / "squashfs-root"
+    target.symlink_to(theirs)
+    refused = person.run("--appimage-extract")
+    assert refused.returncode == 1
+    assert "squashfs-root is not a folder of yours" in refused.stderr
+    assert not list(theirs.iterdir())
+
+
 def test_an_unknown_option_of_the_appimage_is_refused(person: Person) -> None:
     refused = person.run("--appimage-unknown")
     assert refused.returncode == 2

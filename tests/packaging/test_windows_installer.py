@@ -70,7 +70,7 @@ def test_it_registers_the_links_of_burrow_and_passes_the_link_as_one_argument(in
     values = installer.registry()
     assert values["SHCTX", KEY, "URL Protocol"] == ""
     assert values["SHCTX", KEY, ""] == "URL:Burrow"
-    assert values["SHCTX", rf"{KEY}\shell\open\command", ""] == '"$INSTDIR\\burrow.exe" "%1"'
+    assert values["SHCTX", rf"{KEY}\shell\open\command", ""] == '"$INSTDIR\\burrow.exe" -- "%1"'
     assert values["SHCTX", rf"{KEY}\DefaultIcon", ""] == '"$INSTDIR\\burrow.exe",0'
     assert values["SHCTX", r"Software\RegisteredApplications", "Burrow"] == r"Software\Burrow\Capabilities"
     assert values["SHCTX", r"Software\Burrow\Capabilities\URLAssociations", "burrow"] == "burrow"

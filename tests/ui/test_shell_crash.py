@@ -15,7 +15,7 @@ from app.core.diagnostics.crash_watch import CrashWatch
 from app.core.diagnostics.crashes import CrashReports
 from app.core.diagnostics.run_marker import EndedRun
 from app.core.errors import ServerTrouble
-from app.ui.shell.crash import CrashDialog
+from app.ui.shell.crash import MOST_DIALOGS, CrashDialog
 from app.ui.shell.crash_settings import TOLD_SETTING
 from app.ui.shell.settings.crash_section import REPORTS_SETTING, CrashSection
 from app.ui.shell.settings.page import SettingsPage
@@ -55,6 +55,14 @@ async def test_a_bug_opens_one_dialog_and_the_report_holds_no_secret(caplog: obj
         assert not nameless(dialog)
         dialog.copy()
         assert "RuntimeError" in QGuiApplication.clipboard().text()
+
+
+async def test_a_thousand_defects_in_a_second_do_not_cover_the_screen() -> None:
+    async with opened(FakeServices(FakeBackend())) as window:
+        for number in range(1000):
+            # Without a trace the type is the place.
+            window.dialogs.show_crash(type(f"Kind{number}", (Exception,), {})(), Path())
+        assert len(window.findChildren(CrashDialog)) == MOST_DIALOGS
 
 
 async def test_an_error_that_no_place_took_is_a_word_in_the_corner() -> None:

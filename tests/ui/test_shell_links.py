@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from PySide6.QtCore import QEvent, Qt, QUrl
 from PySide6.QtGui import QFileOpenEvent
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
 from app.core.auth.status import CredentialState, CredentialStatus
 from app.core.hosts import EU
 from app.core.instance.request import StartRequest
+from app.ui.shell import link_dialog
 from app.ui.shell.link_dialog import LinkDialog
 from app.ui.shell.opened_urls import OpenedUrls
 from app.ui.shell.window import MainWindow
@@ -26,6 +29,17 @@ pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=Tr
 
 NEW = "burrow://new?text=Fix+the+build%0Anow&repository=acme/web"
 NOTE = "Text from a link. Read it before you send it."
+
+
+@pytest.fixture(autouse=True)
+def _seen_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_dialog, "UNSEEN_MS", 0)
+
+
+async def agree(dialog: LinkDialog) -> None:
+    """Press Yes, as soon as that is possible."""
+    await until(dialog.yes_button.isEnabled)
+    dialog.yes_button.click()
 
 
 def in_the_bar(window: MainWindow) -> str:
@@ -53,8 +67,33 @@ async def test_a_task_and_a_server_are_shown_and_said_to_come_from_a_link() -> N
         assert place(window).asked[-1] == "open 7"
         assert window.corner._message == "Opened by a link"
         window.links.open("burrow://server/Linear")
+        assert dialog_of(window).windowTitle() == "Show the server Linear?"
+        # Its program would be started.
+        assert window.current == "tasks"
+        dialog_of(window).no_button.click()
+        assert window.current == "tasks"
+        window.links.open("burrow://server/Linear")
+        await agree(dialog_of(window))
         assert place(window, "servers").asked[-1] == "open Linear"
         assert window.links.dialog is None
+
+
+async def test_nobody_agrees_to_a_link_before_they_have_seen_what_it_wants(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_dialog, "UNSEEN_MS", 300)
+    async with opened(FakeServices(FakeBackend())) as window:
+        for _ in range(3):
+            # Each of a flood of links is unseen again.
+            window.links.open(NEW)
+            dialog = dialog_of(window)
+            QTest.mouseClick(dialog.yes_button, Qt.MouseButton.LeftButton)
+            press(dialog, Qt.Key.Key_Tab)
+            QTest.keyClick(dialog.yes_button, Qt.Key.Key_Space)
+            assert window.links.dialog is dialog
+        assert not [each for each in place(window).asked if each.startswith("draft")]
+        began = monotonic()
+        await agree(dialog)
+        assert monotonic() - began > 0.2
+        assert place(window).asked[-1].startswith("draft")
 
 
 async def test_a_draft_is_begun_only_after_the_user_has_read_its_text() -> None:
@@ -71,7 +110,7 @@ async def test_a_draft_is_begun_only_after_the_user_has_read_its_text() -> None:
         assert window.links.dialog is None
         assert not [each for each in place(window).asked if each.startswith("draft")]
         window.links.open(NEW)
-        dialog_of(window).yes_button.click()
+        await agree(dialog_of(window))
         assert place(window).asked[-1] == f"draft Fix the build\nnow in acme/web: {NOTE}"
 
 
@@ -131,7 +170,7 @@ async def test_a_link_of_another_host_leaves_this_one_only_if_the_user_says_so()
         await settle()
         assert where(services)[0] == "eu"
         window.links.open("burrow://task/7?host=us")
-        dialog_of(window).yes_button.click()
+        await agree(dialog_of(window))
         await until(lambda: where(services)[0] == "us")
         await until(lambda: place(window).asked[-1] == "open 7")
         assert window.links.dialog is None
@@ -157,6 +196,7 @@ async def test_a_further_start_brings_the_window_forward_with_what_it_named() ->
         window.further_starts.take(StartRequest(place="servers", link="burrow://server/Linear"))
         assert not window.windowState() & Qt.WindowState.WindowMinimized
         assert window.current == "servers"
+        await agree(dialog_of(window))
         assert place(window, "servers").asked[-1] == "open Linear"
 
 
@@ -172,7 +212,7 @@ async def test_a_further_start_for_another_host_asks_before_it_leaves_this_one()
         await settle()
         assert where(services)[0] == "eu"
         window.further_starts.take(StartRequest(host="https://us.posthog.com"))
-        asked_by(window).yes_button.click()
+        await agree(asked_by(window))
         await until(lambda: where(services)[0] == "us")
 
 
@@ -201,7 +241,7 @@ async def test_in_the_real_window_the_draft_is_new_and_what_was_typed_is_kept(
         dialog = alive.window.links.dialog
         assert dialog is not None
         assert composer.description.toPlainText() == "My own words"
-        dialog.yes_button.click()
+        await agree(dialog)
         await settle()
         assert composer.description.toPlainText() == "Fix the build\nnow"
         assert composer.repository.text() == "acme/web"
@@ -210,6 +250,7 @@ async def test_in_the_real_window_the_draft_is_new_and_what_was_typed_is_kept(
         await until(lambda: any("My own words" in title for title in alive.titles()))
         # A server by its title, as another person's link names it.
         alive.window.links.open("burrow://server/Postbox?host=workspace")
+        await agree(dialog_of(alive.window))
 
         def shown() -> str:
             server = alive.servers.page.server

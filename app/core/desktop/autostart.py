@@ -161,12 +161,16 @@ class XdgAutostart:
             raise AutostartRefused(f"Another program has {self._own}.")
 
     def _write(self, fields: Mapping[str, str]) -> None:
-        beside = self._own.with_suffix(".new")
+        # A link, as people who keep such files elsewhere have, stays one.
+        target = Path(os.path.realpath(self._own))
+        beside = target.with_name(f"{target.name}.burrow-new")
         try:
-            self._own.parent.mkdir(parents=True, exist_ok=True)
-            # What a login reads is whole at any moment.
-            beside.write_text(write_entry(fields), "utf-8")
-            beside.replace(self._own)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # What a login reads is whole at any moment. Nothing that lies there is followed.
+            beside.unlink(missing_ok=True)
+            with beside.open("x", encoding="utf-8") as file:
+                file.write(write_entry(fields))
+            beside.replace(target)
         except (OSError, UnicodeEncodeError) as failure:
             with contextlib.suppress(OSError):
                 beside.unlink(missing_ok=True)

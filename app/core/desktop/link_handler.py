@@ -144,7 +144,10 @@ class XdgHandler:
         self._image = environment.get("APPDIR", "")
 
     def state(self) -> HandlerState:
-        chosen = self._chosen()
+        try:
+            chosen = self._chosen()
+        except HandlerRefused:
+            return HandlerState(HandlerKind.OTHER, str(self._choices))
         if chosen and chosen != ENTRY:
             return HandlerState(HandlerKind.OTHER, chosen)
         fields = self._fields()
@@ -222,11 +225,16 @@ class XdgHandler:
         return lines[at].partition("=")[2].partition(";")[0].strip() if at is not None else ""
 
     def _line(self) -> tuple[list[str], int | None]:
-        """The lines of `mimeapps.list`, and which of them is about links."""
+        """The lines of `mimeapps.list`, and which of them is about links. Raises `HandlerRefused`."""
         try:
-            lines = self._choices.read_text("utf-8", "surrogateescape").splitlines()
-        except OSError:
+            # Not `splitlines`: other characters that end a line elsewhere are a part of a name.
+            text = self._choices.read_bytes().decode("utf-8", "surrogateescape").removesuffix("\n")
+            lines = text.split("\n") if text else []
+        except (FileNotFoundError, NotADirectoryError):
             return [], None
+        except OSError as failure:
+            # Never taken for an empty one, which would be written over it.
+            raise HandlerRefused(f"{self._choices} could not be read: {failure.strerror or failure}.") from failure
         inside = False
         for at, line in enumerate(lines):
             if line.startswith("["):
@@ -286,7 +294,8 @@ class RegistryHandler:
 
     def __init__(self, registry: Registry, command: Sequence[str]) -> None:
         self._registry = registry
-        self._line = f'{subprocess.list2cmdline(command)} "%1"'
+        # A quote in a link, which the shell puts in as it is, would end the argument: behind `--` nothing is an option.
+        self._line = f'{subprocess.list2cmdline(command)} -- "%1"'
 
     def state(self) -> HandlerState:
         try:

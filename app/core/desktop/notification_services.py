@@ -105,7 +105,7 @@ class ServerNotifications:
     async def find(cls, bus: SessionBus) -> ServerNotifications | None:
         """The server, if one is running or can be started."""
         try:
-            (capabilities,) = await bus.call(cls.NAME, cls.PATH, cls.INTERFACE, "GetCapabilities")
+            (capabilities,) = await bus.call(cls.NAME, cls.PATH, cls.INTERFACE, "GetCapabilities", returns="as")
         except BusTrouble:
             return None
         await bus.subscribe(cls.PATH, cls.INTERFACE)
@@ -137,6 +137,7 @@ class ServerNotifications:
             actions,
             hints,
             NO_EXPIRY if notification.stays else USUAL_EXPIRY,
+            returns="u",
         )
         self._ids[notification.key] = number
 
@@ -172,6 +173,6 @@ def _portal_token(parameters: Any) -> str:
     for parameter in parameters:
         if isinstance(parameter, tuple) and len(parameter) == 2 and isinstance(parameter[1], dict):
             token = parameter[1].get("activation-token")
-            if isinstance(token, tuple) and isinstance(token[1], str):
+            if isinstance(token, tuple) and len(token) == 2 and isinstance(token[1], str):
                 return token[1]
     return ""

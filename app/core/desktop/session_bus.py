@@ -62,10 +62,13 @@ class SessionBus:
             await self._stack.aclose()
 
     async def call(
-        self, name: str, path: str, interface: str, method: str, signature: str = "", *body: Any
+        self, name: str, path: str, interface: str, method: str, signature: str = "", *body: Any, returns: str = ""
     ) -> tuple[Any, ...]:
-        """What a method returns. `signature` is that of the arguments. Raises `BusTrouble`."""
-        from jeepney import DBusAddress, DBusErrorResponse, new_method_call
+        """What a method returns. `signature` is that of the arguments, `returns` that of what is expected back.
+
+        Raises `BusTrouble`, also for an answer of another signature.
+        """
+        from jeepney import DBusAddress, DBusErrorResponse, HeaderFields, new_method_call
         from jeepney.io.common import RouterClosed
         from jeepney.wrappers import unwrap_msg
 
@@ -73,19 +76,23 @@ class SessionBus:
         message = new_method_call(DBusAddress(path, name, interface), method, signature or None, body)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                return tuple(unwrap_msg(await self._router.send_and_get_reply(message)))
+                answer = await self._router.send_and_get_reply(message)
+                found = tuple(unwrap_msg(answer))
         except DBusErrorResponse as refusal:
             raise BusTrouble(f"{name} answers {refusal.name}.") from refusal
         except (OSError, EOFError, RouterClosed, TimeoutError) as failure:
             raise BusTrouble(f"{name} does not answer: {failure!r}.") from failure
+        if returns and answer.header.fields.get(HeaderFields.signature, "") != returns:
+            raise BusTrouble(f"{name} answers {method} with something else.")
+        return found
 
     async def has_owner(self, name: str) -> bool:
         """Whether a program has this name on the bus now."""
-        return bool((await self.call(BUS, BUS_PATH, BUS, "NameHasOwner", "s", name))[0])
+        return bool((await self.call(BUS, BUS_PATH, BUS, "NameHasOwner", "s", name, returns="b"))[0])
 
     async def owner(self, name: str) -> str:
         """The unique name of the program that has this name. Signals are sent under it."""
-        return str((await self.call(BUS, BUS_PATH, BUS, "GetNameOwner", "s", name))[0])
+        return str((await self.call(BUS, BUS_PATH, BUS, "GetNameOwner", "s", name, returns="s"))[0])
 
     async def subscribe(self, path: str, interface: str) -> None:
         """Have the signals of an interface put into `signals`. Who sent one must be checked: anybody can."""

@@ -111,7 +111,9 @@ class SessionEnd:
         if wanted:
             options = {"reason": ("s", wanted)}
             try:
-                (handle,) = await bus.call(PORTAL, PORTAL_PATH, INHIBIT, "Inhibit", "sua{sv}", "", LOGOUT, options)
+                (handle,) = await bus.call(
+                    PORTAL, PORTAL_PATH, INHIBIT, "Inhibit", "sua{sv}", "", LOGOUT, options, returns="o"
+                )
                 self._inhibitor = str(handle)
             except BusTrouble as trouble:
                 # It still tells of the end.

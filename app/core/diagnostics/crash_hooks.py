@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 # Of one process. A defect that occurs at each paint has one place, but its places are not bounded.
 MOST_REPORTS = 10
 ACTIVITIES = 20
+LONGEST_WORDS = 2000
 EXPECTED = (BurrowError, KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
@@ -43,7 +44,9 @@ class RecordedCrash:
 
 def crash_words(failure: BaseException, report: CrashReport | None) -> str:
     """What a terminal is told of an exception that nobody handled."""
-    words = redact_text(f"burrow: This is a defect of Burrow: {type(failure).__name__}: {failure}\n")
+    # As the interpreter words it, also where the exception cannot say what it is.
+    said = "".join(traceback.format_exception_only(failure)).strip()[:LONGEST_WORDS]
+    words = redact_text(f"burrow: This is a defect of Burrow: {said}\n")
     return words if report is None else f"{words}        A report without secrets is in {report.path}\n"
 
 

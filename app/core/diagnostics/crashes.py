@@ -31,8 +31,12 @@ PREFIX, SUFFIX = "crash-", ".txt"
 AT_START = "start"
 MOST, REPORT_BYTES = 20, 256 * 1024
 LOG_FILE, LOG_TAIL_BYTES = "burrow.log", 16 * 1024
+# What an exception says may be a whole answer of a server. `EDGE` is longer than any secret.
+TRACE_CHARACTERS, EDGE = 96 * 1024, 8 * 1024
 # A frame of each thread is a line, and a deep recursion has a thousand.
 MOST_FRAMES, MOST_THREADS = 60, 40
+# In Unix seconds: the end of the year 9999.
+LATEST = 253_402_300_800
 CUT = "\n… The report was cut here.\n"
 NO_TRACE = "No trace was written."
 
@@ -86,8 +90,7 @@ class CrashReports:
 
         `where` says what it left, such as "a job of the window".
         """
-        trace = "".join(traceback.format_exception(failure))
-        parts = [f"An exception left {where}.\n\n{trace}"]
+        parts = [f"An exception left {where}.\n\n{safe_trace(failure)}"]
         if threads:
             parts.append(f"Threads\n\n{_stacks()}")
         return self._write(parts, self._facts, activity, time.time(), at_start)
@@ -147,6 +150,17 @@ class CrashReports:
         return (text.partition("\n")[2] if skipped else text).strip()
 
 
+def safe_trace(failure: BaseException) -> str:
+    """The traceback of an exception without secrets, of at most `TRACE_CHARACTERS`."""
+    trace = "".join(traceback.format_exception(failure))
+    if len(trace) <= TRACE_CHARACTERS:
+        return redact_text(trace)
+    # Where, and the last words. A secret that lies across an edge is recognised, since more is read than is kept.
+    half = TRACE_CHARACTERS // 2
+    first, last = redact_text(trace[: half + EDGE]), redact_text(trace[-half - EDGE :])
+    return f"{first[:-EDGE]}\n…\n{last[EDGE:]}"
+
+
 def crashed_starts(reports: Iterable[CrashReport], now: float, within: float) -> int:
     """How many of the newest starts crashed one after the other, the last one less than `within` seconds ago."""
     times = sorted((report.at for report in reports if report.at_start and report.at <= now), reverse=True)
@@ -161,9 +175,11 @@ def crashed_starts(reports: Iterable[CrashReport], now: float, within: float) ->
 def _report(path: Path) -> CrashReport | None:
     words = path.name.removeprefix(PREFIX).removesuffix(SUFFIX).split("-")
     try:
-        return CrashReport(path, float(words[0]), AT_START in words[1:])
+        at = float(words[0])
     except ValueError:
         return None
+    # Not every number is a time.
+    return CrashReport(path, at, AT_START in words[1:]) if 0 <= at < LATEST else None
 
 
 def _stacks() -> str:

@@ -44,6 +44,9 @@ class HangWatch:
             size = os.fstat(self._file.fileno()).st_size
             hung = size > self._size
             if hung:
+                if size > FILE_BYTES:
+                    # A process may live for months.
+                    self._file.truncate(0)
                 stamp = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
                 self._file.write(f"The loop turned again at {stamp}.\n\n".encode())
                 log.warning("the window did not answer for more than %g s; see %s", self._seconds, HANGS_FILE)

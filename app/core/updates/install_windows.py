@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import ntpath
 import os
 import subprocess
 import sys
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 # Of installer.nsi: no window, no question.
 SILENT = "/S"
+POWERSHELL = ("System32", "WindowsPowerShell", "v1.0", "powershell.exe")
 # What the window still sends and stores takes less.
 END_SECONDS = 120
 
@@ -51,12 +53,17 @@ def install_windows(
         code.unlink(missing_ok=True)
         script = _script(installer, code, os.getpid(), restart)
         encoded = base64.b64encode(script.encode("utf-16-le")).decode("ascii")
-        (run or _start)(("powershell.exe", "-NoProfile", "-NonInteractive", "-EncodedCommand", encoded))
+        (run or _start)((_powershell(), "-NoProfile", "-NonInteractive", "-EncodedCommand", encoded))
     except BaseException:
         with contextlib.suppress(OSError):
             installer.unlink(missing_ok=True)
         raise
     return trial
+
+
+def _powershell() -> str:
+    """Its whole path: of a bare name, Windows looks in the working directory first, which may be full of downloads."""
+    return ntpath.join(os.environ.get("SYSTEMROOT", r"C:\Windows"), *POWERSHELL)
 
 
 def _script(installer: Path, code: Path, process: int, restart: Sequence[str] | None) -> str:

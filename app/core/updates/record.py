@@ -6,8 +6,8 @@ It is read before anything else of a start, so a record that cannot be read coun
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.core.private import make_private_folder, replace_private
 
@@ -19,6 +19,10 @@ FILE = "record.json"
 # Of the last installer on Windows: its exit code.
 INSTALLER_CODE = "installer-code"
 LARGEST = 256_000
+# In Unix seconds: the end of the year 9999.
+LATEST = 253_402_300_800
+
+T = TypeVar("T", bound="Trial | UpdateOutcome | UpdateRecord")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ def read_record(folder: Path) -> UpdateRecord:
         with (folder / FOLDER / FILE).open("rb") as file:
             value = json.loads(file.read(LARGEST))
         return _record(value)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, OverflowError):
         return UpdateRecord()
 
 
@@ -99,10 +103,23 @@ def _record(value: Any) -> UpdateRecord:
     known = {field.name: value[field.name] for field in fields(UpdateRecord) if field.name in value}
     for name, kind in (("trial", Trial), ("former", Trial), ("outcome", UpdateOutcome)):
         if known.get(name) is not None:
-            known[name] = kind(**known[name])
+            known[name] = _of_its_types(kind(**known[name]))
     known["failed"] = tuple(str(each) for each in known.get("failed", ()))
     for name in ("checked", "fresh"):
         known[name] = float(known.get(name, 0.0))
+        # NaN is neither before nor after any moment.
+        if not 0 <= known[name] < LATEST:
+            raise ValueError("no time")
     if not isinstance(known.get("staged"), dict | None):
         known["staged"] = None
-    return UpdateRecord(**known)
+    return _of_its_types(UpdateRecord(**known))
+
+
+def _of_its_types(value: T) -> T:
+    """`value`, whose texts, numbers and flags are that. Raises `TypeError`."""
+    for field in fields(value):
+        if type(field.default) in {int, str, bool} or field.default is MISSING:
+            expected = str if field.default is MISSING else type(field.default)
+            if type(getattr(value, field.name)) is not expected:
+                raise TypeError(f"{field.name} is something else")
+    return value

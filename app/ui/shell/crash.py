@@ -10,7 +10,7 @@ from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QVBoxLayout
 
 from app import __version__
-from app.core.redaction import redact_text
+from app.core.diagnostics.crashes import safe_trace
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.fields import CodeEdit
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from app.core.diagnostics.crashes import CrashReport
 
 WIDTH, HEIGHT = 640, 420
+# Of one process: what goes wrong at many places at once must not cover the screen. The log has all of them.
+MOST_DIALOGS = 5
 
 
 class CrashDialogs:
@@ -40,15 +42,17 @@ class CrashDialogs:
         self.restart: Callable[[], None] | None = None
 
     def show(self, failure: BaseException, report: CrashReport | None = None) -> CrashDialog | None:
-        """Open the dialog for a failure, with its `report` on disk; None when the same one was shown before."""
+        """Open the dialog for a failure, with its `report` on disk.
+
+        None when the same one was shown before, or `MOST_DIALOGS` were.
+        """
         frames = traceback.extract_tb(failure.__traceback__)
         place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
         kind = f"{type(failure).__name__} {place}"
-        if kind in self._known:
+        if kind in self._known or len(self._known) >= MOST_DIALOGS:
             return None
         self._known.add(kind)
-        trace = "".join(traceback.format_exception(failure))
-        text = redact_text(f"Burrow {__version__}\n\n{trace}")
+        text = f"Burrow {__version__}\n\n{safe_trace(failure)}"
         dialog = CrashDialog(text, self._window, log_in=self._folder, report=report, restart=self.restart)
         dialog.show()
         return dialog

@@ -64,8 +64,9 @@ class LinkWindow(Protocol):
 class LinkDesk(QObject):
     """Opens links, one at a time: a later one takes the place of one that still waits or is being asked about.
 
-    A link shows what it names, at most. It asks before it leaves the host in view and before it begins a draft, and it
-    waits in `bar` while nobody is signed in.
+    A link shows what it names, at most. It asks before it leaves the host in view, before it begins a draft, and before
+    it shows servers: to list its tools a server is reached, and its program started. It waits in `bar` while nobody is
+    signed in.
     """
 
     def __init__(self, window: LinkWindow, parent: QWidget) -> None:
@@ -130,12 +131,31 @@ class LinkDesk(QObject):
     def _open(self, link: Link) -> None:
         if isinstance(link, NewTaskLink):
             self._ask_draft(link)
-            return
-        self.forget()
-        self._window.go(PLACES[type(link)], link.task if isinstance(link, TaskLink) else link.server)
+        elif isinstance(link, ServerLink):
+            self._ask_server(link)
+        else:
+            self.forget()
+            self._show(link, link.task)
+
+    def _show(self, link: Link, item: str) -> None:
+        self._window.go(PLACES[type(link)], item)
         words = self.tr("Opened by a link")
         self._window.status(words)
         self._window.announce(words)
+
+    def _ask_server(self, link: ServerLink) -> None:
+        name = isolated(revealed_name(link.server))
+        self._ask(
+            LinkDialog(
+                self.tr("Show the server {0}?").format(name),
+                self.tr(
+                    "A link names it. Burrow will ask it for its tools; if it is a program of yours, it is started."
+                ),
+                self.tr("Show it"),
+                self._parent,
+            ),
+            lambda: self._show(link, link.server),
+        )
 
     def _ask_draft(self, link: NewTaskLink) -> None:
         words = self.tr("A link has brought the text of a task. Nothing is sent before you send it.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from app.marks import revealed
@@ -10,15 +12,22 @@ from app.ui.shell.fitted_dialog import FittedDialog
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.focus import show_focus_ring
+from app.ui.widgets.guard import guarded
 from app.ui.widgets.plain_text import PlainTextEdit
 from app.ui.widgets.text import Text
 
+if TYPE_CHECKING:
+    from PySide6.QtGui import QShowEvent
+
 WIDTH = 480
 PREVIEW = 160
+# Whoever makes a link knows when it opens: a click or a key that was meant for what was there before must not agree.
+UNSEEN_MS = 700
 
 
 class LinkDialog(FittedDialog):
     """Accepted: do it. The focus is on the answer that changes nothing: the dialog comes unasked, while keys are typed.
+    Nobody can agree before it has been in view for `UNSEEN_MS`.
 
     All texts are shown as they are, without markup.
     """
@@ -46,6 +55,9 @@ class LinkDialog(FittedDialog):
         else:
             box.addStretch(1)
         self.yes_button = QuietButton(yes, clicked=self.accept)
+        self.yes_button.setEnabled(False)
+        self._seen = QTimer(self, singleShot=True, interval=UNSEEN_MS)
+        self._seen.timeout.connect(lambda: self.yes_button.setEnabled(True))
         self.no_button = PrimaryButton(self.tr("Cancel"), clicked=self.reject)
         row = QHBoxLayout()
         row.setSpacing(current.px(tokens.SPACE_2))
@@ -56,3 +68,8 @@ class LinkDialog(FittedDialog):
         self.no_button.setDefault(True)
         self.no_button.setFocus()
         show_focus_ring(self)
+
+    @guarded()
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._seen.start()

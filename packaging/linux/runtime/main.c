@@ -126,9 +126,17 @@ int main(int count, char **words)
     if (!strcmp(option, "extract")) {
         if (check_payload(image, &payload))
             return 1;
-        if (mkdir("squashfs-root", 0755) && errno != EEXIST) {
-            perror("burrow: squashfs-root");
-            return 1;
+        if (mkdir("squashfs-root", 0755)) {
+            /* In a folder that others write to, it may lead somewhere else. */
+            struct stat status;
+            if (errno != EEXIST || lstat("squashfs-root", &status)) {
+                perror("burrow: squashfs-root");
+                return 1;
+            }
+            if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid()) {
+                fputs("burrow: squashfs-root is not a folder of yours. Remove it, or go to another folder.\n", stderr);
+                return 1;
+            }
         }
         return extract(image, payload.offset, "squashfs-root", words[2], 1) ? 1 : 0;
     }

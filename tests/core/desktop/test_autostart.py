@@ -84,6 +84,20 @@ def test_another_programs_entry_is_not_overwritten(places: Places) -> None:
     assert places.own.read_text() == before
 
 
+def test_an_entry_that_is_kept_elsewhere_stays_a_link_and_no_other_is_followed(places: Places, tmp_path: Path) -> None:
+    places.entry.enable(COMMAND[:1])
+    entry = places.own
+    elsewhere, other = tmp_path / "dotfiles", tmp_path / "other"
+    entry.rename(elsewhere)
+    entry.symlink_to(elsewhere)
+    other.write_text("kept")
+    (tmp_path / "dotfiles.burrow-new").symlink_to(other)
+    places.entry.enable(COMMAND)
+    assert entry.is_symlink()
+    assert "--hidden" in elsewhere.read_text()
+    assert other.read_text() == "kept"
+
+
 def test_a_folder_that_cannot_be_written_is_named(places: Places) -> None:
     places.own.parent.parent.mkdir(parents=True)
     places.own.parent.write_text("a file")

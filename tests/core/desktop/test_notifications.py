@@ -180,3 +180,30 @@ async def test_text_that_the_bus_cannot_carry_is_mended(bus: str) -> None:
         await until(lambda: server.of("Notify"))
         assert server.of("Notify")[0][3] == "ab?"
         assert len(server.of("Notify")[0][4]) == LONGEST
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"GetCapabilities": ("", ())},
+        {"GetCapabilities": ("u", (7,))},
+        {"GetCapabilities": ("asas", (["actions"], ["body"]))},
+        {"Notify": ("", ())},
+        {"Notify": ("s", ("41",))},
+        {"Notify": ("uu", (41, 42))},
+    ],
+)
+async def test_a_service_that_answers_with_something_else_counts_as_none(
+    bus: str, answers: dict[str, tuple[str, tuple[object, ...]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Server("actions").on(bus) as server, running() as shown:
+        right = server.answer
+        monkeypatch.setattr(server, "answer", lambda member, body: answers.get(member) or right(member, body))
+        shown.show(QUESTION)
+        await until(lambda: shown.lost)
+        # The next one is tried anew.
+        monkeypatch.setattr(server, "answer", right)
+        shown.show(QUESTION)
+        await until(lambda: len(server.of("Notify")) == 1 + ("Notify" in answers))
+        await server.emit("ActionInvoked", "us", 41, "1.0")
+        await until(lambda: shown.pressed)

@@ -292,7 +292,9 @@ def test_on_windows_the_installer_waits_for_the_end_of_burrow(tmp_path: Path) ->
 
     script = base64.b64decode(commands[0][-1]).decode("utf-16-le")
     setup = place.data / "updates" / "burrow-0.2.0-setup.exe"
-    assert commands[0][:-1] == ("powershell.exe", "-NoProfile", "-NonInteractive", "-EncodedCommand")
+    # By its whole path: a program of that name among the downloads is none of it.
+    powershell = r"C:\Windows\System32\WindowsPowerShell\v1.0\powershell.exe"
+    assert commands[0][:-1] == (powershell, "-NoProfile", "-NonInteractive", "-EncodedCommand")
     assert f"Get-Process -Id {os.getpid()} " in script
     assert f"Start-Process -FilePath '{setup}' -ArgumentList '/S' -Wait -PassThru" in script
     assert script.endswith(

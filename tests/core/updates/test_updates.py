@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from typing import Any
@@ -385,7 +386,18 @@ async def test_the_proxy_of_the_environment_is_used_but_not_for_this_machine(
 def test_a_record_that_cannot_be_read_counts_as_none(tmp_path: Any) -> None:
     write_record(tmp_path, UpdateRecord(highest="0.3.0"))
     assert read_record(tmp_path).highest == "0.3.0"
-    for text in ("", "[]", "{", '{"checked": "x"}', '{"trial": {"former": 1}}', '{"failed": 3}', "[" * 9_999):
+    trial = {"former": "0.1.0", "version": "0.2.0", "target": "/a", "backup": "/b", "sha256": "c", "starts": 0}
+    others: list[dict[str, Any]] = [
+        *({"trial": trial | {name: None}} for name in trial),
+        *({"checked": moment} for moment in (float("nan"), float("inf"), -1, 10**400)),
+        *({"failures": many} for many in ("3", 1.5, None)),
+        {"outcome": {"happened": "failed", "former": "0.1.0", "version": "0.2.0", "said": 0}},
+        {"highest": 3},
+    ]
+    for text in (
+        *("", "[]", "{", '{"checked": "x"}', '{"trial": {"former": 1}}', '{"failed": 3}', "[" * 9_999),
+        *map(json.dumps, others),
+    ):
         (tmp_path / "updates" / "record.json").write_text(text)
         assert read_record(tmp_path) == UpdateRecord()
 
