@@ -20,7 +20,7 @@ BUILD_SECONDS = 400.0
 
 
 # What makes packages of the finished folder.
-ONLY_PACKAGES = ("packaging/linux/", "packaging/package.py", "packaging/reproduce.py")
+ONLY_PACKAGES = ("packaging/linux/", "packaging/updates/", "packaging/package.py", "packaging/reproduce.py")
 
 
 def content_hash(*, packages: bool = False) -> str:
