@@ -17,6 +17,7 @@ import sysconfig
 from importlib import metadata
 from pathlib import Path
 
+import macos.build
 from same_bytes import check_reproducible
 from sbom import FILE, bill
 from trim import level, trim
@@ -128,6 +129,8 @@ def main() -> int:
     write_licences(application)
     write_bill(application)
     level(application, int(source_date()))
+    if macos.build.bundle_of(application).exists():
+        macos.build.finish(application, int(source_date()))
     sys.stdout.write(f"{application / 'burrow'}\n")
     return 0
 

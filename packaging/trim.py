@@ -41,11 +41,15 @@ def _change(file: Path, content: bytes) -> None:
         file.write_bytes(content)
 
 
-def level(application: Path, seconds: int) -> None:
-    """Give every file the same permissions and times on every machine; `seconds` since 1970."""
+def level(application: Path, seconds: int, *, programs: Path | None = None) -> None:
+    """Give every file the same permissions and times on every machine; `seconds` since 1970.
+
+    `programs` is the folder with the executables, where it is not the application's own.
+    """
+    programs = programs or application
     for path in [application, *application.rglob("*")]:
         if not path.is_symlink() and os.name == "posix":
-            runs = path.is_dir() or ".so" in path.suffixes or (path.parent == application and os.access(path, os.X_OK))
+            runs = path.is_dir() or ".so" in path.suffixes or (path.parent == programs and os.access(path, os.X_OK))
             path.chmod(PROGRAM_MODE if runs else FILE_MODE)
         if not path.is_symlink() or os.utime in os.supports_follow_symlinks:
             os.utime(path, (seconds, seconds), follow_symlinks=not path.is_symlink())

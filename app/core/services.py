@@ -361,6 +361,10 @@ class Services:
         made = self.__dict__
         if "sign_ins" in made:
             self.sign_ins.close()
+        if "proxy" in made and self.began_updates and self.updates.armed is not None:
+            from app.core.mcp.proxy.keeper import UPDATE_KEEP_SECONDS
+
+            self.proxy.keep_seconds = UPDATE_KEEP_SECONDS
         # Each step, whatever became of the one before: a refresh that was sent must still be stored.
         async with AsyncExitStack() as ending:
             for step in (

@@ -8,6 +8,8 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
+from updates.trust import write_trust
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 INSTALLED = "opt/burrow"
 COMMAND = "usr/bin/burrow"
+# What replaces itself; a package manager updates the others.
+UPDATED = "appimage"
 
 
 def stage(application: Path, extras: Path, root: Path, kind: str, release: Release) -> None:
@@ -31,9 +35,11 @@ def stage(application: Path, extras: Path, root: Path, kind: str, release: Relea
 
 
 def copy_application(application: Path, target: Path, kind: str) -> None:
-    """The one-folder build, which then knows how it is installed (`app/core/installation.py`)."""
+    """The one-folder build, which then knows how it is installed (`app/core/installation.py`), and who updates it."""
     shutil.copytree(application, target, symlinks=True)
     (target / "installation.json").write_text(json.dumps({"kind": kind}) + "\n", "utf-8")
+    if kind == UPDATED:
+        write_trust(target)
 
 
 def settle(root: Path, epoch: int) -> None:

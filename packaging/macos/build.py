@@ -1,4 +1,4 @@
-"""Makes the disk image for macOS from the application bundle: `build(bundle, output, signing)`.
+"""Completes the application bundle for macOS (`finish`), and makes the disk image of it (`build`).
 
 One image for each processor. PySide6's libraries are universal, but other packages have a wheel for each processor, and
 a universal application would hold both.
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import version
+from trim import level, trim
+from updates.trust import write_trust
 
 from macos.signing import DeveloperId, Notary, run, seal
 
@@ -28,12 +30,30 @@ class CannotBuild(Exception):
     """The image cannot be made; the text says why."""
 
 
+def bundle_of(folder: Path) -> Path:
+    """The bundle that PyInstaller makes of its `folder`, beside it."""
+    return folder.parent / BUNDLE
+
+
+def finish(folder: Path, seconds: int) -> Path:
+    """Trim the bundle as the folder was, give it the folder's texts, and seal it; all files get the time `seconds`.
+
+    Raises `ValueError` when a tool is missing, and `CalledProcessError` when one fails.
+    """
+    bundle = bundle_of(folder)
+    trim(bundle)
+    add_texts(folder, bundle / "Contents" / "Resources")
+    seal(bundle)
+    level(bundle, seconds, programs=bundle / "Contents" / "MacOS")
+    return bundle
+
+
 def build(folder: Path, output: Path, signing: DeveloperId | None = None) -> Path:
-    """The disk image below `output`, of the bundle beside PyInstaller's `folder`, and of the texts in that.
+    """The disk image below `output`, of the finished bundle beside PyInstaller's `folder`.
 
     Raises `CannotBuild`, `ValueError` when a tool is missing, and `CalledProcessError` when one fails.
     """
-    bundle = folder.parent / BUNDLE
+    bundle = bundle_of(folder)
     if not (bundle / "Contents" / "Info.plist").is_file():
         raise CannotBuild(f"{bundle} is no application bundle as built on macOS")
     output.mkdir(parents=True, exist_ok=True)
@@ -42,7 +62,7 @@ def build(folder: Path, output: Path, signing: DeveloperId | None = None) -> Pat
         content = Path(scratch) / "Burrow"
         staged = content / BUNDLE
         shutil.copytree(bundle, staged, symlinks=True)
-        add_resources(folder, staged / "Contents" / "Resources")
+        say_installed(staged / "Contents" / "Resources")
         if signing is None:
             seal(staged)
         else:
@@ -57,8 +77,8 @@ def build(folder: Path, output: Path, signing: DeveloperId | None = None) -> Pat
     return image
 
 
-def add_resources(folder: Path, resources: Path) -> None:
-    """Copy the licences and other texts of the folder, and say how this Burrow was installed.
+def add_texts(folder: Path, resources: Path) -> None:
+    """Copy the licences, the bill of materials and other texts of the folder.
 
     Not beside the executable: codesign takes everything there for a program.
     """
@@ -70,7 +90,12 @@ def add_resources(folder: Path, resources: Path) -> None:
             shutil.copytree(path, resources / path.name, dirs_exist_ok=True)
         else:
             shutil.copy(path, resources / path.name)
+
+
+def say_installed(resources: Path) -> None:
+    """Say how this Burrow was installed, and who updates it."""
     (resources / "installation.json").write_text(json.dumps({"kind": "macos"}) + "\n", encoding="utf-8")
+    write_trust(resources)
 
 
 def signing_from(asked: argparse.Namespace) -> DeveloperId | None:

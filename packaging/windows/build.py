@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import version
+from updates.trust import write_trust
 
 from windows import layout, resources
 from windows.signing import Authenticode, on_windows
@@ -65,11 +66,12 @@ def build(folder: Path, output: Path, signing: Authenticode | None = None, *, ta
 
 
 def stage(folder: Path, staged: Path) -> Path:
-    """A copy of the folder with its final names and its `installation.json`. Raises `CannotBuild`."""
+    """A copy of the folder with its final names, `installation.json` and source of updates. Raises `CannotBuild`."""
     shutil.copytree(folder, staged)
     if (staged / CONSOLE_AS_BUILT).exists():
         (staged / CONSOLE_AS_BUILT).rename(staged / CONSOLE)
     (staged / "installation.json").write_text(json.dumps({"kind": "windows"}) + "\n", encoding="utf-8")
+    write_trust(staged)
     found = layout.troubles(layout.files_of(staged))
     if found:
         raise CannotBuild("Windows cannot hold these files:\n  " + "\n  ".join(found))

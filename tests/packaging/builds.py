@@ -29,7 +29,7 @@ EPOCH = 1_700_000_000
 PYTHONPATH = f"{ROOT}{os.pathsep}{ROOT / 'packaging'}"
 ENVIRONMENT = os.environ | {"PYTHONPATH": PYTHONPATH, "SOURCE_DATE_EPOCH": str(EPOCH)}
 # What makes packages of the finished folder.
-ONLY_PACKAGES = ("packaging/linux/", "packaging/package.py", "packaging/reproduce.py")
+ONLY_PACKAGES = ("packaging/linux/", "packaging/updates/", "packaging/package.py", "packaging/reproduce.py")
 
 
 def content_hash(*, packages: bool = False) -> str:

@@ -7,9 +7,11 @@ import json
 import plistlib
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 
 import platforms
 import pytest
+import trim
 import version
 from macos import build, resources
 from macos.signing import MACH_O, DeveloperId, Notary, signing_order
@@ -50,12 +52,18 @@ def built(folder: Path) -> Path:
     (framework / "QtCore").symlink_to("Versions/Current/QtCore")
     (contents / "Resources").mkdir()
     (contents / "Resources" / "data.txt").write_text("data", encoding="utf-8")
+    # Data is in Resources, below a name without dots, and a link leads to it from where Python looks.
+    (contents / "Resources" / "mcp__dot__dist-info").mkdir()
+    (contents / "Resources" / "mcp__dot__dist-info" / "METADATA").write_text("Version: 2\n\nA page", encoding="utf-8")
+    (contents / "Frameworks" / "mcp.dist-info").symlink_to("../Resources/mcp__dot__dist-info")
     (contents / "Info.plist").write_bytes(plistlib.dumps({"CFBundleExecutable": "burrow"}))
     return application
 
 
 @pytest.fixture
 def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> recipes.FakeTools:
+    # What is trimmed on Linux only has another format there.
+    monkeypatch.setattr(trim, "sys", SimpleNamespace(platform="darwin"))
     fakes = recipes.FakeTools(tmp_path, monkeypatch)
     for name in TOOLS:
         fakes.add(name)
@@ -149,10 +157,36 @@ def test_everything_is_signed_from_the_inside_out(tmp_path: Path) -> None:
     ]
 
 
+def test_the_bundle_is_trimmed_as_the_folder_is_and_gets_its_texts_before_it_is_sealed(
+    tmp_path: Path, tools: recipes.FakeTools
+) -> None:
+    seen = tmp_path / "seen"
+    tools.add(
+        "codesign", f"pathlib.Path({str(seen)!r}).write_text(str(sorted(pathlib.Path(arguments[-1]).rglob('*'))))"
+    )
+    folder = built(tmp_path)
+    (folder / "sbom.cdx.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "Burrow.app" / "Contents" / "MacOS" / "burrow").chmod(0o700)
+
+    contents = build.finish(folder, 1_700_000_000) / "Contents"
+
+    assert (contents / "Frameworks" / "mcp.dist-info" / "METADATA").read_text(encoding="utf-8") == "Version: 2\n"
+    for name in ("LICENSE", "licences/Qt.txt", "sbom.cdx.json"):
+        assert f"Resources/{name}'" in seen.read_text(encoding="utf-8"), name
+    assert [call[1:4] for call in tools.calls()] == [["--force", "--sign", "-"]]
+    assert {path.lstat().st_mtime for path in (contents, *contents.rglob("*"))} == {1_700_000_000}
+    modes = {name: (contents / name).stat().st_mode & 0o777 for name in ("MacOS/burrow", "Resources/LICENSE")}
+    assert modes == {"MacOS/burrow": 0o755, "Resources/LICENSE": 0o644}
+    # Only what is installed says so.
+    assert not (contents / "Resources" / "installation.json").exists()
+
+
 def test_the_image_holds_the_bundle_its_texts_and_a_way_to_the_applications(
     tmp_path: Path, tools: recipes.FakeTools
 ) -> None:
-    image = build.build(built(tmp_path), tmp_path / "dist")
+    folder = built(tmp_path)
+    build.finish(folder, 1_700_000_000)
+    image = build.build(folder, tmp_path / "dist")
     held = json.loads(image.read_text(encoding="utf-8"))
     assert held["Applications"] == "/Applications"
     assert "Burrow.app/Contents/MacOS/burrow" in held
@@ -160,7 +194,7 @@ def test_the_image_holds_the_bundle_its_texts_and_a_way_to_the_applications(
     assert "Burrow.app/Contents/Resources/licences/Qt.txt" in held
     assert "Burrow.app/Contents/Resources/installation.json" in held
     assert held["Burrow.app/Contents/Frameworks/PySide6/Qt/lib/QtCore.framework/QtCore"] == "Versions/Current/QtCore"
-    sealed, call = tools.calls()
+    _finished, sealed, call = tools.calls()
     assert sealed[:4] == ["codesign", "--force", "--sign", "-"]
     assert Path(sealed[-1]).name == "Burrow.app"
     assert call[:2] == ["hdiutil", "create"]

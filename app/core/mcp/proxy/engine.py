@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from app.core.mcp.proxy.bridge.bridges import Bridges
 from app.core.mcp.proxy.http.routes import ChoosingSender
 from app.core.mcp.proxy.http.server import LoopbackServer
+from app.core.mcp.proxy.keeper import KEEP_SECONDS
 from app.core.mcp.proxy.listeners import close_all, number_of
 from app.core.mcp.proxy.policy import DoorPolicy
 from app.core.mcp.proxy.port import Acceptor, ProxyPort
@@ -95,10 +96,11 @@ class ProxyEngine:
             relay.end_refused()
         await self._bridges.end_refused()
 
-    async def close(self, *, drain: float, keep: bool) -> None:
+    async def close(self, *, drain: float, keep: bool, keep_seconds: float = KEEP_SECONDS) -> None:
         """Stop, and finish what is in flight within `drain` seconds. `keep`: see `ProxyPort.stop`."""
         try:
             if self._port is not None:
+                self._port.keep_seconds = keep_seconds
                 await self._port.stop(drain=drain, keep=keep)
         finally:
             await self._bridges.close()

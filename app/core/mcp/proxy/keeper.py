@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 COMMAND = "keep-port"
 KEEP_SECONDS = 5.0
+# An update is copied and verified before the next owner starts, for the first time.
+UPDATE_KEEP_SECONDS = 60.0
 # One that connected may take the sockets, or only look who holds them.
 TAKE_SECONDS = 1.0
 # Those who wait have sent their requests already.

@@ -114,7 +114,7 @@ class ProxyPort:
 
         `keep_seconds` is how long the port is kept for the next owner where nobody stands by.
         """
-        self._keep_seconds = keep_seconds
+        self.keep_seconds = keep_seconds
         self._folder = folder
         self._role = role
         self._wanted = number
@@ -329,7 +329,7 @@ class ProxyPort:
 
     def _keep(self, door: PortDoor) -> None:
         try:
-            start_keeper(self._folder, door.path, door.socket, self._held, self._taken, seconds=self._keep_seconds)
+            start_keeper(self._folder, door.path, door.socket, self._held, self._taken, seconds=self.keep_seconds)
         except OSError as failure:
             log.info("the port is not kept: %s", failure)
 

@@ -22,6 +22,7 @@ from app.core.mcp.proxy.approvals import Approvals
 from app.core.mcp.proxy.clients import ProxyClients
 from app.core.mcp.proxy.handover import Role
 from app.core.mcp.proxy.host import ProcessHost
+from app.core.mcp.proxy.keeper import KEEP_SECONDS
 from app.core.mcp.proxy.loop_hop import LoopGate, LoopThread
 from app.core.mcp.proxy.port import PortState
 from app.core.mcp.proxy.tool_rules import ToolRules
@@ -105,6 +106,8 @@ class ProxyService:
         self.changed: Event[ProxyStatus] = Event()
         # Within a second after what `works` returns has changed.
         self.works_changed: Event[None] = Event()
+        # How long the port is held for the next process when this one ends.
+        self.keep_seconds = KEEP_SECONDS
         self.clients = ProxyClients(around.storage.proxy_clients)
         self._around = around
         self._role = role
@@ -302,7 +305,8 @@ class _Run:
         try:
             drain = DRAIN_SECONDS[self._service._role]
             async with asyncio.timeout(STOP_SECONDS + drain):
-                await self._there.run(lambda: self.engine.close(drain=drain, keep=keep))
+                seconds = self._service.keep_seconds
+                await self._there.run(lambda: self.engine.close(drain=drain, keep=keep, keep_seconds=seconds))
         except (TimeoutError, BurrowError):
             log.warning("the proxy did not end in time")
         await self._leave()

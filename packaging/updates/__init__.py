@@ -1,0 +1,1 @@
+"""Publishing updates: the signed repository, and whom a build trusts."""
