@@ -16,7 +16,7 @@ import pytest
 
 from app.__main__ import split
 from app.cli.main import _parser as cli_parser
-from app.main import _parser as window_parser
+from app.main.options import parser as window_parser
 from app.workspace.__main__ import _parser as workspace_parser
 from tests.core.updates._repository import tool
 

@@ -22,8 +22,8 @@ from tests.packaging.appimage_releases import BROKEN, FIRST, SECOND, Releases, m
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# Building it takes all processors, which would make what measures time fail.
-pytestmark = pytest.mark.serial
+# Beside the other tests of packages, which need the same builds.
+pytestmark = pytest.mark.packaged
 
 SECONDS = 120.0
 
