@@ -27,8 +27,10 @@ REPORTS = ROOT / "build" / "reports"
 PREPARE = (sys.executable, "-m", "tests.packaging.prepare")
 PREPARED = REPORTS / "prepared.txt"
 WHOLE_RUN_SECONDS = 870.0
-# As many as the machines that this runs on have cores: more would make what waits for a program of another fail.
-WORKERS = "2"
+# One more than the machines that this runs on have cores: a fifth of the time tests wait for programs and clocks.
+WORKERS = "3"
+# As many as there are cores, for what has deadlines of its own.
+FEW_WORKERS = "2"
 LAST_WORDS_SECONDS = 10.0
 PREPARATION_SECONDS = 600.0
 NOTHING_COLLECTED = 5
@@ -64,12 +66,18 @@ def test_phases(arguments: Sequence[str]) -> list[Phase]:
     """All tests, those of packages and the serial ones last; or just what the person asked pytest for."""
     if arguments:
         return [_pytest("tests", *arguments)]
-    at_once = ("-n", WORKERS, "--dist")
+    few = ("-n", FEW_WORKERS, "--dist", "loadscope", "-m", "packaged or windowed")
     return [
-        _pytest("tests", *at_once, "worksteal", "-m", "not serial and not packaged"),
-        _pytest("package tests", *at_once, "loadscope", "-m", "packaged", "tests/packaging", undisturbed=True),
-        _pytest("serial tests", "-m", "serial", harmless={NOTHING_COLLECTED}, undisturbed=True),
+        _pytest("tests", "-n", WORKERS, "--dist", "worksteal", "-m", "not serial and not packaged and not windowed"),
+        _pytest("package tests", *few, "tests/packaging", *_files_with("windowed"), undisturbed=True),
+        _pytest("serial tests", "-m", "serial", *_files_with("serial"), harmless={NOTHING_COLLECTED}, undisturbed=True),
     ]
+
+
+def _files_with(mark: str) -> list[str]:
+    """The files that use a mark: collecting all the others takes ten seconds."""
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    return [str(file.relative_to(ROOT)) for file in files if f"pytest.mark.{mark}" in file.read_text("utf-8")]
 
 
 def _pytest(name: str, *options: str, harmless: Collection[int] = (), undisturbed: bool = False) -> Phase:

@@ -42,8 +42,8 @@ def test_no_serial_tests_is_no_failure_but_no_tests_at_all_is() -> None:
 
 def test_every_test_is_in_one_phase() -> None:
     asked = [phase.command[phase.command.index("-m", 3) + 1] for phase in phases_of([])]
-    for marks in (set(), {"packaged"}, {"serial"}):
-        known = {name: name in marks for name in ("packaged", "serial")}
+    for marks in (set(), {"packaged"}, {"windowed"}, {"serial"}):
+        known = {name: name in marks for name in ("packaged", "windowed", "serial")}
         assert sum(eval(words, {}, known) for words in asked) == 1
 
 

@@ -21,7 +21,7 @@ from app.core.desktop.link_handler import (
     link_handler,
 )
 from app.core.installation import InstalledApp, InstallKind
-from app.main import _parser
+from app.main.options import parser
 
 LINK = "burrow://new?text=a%20b&repository=acme/web"
 STRANGE = [
@@ -265,8 +265,8 @@ def test_windows_is_told_the_command_for_the_class() -> None:
     _, *arguments = _split_windows(line)
     assert arguments == ["--", "burrow://task/7", "--data", r"\\evil\share"]
     with pytest.raises(SystemExit):
-        _parser().parse_args(arguments)
-    assert _parser().parse_args(arguments[:2]).link == "burrow://task/7"
+        parser().parse_args(arguments)
+    assert parser().parse_args(arguments[:2]).link == "burrow://task/7"
     other = RegistryHandler(registry, [r"D:\burrow.exe"])
     other.register(chosen=False)
     assert handler.state().kind is HandlerKind.THIS

@@ -18,7 +18,7 @@ from tests.e2e.test_further_start import further
 from tests.e2e.test_tray import XTrayWindow
 from tests.e2e.window import RunningWindow
 
-pytestmark = [pytest.mark.serial, pytest.mark.x11]
+pytestmark = [pytest.mark.windowed, pytest.mark.x11]
 
 # What a package of Burrow has, about, in bytes.
 PACKAGE = 58_000_000

@@ -25,7 +25,7 @@ from tests.e2e.pictures import pictures
 from tests.e2e.test_connect import Agent
 from tests.e2e.window import RunningWindow
 
-pytestmark = [pytest.mark.serial, pytest.mark.x11]
+pytestmark = [pytest.mark.windowed, pytest.mark.x11]
 
 BAR = re.compile("Sign in again to keep going")
 CALL_SECONDS = 30.0
