@@ -321,7 +321,8 @@ def lock(arguments: Sequence[str]) -> int:
 
 HELP = """\
 run [ARGUMENTS]      open the window on the embedded workspace
-test [PYTEST ARGS]   lint, types, layers, then all tests (with arguments: those tests only, in one process)
+test [PYTEST ARGS]   lint, types, layers, then the tests (with arguments: those tests only, in one process)
+test --whole         the same with the packages, bare Debian systems and the longest stories, about 20 minutes
 check                the same without tests
 bench [NAME ARGS]    all benchmarks, or one
 mutate [NAME …]      take out guarding lines one at a time, and say which ones no test misses

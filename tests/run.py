@@ -27,10 +27,23 @@ REPORTS = ROOT / "build" / "reports"
 PREPARE = (sys.executable, "-m", "tests.packaging.prepare")
 PREPARED = REPORTS / "prepared.txt"
 WHOLE_RUN_SECONDS = 870.0
-# One more than the machines that this runs on have cores: a fifth of the time tests wait for programs and clocks.
-WORKERS = "3"
-# As many as there are cores, for what has deadlines of its own.
-FEW_WORKERS = "2"
+# As many as the machines that this runs on have cores: more would make what waits for a program of another fail.
+WORKERS = "2"
+# `--whole` runs these too, and the tests of packages: together they take as long as a third of all the others.
+WHOLE, WHOLE_SECONDS = "--whole", 1800.0
+LONG = (
+    "tests/faults/test_rows_sharing.py",
+    "tests/faults/test_rows_machine.py",
+    "tests/faults/test_rows_processes.py",
+    "tests/core/test_embedded.py",
+    "tests/core/test_single_calls.py",
+    "tests/ui/test_look_screens.py",
+    "tests/e2e/test_ends.py",
+    "tests/e2e/test_tray.py",
+    "tests/e2e/test_window_screens.py",
+    "tests/e2e/test_further_start.py",
+    "tests/core/updates/test_end_to_end.py",
+)
 LAST_WORDS_SECONDS = 10.0
 PREPARATION_SECONDS = 600.0
 NOTHING_COLLECTED = 5
@@ -62,22 +75,26 @@ def check_phases() -> list[Phase]:
     ]
 
 
-def test_phases(arguments: Sequence[str]) -> list[Phase]:
-    """All tests, those of packages and the serial ones last; or just what the person asked pytest for."""
+def test_phases(arguments: Sequence[str], *, whole: bool) -> list[Phase]:
+    """All tests within the bound, or with `whole` all there are; or just what the person asked pytest for."""
     if arguments:
         return [_pytest("tests", *arguments)]
-    few = ("-n", FEW_WORKERS, "--dist", "loadscope", "-m", "packaged or windowed")
+    two, alone = ("-n", WORKERS, "--dist"), "not serial and not packaged and not windowed"
+    left_out = () if whole else tuple(f"--ignore={file}" for file in LONG)
+    packages = ("loadscope", "-m", "packaged", "tests/packaging")
+    last = ("-m", "serial or windowed", *_files_with("serial", "windowed"))
     return [
-        _pytest("tests", "-n", WORKERS, "--dist", "worksteal", "-m", "not serial and not packaged and not windowed"),
-        _pytest("package tests", *few, "tests/packaging", *_files_with("windowed"), undisturbed=True),
-        _pytest("serial tests", "-m", "serial", *_files_with("serial"), harmless={NOTHING_COLLECTED}, undisturbed=True),
+        _pytest("tests", *two, "worksteal", "-m", alone, *left_out),
+        *([_pytest("package tests", *two, *packages, undisturbed=True)] if whole else []),
+        _pytest("serial tests", *last, harmless={NOTHING_COLLECTED}, undisturbed=True),
     ]
 
 
-def _files_with(mark: str) -> list[str]:
-    """The files that use a mark: collecting all the others takes ten seconds."""
-    files = sorted((ROOT / "tests").rglob("test_*.py"))
-    return [str(file.relative_to(ROOT)) for file in files if f"pytest.mark.{mark}" in file.read_text("utf-8")]
+def _files_with(*marks: str) -> list[str]:
+    """The files that use one of these marks: collecting all the others takes ten seconds."""
+    words = [f"pytest.mark.{mark}" for mark in marks]
+    files = {file: file.read_text("utf-8") for file in sorted((ROOT / "tests").rglob("test_*.py"))}
+    return [str(file.relative_to(ROOT)) for file, text in files.items() if any(word in text for word in words)]
 
 
 def _pytest(name: str, *options: str, harmless: Collection[int] = (), undisturbed: bool = False) -> Phase:
@@ -210,10 +227,13 @@ def _run_phase(phase: Phase, seconds: float) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser("run.py", add_help=False)
     parser.add_argument("--no-tests", action="store_true")
+    parser.add_argument(WHOLE, action="store_true")
     asked, rest = parser.parse_known_args()
     if asked.no_tests:
         return run_phases(check_phases())
-    return run_phases(check_phases() + test_phases(rest), beside=() if rest else PREPARE)
+    phases = check_phases() + test_phases(rest, whole=asked.whole)
+    seconds = WHOLE_SECONDS if asked.whole else WHOLE_RUN_SECONDS
+    return run_phases(phases, seconds, beside=PREPARE if asked.whole and not rest else ())
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def test_every_phase_runs_after_a_failure_and_the_whole_fails(
 
 
 def test_no_serial_tests_is_no_failure_but_no_tests_at_all_is() -> None:
-    parallel, _packages, serial = phases_of([])
+    parallel, _packages, serial = phases_of([], whole=True)
     assert NOTHING_COLLECTED in serial.harmless
     assert NOTHING_COLLECTED not in parallel.harmless
     assert run_phases([Phase("serial", exits(NOTHING_COLLECTED), harmless={NOTHING_COLLECTED})]) == 0
@@ -41,7 +41,7 @@ def test_no_serial_tests_is_no_failure_but_no_tests_at_all_is() -> None:
 
 
 def test_every_test_is_in_one_phase() -> None:
-    asked = [phase.command[phase.command.index("-m", 3) + 1] for phase in phases_of([])]
+    asked = [phase.command[phase.command.index("-m", 3) + 1] for phase in phases_of([], whole=True)]
     for marks in (set(), {"packaged"}, {"windowed"}, {"serial"}):
         known = {name: name in marks for name in ("packaged", "windowed", "serial")}
         assert sum(eval(words, {}, known) for words in asked) == 1
@@ -115,7 +115,7 @@ def test_the_closing_line_adds_up_the_reports(tmp_path: Path) -> None:
 
 
 def test_arguments_of_a_persons_own_make_one_phase_of_just_those() -> None:
-    (phase,) = phases_of(["tests/core", "-x"])
+    (phase,) = phases_of(["tests/core", "-x"], whole=False)
     assert phase.command[-2:] == ("tests/core", "-x")
     assert "-n" not in phase.command
 
