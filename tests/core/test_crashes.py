@@ -295,12 +295,13 @@ def test_a_loop_that_stands_still_is_written_down_with_all_threads(tmp_path: Pat
         text = file.read_text()
         assert "in hang_here" in text
         assert "The loop turned again" in text
-        assert not watch.beat()
+        # On a busy machine this test itself may stand still for so long.
+        assert any(not watch.beat() for _again in range(20))
         # A process that lives for long, and hangs often.
         with file.open("ab") as more:
             more.write(b"x" * FILE_BYTES)
         assert watch.beat()
-        assert file.stat().st_size < 1000
+        assert file.stat().st_size < FILE_BYTES / 2
     finally:
         watch.end()
     size = file.stat().st_size

@@ -1,4 +1,6 @@
-"""A process that takes part in the proxy's port: `FOLDER ROLE NUMBER PATIENCE`. Says each status as a line of output.
+"""A process that takes part in the proxy's port: `FOLDER ROLE NUMBER PATIENCE KEEP`, the last two in seconds.
+
+Says each status as a line of output.
 
 Answers each connection with its name. Reads commands from standard input: `stop` (keep the port), `leave`.
 """
@@ -62,7 +64,8 @@ async def main() -> None:
         owner = None if status.owner is None else status.owner.value
         say(state=status.state.value, number=status.number, taken=status.taken, owner=owner, trouble=status.trouble)
 
-    port = ProxyPort(folder, role, number, Acceptor(accept, release), choose=choose, changed=changed, keep_seconds=1.0)
+    acceptor, keep = Acceptor(accept, release), float(sys.argv[5])
+    port = ProxyPort(folder, role, number, acceptor, choose=choose, changed=changed, keep_seconds=keep)
     port.start()
     commands = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)

@@ -37,9 +37,10 @@ def number() -> int:
 class Candidate:
     """One process of `_port_process.py`."""
 
-    def __init__(self, folder: Path, role: str, number: int, patience: float) -> None:
+    def __init__(self, folder: Path, role: str, number: int, patience: float, keep: float) -> None:
+        arguments = [str(each) for each in (folder, role, number, patience, keep)]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.core.proxy._port_process", str(folder), role, str(number), str(patience)],
+            [sys.executable, "-m", "tests.core.proxy._port_process", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -77,8 +78,8 @@ Start = Callable[..., Candidate]
 def start(tmp_path: Path, number: int) -> Iterator[Start]:
     started: list[Candidate] = []
 
-    def start(role: str, patience: float = PATIENCE_SECONDS) -> Candidate:
-        candidate = Candidate(tmp_path / "proxy", role, number, patience)
+    def start(role: str, patience: float = PATIENCE_SECONDS, keep: float = 1.0) -> Candidate:
+        candidate = Candidate(tmp_path / "proxy", role, number, patience, keep)
         started.append(candidate)
         return candidate
 
@@ -329,7 +330,7 @@ async def test_a_window_takes_the_port_over_and_gives_it_back(start: Start, numb
 
 
 async def test_a_window_that_is_started_again_finds_those_that_waited(start: Start, number: int) -> None:
-    first = start("window")
+    first = start("window", keep=60.0)
     await first.until("owned")
     async with Load(number) as load:
         await first.end("stop")

@@ -32,7 +32,7 @@ async def test_a_call_of_a_client_is_under_way_until_it_is_answered_and_both_are
         told.clear()
         held.set()
         await calling
-        assert served.proxy.works() == ()
+        await until(lambda: served.proxy.works() == ())
         await asyncio.wait_for(told.wait(), 5)
 
 
