@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from app.core.desktop.autostart import _split_windows
 from app.core.desktop.link_handler import (
     COMMAND_KEY,
     SCHEME_TYPE,
@@ -20,6 +19,7 @@ from app.core.desktop.link_handler import (
     XdgHandler,
     link_handler,
 )
+from app.core.desktop.windows_registry import split_line
 from app.core.installation import InstalledApp, InstallKind
 from app.main.options import parser
 
@@ -62,7 +62,7 @@ class User:
         return program
 
     def handler(self, program: Path | None = None) -> XdgHandler:
-        return XdgHandler([str(program or self.program)], self.environment)
+        return XdgHandler([str(program or self.program)], self.environment, str(self.folder / "mounted"))
 
     @property
     def entry(self) -> Path:
@@ -182,6 +182,27 @@ def test_choices_that_are_kept_elsewhere_stay_a_link(tmp_path: Path) -> None:
     assert SCHEME_TYPE.encode() in elsewhere.read_bytes()
 
 
+def test_the_icon_of_an_appimage_is_copied_where_launchers_look_and_goes_with_the_entry(tmp_path: Path) -> None:
+    user = User(tmp_path)
+    (tmp_path / "mounted").mkdir()
+    (tmp_path / "mounted" / "burrow.png").write_bytes(b"picture")
+    icon = tmp_path / "data" / "icons" / "hicolor" / "256x256" / "apps" / "burrow.png"
+    user.handler().register(chosen=False)
+    assert icon.read_bytes() == b"picture"
+    user.handler().unregister()
+    assert not icon.exists()
+
+
+def test_a_link_that_lies_at_the_temporary_name_is_not_followed(tmp_path: Path) -> None:
+    user, other = User(tmp_path), tmp_path / "other"
+    other.write_text("kept")
+    user.choices.parent.mkdir(parents=True)
+    user.choices.with_name("mimeapps.list.burrow-new").symlink_to(other)
+    user.handler().register(chosen=True)
+    assert other.read_text() == "kept"
+    assert "burrow.desktop" in user.choices.read_text()
+
+
 def test_choices_that_cannot_be_read_are_not_written_over(tmp_path: Path) -> None:
     user = User(tmp_path)
     user.choices.parent.mkdir()
@@ -262,7 +283,7 @@ def test_windows_is_told_the_command_for_the_class() -> None:
     assert registry.values[COMMAND_KEY, ""] == r'"C:\Program Files\Burrow\burrow.exe" -- "%1"'
     # What the shell makes of a link with a quote in it: the rest is no option, whatever it is called.
     line = registry.values[COMMAND_KEY, ""].replace("%1", r'burrow://task/7" --data "\\evil\share')
-    _, *arguments = _split_windows(line)
+    _, *arguments = split_line(line)
     assert arguments == ["--", "burrow://task/7", "--data", r"\\evil\share"]
     with pytest.raises(SystemExit):
         parser().parse_args(arguments)

@@ -6,7 +6,6 @@ manager says of it. macOS: a launch agent (launchd.plist(5)).
 
 from __future__ import annotations
 
-import contextlib
 import os
 import plistlib
 import shutil
@@ -18,10 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from app.core.desktop.desktop_entry import read_command, read_entry, write_command, write_entry
+from app.core.desktop.windows_registry import WindowsRegistry, split_line
+from app.core.desktop.xdg import config_folder, replace_file, shared_folders
 from app.core.errors import BurrowError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from app.core.desktop.windows_registry import Registry
 
 HIDDEN = "--hidden"
 ENTRY = "burrow.desktop"
@@ -77,7 +80,7 @@ class Autostart(Protocol):
 def autostart(environment: Mapping[str, str] | None = None) -> Autostart:
     """That of this system."""
     if sys.platform == "win32":
-        return RunKey(_WindowsRegistry())
+        return RunKey(WindowsRegistry())
     if sys.platform == "darwin":
         return LaunchAgent(Path.home() / "Library" / "LaunchAgents")
     return XdgAutostart(os.environ if environment is None else environment)
@@ -103,12 +106,9 @@ class XdgAutostart:
     """
 
     def __init__(self, environment: Mapping[str, str], folder: str = "") -> None:
-        home = Path(environment.get("HOME") or Path.home())
-        # Relative paths are to be ignored, says the base directory specification.
-        own = environment.get("XDG_CONFIG_HOME", "")
-        self._own = (Path(own) if os.path.isabs(own) else home / ".config") / "autostart" / ENTRY
-        shared = (environment.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")
-        self._shared = [Path(each) / "autostart" / ENTRY for each in shared if os.path.isabs(each)]
+        self._own = config_folder(environment) / "autostart" / ENTRY
+        shared = shared_folders(environment, "XDG_CONFIG_DIRS", "/etc/xdg")
+        self._shared = [each / "autostart" / ENTRY for each in shared]
         self._folder = folder or _checkout()
 
     def state(self) -> AutostartState:
@@ -161,19 +161,9 @@ class XdgAutostart:
             raise AutostartRefused(f"Another program has {self._own}.")
 
     def _write(self, fields: Mapping[str, str]) -> None:
-        # A link, as people who keep such files elsewhere have, stays one.
-        target = Path(os.path.realpath(self._own))
-        beside = target.with_name(f"{target.name}.burrow-new")
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            # What a login reads is whole at any moment. Nothing that lies there is followed.
-            beside.unlink(missing_ok=True)
-            with beside.open("x", encoding="utf-8") as file:
-                file.write(write_entry(fields))
-            beside.replace(target)
+            replace_file(self._own, write_entry(fields).encode())
         except (OSError, UnicodeEncodeError) as failure:
-            with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
             raise _refused(self._own, failure) from failure
 
 
@@ -212,16 +202,6 @@ class LaunchAgent:
             raise _refused(self._file, failure) from failure
 
 
-class Registry(Protocol):
-    """The part of the user's registry. All methods raise OSError."""
-
-    def read(self, key: str, name: str) -> str | bytes | None: ...
-
-    def write(self, key: str, name: str, value: str) -> None: ...
-
-    def delete(self, key: str, name: str) -> None: ...
-
-
 class RunKey:
     """The value `Burrow` of the user's `Run` key. The task manager disables it elsewhere, and only it enables again."""
 
@@ -239,7 +219,7 @@ class RunKey:
         disabled = isinstance(approved, bytes) and bool(approved) and bool(approved[0] & 1)
         if not isinstance(line, str) or not line or disabled:
             return AutostartState(AutostartKind.OFF, (), self._where)
-        command = _split_windows(line)
+        command = split_line(line)
         ours = bool(command) and "burrow" in line.lower()
         return AutostartState(AutostartKind.ON if ours else AutostartKind.FOREIGN, command, self._where)
 
@@ -259,37 +239,6 @@ class RunKey:
             self._registry.delete(RUN_KEY, VALUE)
         except OSError as failure:
             raise AutostartRefused(f"{self._where} could not be removed: {failure}.") from failure
-
-
-class _WindowsRegistry:
-    """HKEY_CURRENT_USER. A value that is not there is None, and deleting it does nothing."""
-
-    if sys.platform == "win32":
-
-        def read(self, key: str, name: str) -> str | bytes | None:
-            import winreg
-
-            try:
-                with winreg.OpenKey(winreg.HKEY_CURRENT_USER, key) as opened:
-                    value = winreg.QueryValueEx(opened, name)[0]
-            except FileNotFoundError:
-                return None
-            return value if isinstance(value, str | bytes) else None
-
-        def write(self, key: str, name: str, value: str) -> None:
-            import winreg
-
-            with winreg.CreateKey(winreg.HKEY_CURRENT_USER, key) as opened:
-                winreg.SetValueEx(opened, name, 0, winreg.REG_SZ, value)
-
-        def delete(self, key: str, name: str) -> None:
-            import winreg
-
-            with (
-                contextlib.suppress(FileNotFoundError),
-                winreg.OpenKey(winreg.HKEY_CURRENT_USER, key, 0, winreg.KEY_SET_VALUE) as opened,
-            ):
-                winreg.DeleteValue(opened, name)
 
 
 def _xdg_state(fields: Mapping[str, str], where: str) -> AutostartState:
@@ -318,35 +267,3 @@ def _checkout() -> str:
 def _refused(file: Path, failure: Exception) -> AutostartRefused:
     reason = failure.strerror if isinstance(failure, OSError) and failure.strerror else str(failure)
     return AutostartRefused(f"{file} could not be written: {reason}.")
-
-
-def _split_windows(line: str) -> tuple[str, ...]:
-    """The arguments of a command line as `subprocess.list2cmdline` writes it: the rules of the C runtime."""
-    arguments: list[str] = []
-    current: list[str] = []
-    quoted = begun = False
-    slashes = 0
-    for each in line:
-        if each == "\\":
-            slashes += 1
-            continue
-        if each == '"':
-            current.append("\\" * (slashes // 2))
-            if slashes % 2:
-                current.append('"')
-            else:
-                quoted = not quoted
-            begun = True
-        elif each in " \t" and not quoted:
-            current.append("\\" * slashes)
-            if begun or slashes:
-                arguments.append("".join(current))
-            current, begun = [], False
-        else:
-            current.append("\\" * slashes + each)
-            begun = True
-        slashes = 0
-    current.append("\\" * slashes)
-    if begun or slashes:
-        arguments.append("".join(current))
-    return tuple(arguments)

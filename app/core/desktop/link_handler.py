@@ -19,13 +19,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from app.core.desktop.desktop_entry import read_entry, write_command, write_entry
+from app.core.desktop.windows_registry import WindowsRegistry
+from app.core.desktop.xdg import config_folder, data_home, replace_file, shared_folders
 from app.core.errors import BurrowError
 from app.core.installation import InstallKind
+from app.core.own_environment import appimage_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from app.core.desktop.autostart import Registry
+    from app.core.desktop.windows_registry import Registry
     from app.core.installation import InstalledApp
 
 ENTRY = "burrow.desktop"
@@ -89,11 +92,9 @@ class LinkHandler(Protocol):
 def link_handler(installed: InstalledApp, environment: Mapping[str, str] | None = None) -> LinkHandler:
     """That of this system and installation."""
     if sys.platform == "win32" and installed.kind in {*WITHOUT_PACKAGE, InstallKind.WINDOWS}:
-        from app.core.desktop.autostart import _WindowsRegistry
-
-        return RegistryHandler(_WindowsRegistry(), installed.command)
+        return RegistryHandler(WindowsRegistry(), installed.command)
     if installed.kind in WITHOUT_PACKAGE and sys.platform.startswith("linux"):
-        return XdgHandler(installed.command, os.environ if environment is None else environment)
+        return XdgHandler(installed.command, os.environ if environment is None else environment, appimage_folder())
     fixed = HandlerKind.FIXED if installed.kind is InstallKind.SOURCE else HandlerKind.PACKAGE
     return FixedHandler(HandlerState(fixed))
 
@@ -133,15 +134,15 @@ class XdgHandler:
     one of an earlier start is removed. One that Burrow did not write is not touched.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        home = Path(environment.get("HOME") or Path.home())
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], image: str = "") -> None:
+        """`image` is where the AppImage of this process is mounted."""
         self._command = tuple(command)
-        self._data = _base(environment, "XDG_DATA_HOME", home / ".local" / "share")
+        self._data = data_home(environment)
         self._own = self._data / "applications" / ENTRY
-        shared = (environment.get("XDG_DATA_DIRS") or "/usr/local/share:/usr/share").split(":")
-        self._shared = [Path(each) / "applications" / ENTRY for each in shared if os.path.isabs(each)]
-        self._choices = _base(environment, "XDG_CONFIG_HOME", home / ".config") / "mimeapps.list"
-        self._image = environment.get("APPDIR", "")
+        shared = shared_folders(environment, "XDG_DATA_DIRS", "/usr/local/share:/usr/share")
+        self._shared = [each / "applications" / ENTRY for each in shared]
+        self._choices = config_folder(environment) / "mimeapps.list"
+        self._image = image
 
     def state(self) -> HandlerState:
         try:
@@ -273,19 +274,11 @@ class XdgHandler:
             raise _refused(self._own, failure) from failure
 
     def _write(self, file: Path, text: str) -> None:
-        """Replace a file as a whole; a link, as people who keep such files elsewhere have, stays one."""
         data = text.encode("utf-8", "surrogateescape")
-        target = Path(os.path.realpath(file))
-        beside = target.with_name(f"{target.name}.burrow-new")
         try:
-            if file.is_file() and file.read_bytes() == data:
-                return
-            target.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_bytes(data)
-            beside.replace(target)
+            if not (file.is_file() and file.read_bytes() == data):
+                replace_file(file, data)
         except OSError as failure:
-            with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
             raise _refused(file, failure) from failure
 
 
@@ -327,12 +320,6 @@ class RegistryHandler:
             self._registry.delete(CLASS_KEY, "URL Protocol")
         except OSError as failure:
             raise HandlerRefused(f"The registry could not be written: {failure}.") from failure
-
-
-def _base(environment: Mapping[str, str], variable: str, usual: Path) -> Path:
-    # Relative paths are to be ignored, says the base directory specification.
-    named = environment.get(variable, "")
-    return Path(named) if os.path.isabs(named) else usual
 
 
 def _refused(file: Path, failure: OSError) -> HandlerRefused:

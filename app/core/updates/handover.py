@@ -7,20 +7,19 @@ version, which is started again and says what happened.
 from __future__ import annotations
 
 import logging
-import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 from app.core.errors import BurrowError, Rejected, StorageTrouble
 from app.core.file_lock import file_lock
 from app.core.installation import InstallKind
+from app.core.restart import start_detached
 from app.core.updates.download import STAGED_FOLDER, clear_staged
 from app.core.updates.install import install
 from app.core.updates.record import FOLDER, UpdateOutcome, change_record, read_record
 from app.core.updates.trial import WATCH_SECONDS, refuse_trial, watch_trial
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOCK_SECONDS = 5.0
-# What the runtime of an AppImage sets for the program in it: the next one sets its own.
-OF_THE_IMAGE = ("APPIMAGE", "APPDIR", "ARGV0", "OWD")
 # What is done once: links, and pictures. A window that was updated is shown.
 ONCE = ("burrow:",)
 NOT_AGAIN = frozenset({"--hidden"})
@@ -102,12 +99,12 @@ def restart_into_update(
     try:
         install_now(data, installed, release, running, restart=command, run=run)
     except BurrowError:
-        return _start(command)
+        return start_detached(command)
     if installed.kind is InstallKind.WINDOWS:
         # The installer waits for the end of this process.
         return None
     try:
-        started = _start(command)
+        started = start_detached(command)
     except OSError as failure:
         back = refuse_trial(data, f"It cannot be started: {failure.strerror}.")
         if back is None:
@@ -121,7 +118,7 @@ def restart_into_update(
 
 def start_former(target: Path, installed: InstalledApp, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start the version that was put back. Raises `OSError`."""
-    return _start((*command_of(target, installed), *arguments))
+    return start_detached((*command_of(target, installed), *arguments))
 
 
 def command_of(target: Path, installed: InstalledApp) -> tuple[str, ...]:
@@ -129,16 +126,6 @@ def command_of(target: Path, installed: InstalledApp) -> tuple[str, ...]:
     if installed.kind is InstallKind.MACOS:
         return (str(target / "Contents" / "MacOS" / "burrow"),)
     return (str(target),)
-
-
-def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    environment = {name: value for name, value in os.environ.items() if name not in OF_THE_IMAGE}
-    # Else a frozen program takes the folder of the one that starts it for its own (PyInstaller 6.10).
-    environment["PYINSTALLER_RESET_ENVIRONMENT"] = "1"
-    flags = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) if sys.platform == "win32" else 0
-    return subprocess.Popen(
-        command, env=environment, stdin=subprocess.DEVNULL, creationflags=flags, start_new_session=os.name == "posix"
-    )
 
 
 def _keep_failure(data: Path, failed: UpdateOutcome, before: Trial | None) -> None:

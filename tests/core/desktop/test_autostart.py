@@ -20,10 +20,10 @@ from app.core.desktop.autostart import (
     LaunchAgent,
     RunKey,
     XdgAutostart,
-    _split_windows,
     mend,
 )
 from app.core.desktop.desktop_entry import read_command, read_entry, write_command, write_entry
+from app.core.desktop.windows_registry import split_line
 from tests.until import until
 
 COMMAND = ["/opt/burrow/burrow", "--hidden"]
@@ -180,7 +180,7 @@ def test_windows_starts_it_from_the_run_key_unless_the_task_manager_says_no() ->
 @settings(max_examples=60)
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0\n\r\t")), min_size=1, max_size=4))
 def test_a_windows_command_line_comes_back_as_it_was(arguments: list[str]) -> None:
-    assert _split_windows(subprocess.list2cmdline(arguments)) == tuple(arguments)
+    assert split_line(subprocess.list2cmdline(arguments)) == tuple(arguments)
 
 
 def test_macos_starts_it_from_a_launch_agent(tmp_path: Path) -> None:
