@@ -95,9 +95,9 @@ class ToolCall(Item, frozen=True):
     """A tool that the agent called.
 
     `kind`: `read`, `edit`, `delete`, `move`, `search`, `execute`, `think`, `fetch`, `switch_mode`, `question`, `mcp`,
-    `agent`, `other` or a later word. `status`: `pending`, `in_progress`, `completed`, `failed`, or `cancelled` where its
-    turn was cancelled first. `input` and `output` are JSON text, `server` and `tool` name a tool of MCP. `announced` is
-    False for one that was only ever updated.
+    `agent`, `other` or a later word. `status`: `pending`, `in_progress`, `completed`, `failed`, or `cancelled` where
+    its turn was cancelled first. `input` and `output` are JSON text, `server` and `tool` name a tool of MCP.
+    `announced` is False for one that was only ever updated.
     """
 
     call_id: str
