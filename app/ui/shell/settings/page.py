@@ -82,6 +82,10 @@ class SettingsPage(QDialog):
         self.setMinimumSize(current.px(LEAST_WIDTH), current.px(LEAST_HEIGHT))
         room = self.screen().availableGeometry()
         self.resize(min(current.px(WIDTH), room.width()), min(current.px(HEIGHT), room.height()))
+        self._brought: SettingRow | None = None
+        bar = self.column.verticalScrollBar()
+        bar.rangeChanged.connect(self._bring)
+        bar.valueChanged.connect(self._forget_brought)
         theme().changed.connect(self.refresh)
         self.refresh()
         for section in self._sections:
@@ -100,7 +104,8 @@ class SettingsPage(QDialog):
             return
         control = row.control
         target = control if control.focusPolicy() & Qt.FocusPolicy.TabFocus else _first_stop(control)
-        self.column.ensureWidgetVisible(row)
+        self._brought = row
+        self._bring()
         target.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def refresh(self) -> None:
@@ -149,6 +154,17 @@ class SettingsPage(QDialog):
         section.reset(key)
         preferences().refresh()
         self.refresh()
+
+    def _bring(self) -> None:
+        """Scroll to the row that was asked for, until the person scrolls: its words may come after it was shown."""
+        if self._brought is not None:
+            brought = self._brought
+            self.column.ensureWidgetVisible(brought)
+            # This scrolling was not the person's.
+            self._brought = brought
+
+    def _forget_brought(self) -> None:
+        self._brought = None
 
     @guarded()
     def resizeEvent(self, event: QResizeEvent) -> None:
