@@ -46,18 +46,20 @@ class SettingsPage(QDialog):
         self._sections = [each(context, self) for each in SECTIONS]
         current = theme()
         wide = current.px(tokens.SPACE_4)
-        self.column = ScrollColumn(self.tr("Settings"), side=tokens.SPACE_4, top=0)
-        self.column.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._headings: dict[SettingsSection, Text] = {}
-        self.sections = QWidget()
+        self.sections = QWidget(self)
         doors = QVBoxLayout(self.sections)
         doors.setContentsMargins(current.px(tokens.SPACE_2), 0, 0, 0)
         doors.setSpacing(0)
         for section in self._sections:
-            self._add(section)
             door = QuietButton(translated(section.title), kind="flat", clicked=self._leading_to(section))
             doors.addWidget(door, 0, Qt.AlignmentFlag.AlignLeft)
         doors.addStretch(1)
+        # With its parent before its rows: Qt styles a widget and all inside it again whenever it gets another one.
+        self.column = ScrollColumn(self.tr("Settings"), self, side=tokens.SPACE_4, top=0)
+        self.column.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        for section in self._sections:
+            self._add(section)
         self.column.box.addStretch(1)
         foot = QHBoxLayout()
         foot.setContentsMargins(wide, current.px(tokens.SPACE_2), wide, wide)
