@@ -221,12 +221,17 @@ def _masked(text: str, *, assigned: bool) -> str:
 
 
 def mask_credentials(text: str) -> str:
-    """As `redact_text`, but what stands beside an ordinary name stays: in a program, `token = next(tokens)` is no secret.
+    """As `redact_text`, but what only stands beside a name stays: in a program, `token = next(tokens)` is no secret.
 
-    For text that people work on, such as source code: credentials of headers and addresses, and what has the shape of a
+    For text that people work on, such as source code. Credentials of headers and addresses, and what has the shape of a
     secret or was hidden, are masked.
     """
     return _masked(text, assigned=False)
+
+
+def holds_hidden(text: str) -> bool:
+    """Whether a secret that `hide` was called with is in it."""
+    return any(secret in text for secret in _hidden)
 
 
 def names_secret(name: str) -> bool:
