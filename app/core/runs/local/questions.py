@@ -6,6 +6,7 @@ https://agentclientprotocol.com/protocol/tool-calls, "Requesting Permission"
 from __future__ import annotations
 
 import asyncio
+import secrets
 from typing import TYPE_CHECKING
 
 from app.core.errors import Facts, NotFound, Rejected
@@ -29,7 +30,6 @@ class Questions:
     def __init__(self, log: RunLog) -> None:
         self.closed = False
         self._log = log
-        self._count = 0
         self._open: dict[str, tuple[Mapping[str, str], asyncio.Future[Mapping[str, object]]]] = {}
 
     @property
@@ -39,9 +39,8 @@ class Questions:
 
     def ask(self, params: Mapping[str, object]) -> Awaitable[Mapping[str, object]]:
         """Ask at once, and return what awaits the outcome. Who gives up waiting takes the question back."""
-        self._count += 1
-        # Ids of agents begin anew with each process; these do not.
-        name = f"permission-{self._count}"
+        # The agent's own ids begin anew with each process, and the log is one.
+        name = f"permission-{secrets.token_hex(6)}"
         self._log.add({"id": name, "method": PERMISSION, "params": params})
         if self.closed:
             self._log.add({"id": name, "result": CANCELLED_OUTCOME})

@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
+import secrets
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.acp.messages import AUTH_REQUIRED, METHOD_NOT_FOUND, PeerClosed, RpcError
-from app.acp.process import AgentProcess, NotStarted
-from app.core.errors import BurrowError, Facts, ServerTrouble
+from app.acp.messages import AUTH_REQUIRED, PeerClosed, RpcError
+from app.acp.process import NotStarted
+from app.core.errors import BurrowError
 from app.core.events import Event
 from app.core.redaction import mask_credentials
+from app.core.runs.local.agent_side import AgentSide
 from app.core.runs.local.environment import agent_environment
-from app.core.runs.local.facts import mode_of
-from app.core.runs.local.opening import SessionOpening
-from app.core.runs.local.record import LOG, folder_of, save_record
+from app.core.runs.local.record import LOG, folder_of
 from app.core.runs.local.replay import history_text
-from app.core.runs.local.requests import AgentRequests
-from app.core.runs.local.run_log import UPDATE, RunLog
-from app.core.runs.local.session import CANCELLED, AgentSession
+from app.core.runs.local.run_log import RunLog
+from app.core.runs.local.session import CANCELLED
 from app.core.runs.local.status import LocalStatus, RunPhase, WaitingPrompt, blocks_of, words_of
 from app.core.runs.local.waiting import WaitingPrompts
 
@@ -36,8 +34,6 @@ if TYPE_CHECKING:
     from app.core.runs.local.folder import WorkingFolder
     from app.core.runs.local.record import LocalRecord
     from app.core.runs.local.servers import RunServers
-
-log = logging.getLogger(__name__)
 
 # How long an agent may take to confirm that it stopped, before it is ended.
 STOP_SECONDS = 10.0
@@ -66,38 +62,35 @@ class LocalRun:
         burrow: str = "",
         version: int = 1,
     ) -> None:
-        self.record = record
         self.folder = folder
         self.log = RunLog(folder_of(data, record.id) / LOG)
         self.status = LocalStatus()
         self.changed: Event[LocalStatus] = Event()
         self.waiting = WaitingPrompts()
-        self._data = data
-        self._servers = servers
         self._prepare = prepare
-        self._environment = dict(agent_environment() if environment is None else environment)
+        given = agent_environment() if environment is None else dict(environment)
+        self._agent = AgentSide(data, record, folder, self.log, given, servers)
         self._burrow = burrow
         self._version = version
-        self._mode = ""
-        self._prompts = 0
         self._prefix = ""
-        self._process: AgentProcess | None = None
-        self._session: AgentSession | None = None
-        self._sessions = SessionOpening(self.log)
-        self._requests = AgentRequests(self.log, folder, self._environment, lambda: self._mode)
         self._opening: asyncio.Task[None] | None = None
         self._turn: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
 
     @property
+    def record(self) -> LocalRecord:
+        """What is kept of the run."""
+        return self._agent.record
+
+    @property
     def questions(self) -> tuple[str, ...]:
         """The ids of the questions that wait for the person."""
-        return self._requests.questions.open
+        return self._agent.requests.questions.open
 
     @property
     def options(self) -> list[object]:
         """The settings of the session, as the agent's JSON says them."""
-        return [] if self._session is None else self._session.options
+        return [] if self._agent.session is None else self._agent.session.options
 
     async def start(self) -> None:
         """Start the agent, with the session that it had, if any. Returns when the run is ready or says why not."""
@@ -125,7 +118,7 @@ class LocalRun:
 
     def answer(self, question: str, option: str, *, text: str = "", answers: Mapping[str, str] | None = None) -> None:
         """Answer a question of the agent. Raises `NotFound`, `Rejected`."""
-        self._requests.questions.answer(question, option, text=text, answers=answers)
+        self._agent.requests.questions.answer(question, option, text=text, answers=answers)
 
     async def stop_turn(self) -> None:
         """Stop the turn that is under way. Returns when it is over, in about ten seconds at most.
@@ -134,58 +127,36 @@ class LocalRun:
         waits is not sent before the person says something.
         """
         turn = self._turn
-        if turn is None or self.status.phase is not RunPhase.WORKING or self._session is None:
+        if turn is None or self.status.phase is not RunPhase.WORKING or self._agent.session is None:
             return
         # The turn's first step sends the prompt. What is cancelled before that would begin all the same.
         await asyncio.sleep(0)
         self._set(LocalStatus(phase=RunPhase.STOPPING, held=bool(self.waiting.all)))
-        self.log.add({"method": "session/cancel", "params": {"sessionId": self._session.id}})
-        self._requests.questions.closed = True
-        self._requests.questions.cancel_all()
+        self.log.add({"method": "session/cancel", "params": {"sessionId": self._agent.session.id}})
+        self._agent.requests.questions.closed = True
+        self._agent.requests.questions.cancel_all()
         with contextlib.suppress(PeerClosed, TimeoutError):
             async with asyncio.timeout(STOP_SECONDS):
-                await self._session.cancel()
+                await self._agent.session.cancel()
                 await asyncio.wait((turn,))
         if not turn.done():
             await self._give_up(turn)
 
     async def set_option(self, option: str, value: str | bool) -> None:
         """Change a setting of the session, also during a turn. Raises `BurrowError` with the agent's words."""
-        session = self._session
-        if session is None or not session.id:
-            raise ServerTrouble("The agent is not there yet.", action="Try again when it has started.")
-        try:
-            await session.set_option(option, value)
-        except RpcError as failure:
-            if failure.code != METHOD_NOT_FOUND or option != "mode" or not isinstance(value, str):
-                raise _refused(failure) from None
-            try:
-                await session.set_mode(value)
-            except RpcError as refused:
-                raise _refused(refused) from None
-            self._mode = value
-            self._update({"sessionUpdate": "current_mode_update", "currentModeId": value})
-            return
-        except (PeerClosed, TimeoutError) as failure:
-            raise ServerTrouble(str(failure) or "The agent does not answer.") from None
-        self._show_options(session)
+        await self._agent.set_option(option, value)
 
     async def sign_in(self, method: str) -> None:
         """Have the agent sign in by one of the ways of `status.sign_in`. Raises `BurrowError` with its words."""
-        if self._session is None:
-            raise ServerTrouble("The agent is not running.", action="Start the run again.")
-        try:
-            await self._session.authenticate(method)
-        except (RpcError, PeerClosed) as failure:
-            raise _refused(failure) from None
+        await self._agent.sign_in(method)
 
     async def close(self) -> None:
         """End the agent and everything that it started, and store what was said. What waits stays in `waiting`."""
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.wait((self._opening,))
-        if self._session is not None and self._process is not None and self._turn is None:
-            await self._session.close()
+        if self._agent.session is not None and self._agent.process is not None and self._turn is None:
+            await self._agent.session.close()
         await self._end_process()
         if self.status.phase is not RunPhase.FAILED:
             self._set(LocalStatus(phase=RunPhase.ENDED, held=self.status.held))
@@ -193,14 +164,14 @@ class LocalRun:
 
     async def _open(self, *, anew: bool) -> None:
         self._set(LocalStatus(phase=RunPhase.STARTING))
-        step = {"group": "setup", "step": "agent", "label": f"Start {self.record.agent.name}"}
+        step = {"group": "setup", "step": "agent", "label": f"Start {self._agent.record.agent.name}"}
         try:
             if self._prepare is not None and not anew:
                 await self._prepare(self.log)
             self.log.notify("_posthog/progress", **step, status="in_progress")
-            session = await self._start_process()
-            servers = await self._open_servers(session)
-            forgotten = await self._sessions.open(session, "" if anew else self.record.session, servers)
+            await self._agent.start(self._version, self._burrow)
+            self._watching = asyncio.create_task(self._watch(), name="local run watches")
+            forgotten = await self._agent.open(anew=anew)
         except FAILURES as failure:
             self.log.notify("_posthog/progress", **step, status="failed", detail=words_of(failure))
             await self._failed(failure)
@@ -216,50 +187,7 @@ class LocalRun:
                 )
             )
             return
-        await self._ready(session)
-
-    async def _start_process(self) -> AgentSession:
-        self._process = await AgentProcess.start(
-            self.record.agent.command,
-            self.folder.path,
-            self._environment,
-            on_request=lambda method, params, _id: self._requests.handle(method, params),
-            on_notification=self._notified,
-        )
-        self._session = session = AgentSession(self._process.peer, self.folder.path)
-        self._watching = asyncio.create_task(self._watch(self._process), name="local run watches")
-        await session.initialize(self._version, self._burrow)
-        self._requests.version = session.facts.version
-        return session
-
-    async def _open_servers(self, session: AgentSession) -> list[dict[str, object]]:
-        if self._servers is None or self._servers.client:
-            return []
-        if not session.facts.http_servers:
-            self.log.notify(
-                *("_posthog/console",),
-                level="warn",
-                message="The agent takes no MCP servers over HTTP, so it gets none of Burrow's.",
-            )
-            return []
-
-        async def created(client: str) -> None:
-            await self._keep(client=client)
-
-        return await self._servers.open(created)
-
-    async def _ready(self, session: AgentSession) -> None:
-        await self._keep(session=session.id)
-        facts = session.facts
-        self.log.notify(
-            "_posthog/run_started",
-            sessionId=session.id,
-            runId=self.record.id,
-            taskId=self.record.task,
-            agentVersion=" ".join(each for each in (facts.name, facts.agent_version) if each),
-        )
-        self._show_options(session)
-        self._requests.questions.closed = False
+        await self._agent.announce()
         self._set(LocalStatus(phase=RunPhase.READY))
         self._send_waiting()
 
@@ -272,17 +200,16 @@ class LocalRun:
         self._turn = asyncio.create_task(self._carry_out(sent), name="local run turn")
 
     async def _carry_out(self, sent: tuple[WaitingPrompt, ...]) -> None:
-        session = self._session
+        session = self._agent.session
         assert session is not None
-        self._prompts += 1
-        # Ids begin anew with each process of Burrow, and the log is one.
-        name = f"prompt-{self._prompts}-{session.id}"
+        # The log goes on when Burrow is started again.
+        name = f"prompt-{secrets.token_hex(6)}"
         text = "\n\n".join(each.text for each in sent)
         blocks = blocks_of(text, tuple(file for each in sent for file in each.files))
         if self._prefix:
             told = f"This conversation went before; go on from it.\n\n{self._prefix}"
             blocks = [{"type": "text", "text": told, "_meta": {"ui": {"hidden": True}}}, *blocks]
-        self._requests.questions.closed = False
+        self._agent.requests.questions.closed = False
         self.log.add({"id": name, "method": "session/prompt", "params": {"sessionId": session.id, "prompt": blocks}})
         try:
             reason = await session.prompt(blocks)
@@ -291,7 +218,7 @@ class LocalRun:
         except PeerClosed:
             # `_watch` says how the agent ended.
             self.log.add({"id": name, "result": {"stopReason": CANCELLED}})
-            self._requests.questions.cancel_all()
+            self._agent.requests.questions.cancel_all()
             return
         else:
             self._prefix = ""
@@ -301,8 +228,8 @@ class LocalRun:
             self._set(LocalStatus(phase=RunPhase.READY, held=self.status.held))
         finally:
             self._turn = None
-            self._requests.questions.cancel_all()
-            self._requests.granted.forget_calls()
+            self._agent.requests.questions.cancel_all()
+            self._agent.requests.granted.forget_calls()
         self._send_waiting()
 
     def _turn_failed(self, name: str, failure: RpcError, sent: tuple[WaitingPrompt, ...]) -> None:
@@ -319,7 +246,7 @@ class LocalRun:
                 phase=RunPhase.READY,
                 text=words_of(failure),
                 advice="Sign in to the agent, then send the message again." if wants_sign_in else "Send it again.",
-                sign_in=self._session.facts.sign_in if wants_sign_in and self._session is not None else (),
+                sign_in=self._agent.session.facts.sign_in if wants_sign_in and self._agent.session is not None else (),
                 held=True,
             )
         )
@@ -339,12 +266,15 @@ class LocalRun:
             )
         )
 
-    async def _watch(self, process: AgentProcess) -> None:
+    async def _watch(self) -> None:
         """Say how the agent ended, when nobody ended it."""
+        process = self._agent.process
+        if process is None:
+            return
         await process.wait()
         text = mask_credentials(await process.how_it_ended())
         stderr = tuple(map(mask_credentials, process.stderr_tail))
-        if process is not self._process or self.status.phase is RunPhase.STARTING:
+        if process is not self._agent.process or self.status.phase is RunPhase.STARTING:
             # Somebody ended it, or the opening fails and says so.
             return
         await self._end_process()
@@ -361,7 +291,7 @@ class LocalRun:
         )
 
     async def _failed(self, failure: BaseException) -> None:
-        process = self._process
+        process = self._agent.process
         text = words_of(failure)
         stderr: tuple[str, ...] = ()
         if process is not None:
@@ -370,7 +300,7 @@ class LocalRun:
                 text = mask_credentials(await process.how_it_ended())
             stderr = tuple(map(mask_credentials, process.stderr_tail))
         sign_in = isinstance(failure, RpcError) and failure.code == AUTH_REQUIRED
-        hints = self._session.facts.sign_in if sign_in and self._session is not None else ()
+        hints = self._agent.session.facts.sign_in if sign_in and self._agent.session is not None else ()
         await self._end_process()
         advice = failure.advice if isinstance(failure, BurrowError) else "Check the agent, then start it again."
         self._set(
@@ -383,65 +313,14 @@ class LocalRun:
             )
         )
 
-    async def _end_process(self) -> None:
-        process, self._process = self._process, None
-        self._requests.questions.cancel_all()
-        if process is not None:
-            await process.end()
-        if self._turn is not None and self._turn is not asyncio.current_task():
-            await asyncio.wait((self._turn,))
-        watching, self._watching = self._watching, None
-        if watching is not None and watching is not asyncio.current_task():
-            await asyncio.wait((watching,))
-        self._session = None
-        await self._requests.terminals.end()
-        if self._servers is not None:
-            await self._servers.close()
-            if self.record.client:
-                await self._keep(client="")
-
-    async def _keep(self, **fields: str) -> None:
-        record = msgspec.structs.replace(self.record, **fields)
-        if record != self.record:
-            self.record = record
-            try:
-                await asyncio.to_thread(save_record, self._data, record)
-            except OSError as failure:
-                log.warning("the record of a run cannot be stored: %s", failure)
-
-    def _notified(self, method: str, params: dict[str, object]) -> None:
-        if method != UPDATE:
-            if not method.startswith("$/"):
-                self.log.add({"method": method, "params": params})
-            return
-        session = self._session
-        for each in (params,) if session is None else session.updates(params):
-            if self._sessions.replay is not None:
-                self._sessions.replay.add(dict(each))
-                continue
-            update = each.get("update")
-            if isinstance(update, dict) and session is not None:
-                if update.get("sessionUpdate") == "current_mode_update":
-                    self._mode = str(update.get("currentModeId"))
-                elif isinstance(options := update.get("configOptions"), list):
-                    session.options = options
-                    self._mode = mode_of(options)
-            self.log.update(each)
-
-    def _show_options(self, session: AgentSession) -> None:
-        self._mode = mode_of(session.options) or self._mode
-        if session.options:
-            self._update({"sessionUpdate": "config_option_update", "configOptions": session.options})
-
-    def _update(self, update: Mapping[str, object]) -> None:
-        session = "" if self._session is None else self._session.id
-        self.log.add({"method": UPDATE, "params": {"sessionId": session, "update": update}})
-
     def _set(self, status: LocalStatus) -> None:
         if status != self.status:
             self.status = status
             self.changed.emit(status)
 
-
-def _refused(failure: Exception) -> BurrowError:
-    return ServerTrouble(words_of(failure), Facts(code="agent-refused"), action="Check the agent's settings.")
+    async def _end_process(self) -> None:
+        await self._agent.end()
+        tasks = {each for each in (self._turn, self._watching) if each is not None} - {asyncio.current_task()}
+        self._watching = None
+        if tasks:
+            await asyncio.wait(tasks)
