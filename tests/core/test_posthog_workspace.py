@@ -18,8 +18,11 @@ from app.core.errors import NotFound, Rejected
 from app.core.fetcher import Fetcher
 from app.core.hosts import workspace_host
 from app.core.posthog.accounts import Accounts
+from app.core.posthog.github import GitHub
+from app.core.posthog.models import AgentModels
 from app.core.posthog.profile import posthog_profile, sign_in_with_ticket
 from app.core.posthog.run_files import RunFile
+from app.core.posthog.run_start import RunStart
 from app.core.posthog.store import McpStore
 from app.core.posthog.tasks import Tasks
 from app.core.posthog.types import NewTask, TaskQuery
@@ -44,6 +47,12 @@ async def connected(workspace: RunningWorkspace, folder: Path) -> AsyncIterator[
     finally:
         await session.close()
         await transport.close()
+
+
+def starter_of(fetcher: Fetcher, project: int) -> RunStart:
+    host = workspace_host(fetcher._host.origin, client_id="", secret="")
+    github = GitHub(fetcher, host, lambda: project, Tasks(fetcher, lambda: project).repositories)
+    return RunStart(fetcher, lambda: project, AgentModels(fetcher, host, lambda: project), github)
 
 
 async def test_a_task_lives_from_creation_to_deletion(workspace: RunningWorkspace, tmp_path: Path) -> None:
@@ -76,7 +85,7 @@ async def test_a_task_lives_from_creation_to_deletion(workspace: RunningWorkspac
         assert (await tasks.archive(created.id, True)).archived
         assert created.id not in {task.id for task in (await tasks.list(limit=100)).items}
         assert created.id in {task.id for task in (await tasks.list(TaskQuery(archived=True))).items}
-        ran = await tasks.run(created.id)
+        ran = await starter_of(fetcher, project).start(created)
         assert ran.latest_run is not None
         assert ran.latest_run.status == "queued"
         assert [run.id for run in (await tasks.runs(created.id)).items] == [ran.latest_run.id]
@@ -142,13 +151,13 @@ async def test_files_are_uploaded_without_the_token_and_go_with_the_run(
         task = await tasks.create(NewTask(description="Read the notes"))
         large = RunFile("large.bin", "application/octet-stream", 4 * 2**20, lambda: b"")
         with pytest.raises(Rejected, match="3 MB"):
-            await tasks.run(task.id, [large])
+            await starter_of(fetcher, project).start(task, files=[large])
         with pytest.raises(Rejected, match="another size"):
-            await tasks.run(task.id, [RunFile("a.txt", "text/plain", 3, lambda: b"four")])
+            await starter_of(fetcher, project).start(task, files=[RunFile("a.txt", "text/plain", 3, lambda: b"four")])
         assert (await tasks.get(task.id)).latest_run is None
         notes = RunFile("notes ü.txt", "text/plain", 5, lambda: b"notes")
         picture = RunFile("picture.png", "image/png", 3, lambda: b"png")
-        ran = await tasks.run(task.id, [notes, picture])
+        ran = await starter_of(fetcher, project).start(task, files=[notes, picture])
         assert ran.latest_run is not None
         assert ran.latest_run.state is not None
         assert len(ran.latest_run.state["pending_user_artifact_ids"]) == 2
