@@ -49,6 +49,7 @@ from app.ui.shell.settings.page import LIST_HEIGHT, LIST_WIDTH, SettingsPage
 from app.ui.shell.settings.section import SettingsContext
 from app.ui.shell.settings.sections import SECTIONS
 from app.ui.shell.settings.sign_in_section import STORE, SignInSection
+from app.ui.shell.settings.runs_section import RunsSection
 from app.ui.shell.settings.start_section import StartSection
 from app.ui.shell.settings.updates_section import UpdatesSection
 from app.ui.theme import apply_theme, theme
@@ -181,6 +182,7 @@ async def test_every_setting_counts_at_once_and_can_be_reset(qapp: QApplication)
         choose(shown.section(DesktopSection).close, "quit")
         shown.section(DesktopSection).hidden.toggle()
         shown.section(CrashSection).watch.click()
+        shown.section(RunsSection).bypass.click()
         changed = {key for key, row in shown.rows.items() if row.reset_button.isVisibleTo(shown)}
         assert changed == set(shown.rows) - {STORE, LOGIN_SETTING, KEEP_SETTING, REPORTS_SETTING}
         shown.rows[ANSWER_SETTING].reset_button.click()
