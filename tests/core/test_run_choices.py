@@ -9,7 +9,7 @@ import pytest
 
 from app.core.errors import Rejected, Throttled
 from app.core.posthog import github as github_module
-from app.core.posthog.github import Choices, GitHub
+from app.core.posthog.github import GitHub, NamesPage
 from app.core.posthog.models import AgentModels
 from app.core.posthog.run_memory import SETTING, RepositoryKey, RunMemory
 from app.core.posthog.run_options import AgentModel, RunOptions, asking
@@ -45,7 +45,7 @@ async def test_without_a_connection_the_repositories_are_those_of_tasks(tmp_path
         assert (len(first.items), first.items[0], first.following) == (100, "o/r000", 100)
         assert (await github.repositories("", 100)).following is None
         assert (await github.repositories("R14")).items == tuple(f"o/r14{number}" for number in range(10))
-        assert await github.branches("o/r1") == Choices()
+        assert await github.branches("o/r1") == NamesPage()
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ async def test_repositories_are_read_from_answers_of_every_version(
     async with signed_in(tmp_path) as rig:
         path = f"{connect(rig, own=True)}repos/"
         rig.server.views[path] = Reply(200, body)  # type: ignore[arg-type]
-        assert await github_of(rig).repositories() == Choices(("o/r", "o/s"), following)
+        assert await github_of(rig).repositories() == NamesPage(("o/r", "o/s"), following)
 
 
 async def test_the_own_connection_goes_first_and_is_asked_with_the_search(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ async def test_the_own_connection_goes_first_and_is_asked_with_the_search(tmp_pa
                 200, {"branches": ["main", "Fix/X"], "default_branch": "main", "has_more": True}
             )
             found = await github_of(rig).branches("o/r", " fix ", 200)
-            assert found == Choices(("main", "Fix/X"), 202, "main")
+            assert found == NamesPage(("main", "Fix/X"), 202, "main")
             query = next(each for each in rig.server.seen if each.path == path).query
             assert query == {"repo": ["o/r"], "offset": ["200"], "limit": ["100"], "search": ["fix"]}
 

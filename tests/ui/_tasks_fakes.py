@@ -18,7 +18,7 @@ from app.core.busy import Busy
 from app.core.errors import BurrowError, NotFound
 from app.core.events import Event
 from app.core.fetcher import Admission
-from app.core.posthog.github import Choices, Connection
+from app.core.posthog.github import Connection, NamesPage
 from app.core.posthog.run_files import RunFile
 from app.core.posthog.run_options import AgentModel, RunOptions
 from app.core.posthog.task_fields import cleaned, texts_of
@@ -223,19 +223,19 @@ class FakeGitHub:
         self.connected: tuple[Connection, ...] = ()
         self.refreshed = 0
 
-    def _part(self, what: str, names: Sequence[str], search: str, offset: int) -> Choices:
+    def _part(self, what: str, names: Sequence[str], search: str, offset: int) -> NamesPage:
         self.asked.append((what, search, offset))
         error, self.fail = self.fail, None
         if error is not None:
             raise error
         found = [name for name in names if search.casefold() in name.casefold()]
         end = offset + self.page
-        return Choices(tuple(found[offset:end]), end if end < len(found) else None, "main")
+        return NamesPage(tuple(found[offset:end]), end if end < len(found) else None, "main")
 
-    async def repositories(self, search: str = "", offset: int = 0) -> Choices:
+    async def repositories(self, search: str = "", offset: int = 0) -> NamesPage:
         return self._part("repositories", self.all or self._tasks.names, search, offset)
 
-    async def branches(self, repository: str, search: str = "", offset: int = 0) -> Choices:
+    async def branches(self, repository: str, search: str = "", offset: int = 0) -> NamesPage:
         return self._part(repository, self.heads, search, offset)
 
     async def refresh_repositories(self) -> None:

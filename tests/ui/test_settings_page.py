@@ -46,10 +46,10 @@ from app.ui.shell.settings.look_section import LookSection
 from app.ui.shell.settings.network_section import NetworkSection
 from app.ui.shell.settings.notices_section import NoticesSection
 from app.ui.shell.settings.page import LIST_HEIGHT, LIST_WIDTH, SettingsPage
+from app.ui.shell.settings.runs_section import RunsSection
 from app.ui.shell.settings.section import SettingsContext
 from app.ui.shell.settings.sections import SECTIONS
 from app.ui.shell.settings.sign_in_section import STORE, SignInSection
-from app.ui.shell.settings.runs_section import RunsSection
 from app.ui.shell.settings.start_section import StartSection
 from app.ui.shell.settings.updates_section import UpdatesSection
 from app.ui.theme import apply_theme, theme

@@ -44,7 +44,7 @@ class Connection(Value, frozen=True):
     installation: str = ""
 
 
-class Choices(Value, frozen=True):
+class NamesPage(Value, frozen=True):
     """A part of a list that is searched on the server. `following` is the offset of the next part, None at the end.
 
     `default` is the one among them that is meant where none is chosen.
@@ -116,7 +116,7 @@ class GitHub:
         self._connected[project] = monotonic(), found
         return found
 
-    async def repositories(self, search: str = "", offset: int = 0, *, limit: int = PAGE) -> Choices:
+    async def repositories(self, search: str = "", offset: int = 0, *, limit: int = PAGE) -> NamesPage:
         """Repositories whose names contain `search`, as `organization/name` in lower case."""
         connected = await self._first()
         if connected is None:
@@ -128,11 +128,11 @@ class GitHub:
         )
         return _choices(answer, search, offset, limit, lower=True)
 
-    async def branches(self, repository: str, search: str = "", offset: int = 0, *, limit: int = PAGE) -> Choices:
+    async def branches(self, repository: str, search: str = "", offset: int = 0, *, limit: int = PAGE) -> NamesPage:
         """Branches of a repository whose names contain `search`; none where nobody is connected to GitHub."""
         connected = await self._first()
         if connected is None or not repository:
-            return Choices()
+            return NamesPage()
         listing = "branches" if connected.personal else "github_branches"
         answer = await self._fetcher.get(
             f"{self._path(connected)}{listing}/",
@@ -208,7 +208,7 @@ class GitHub:
         return f"/api/environments/{self._project()}/integrations/{segment(connected.id)}/"
 
 
-def _choices(answer: Answer, search: str, offset: int, limit: int, *, lower: bool) -> Choices:
+def _choices(answer: Answer, search: str, offset: int, limit: int, *, lower: bool) -> NamesPage:
     """What servers of all versions answer: the list itself, or in `repositories`, `results` or `branches`."""
     if answer.content.lstrip()[:1] == b"[":
         # The whole list, of a server that knows neither search nor parts.
@@ -221,15 +221,15 @@ def _choices(answer: Answer, search: str, offset: int, limit: int, *, lower: boo
             _part(names, search, offset, limit, lower=lower), default=listed.default_branch or ""
         )
     following = offset + len(raw) if listed.has_more and raw else None
-    return Choices(names, following, listed.default_branch or "")
+    return NamesPage(names, following, listed.default_branch or "")
 
 
-def _part(names: tuple[str, ...], search: str, offset: int, limit: int, *, lower: bool = True) -> Choices:
+def _part(names: tuple[str, ...], search: str, offset: int, limit: int, *, lower: bool = True) -> NamesPage:
     wanted = search.strip().casefold()
     spelled = dict.fromkeys(name.lower() if lower else name for name in names)
     found = [name for name in spelled if wanted in name.casefold()]
     end = offset + limit
-    return Choices(tuple(found[offset:end]), end if end < len(found) else None)
+    return NamesPage(tuple(found[offset:end]), end if end < len(found) else None)
 
 
 def _name(item: object) -> str:

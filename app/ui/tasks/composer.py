@@ -276,7 +276,7 @@ class Composer(QWidget):
             self._run_layout.addWidget(self._form)
         shown = self._run_box.isHidden()
         self._run_box.setVisible(shown)
-        self.run_with.setText(self.tr("Run as usual") if shown else self.tr("Run with…"))
+        self.run_with.setText(self.tr("Hide run options") if shown else self.tr("Run with…"))
         if shown:
             self._form.show_last(self.rows["repository"].cleaned())
             self._form.focus_first()

@@ -21,7 +21,7 @@ from app.ui.tasks.attached import AttachmentRows
 from app.ui.tasks.description import DescriptionView
 from app.ui.tasks.field_inputs import CONTEXT
 from app.ui.tasks.markdown import open_web_link
-from app.ui.tasks.run_refusals import Help, refusal_of
+from app.ui.tasks.run_refusals import RunHelp, refusal_of
 from app.ui.tasks.task_editor import TaskEditor
 from app.ui.tasks.wording import (
     archived_state,
@@ -62,7 +62,7 @@ class TaskPage(QWidget):
     """Shows what it is given, and emits a signal for each action.
 
     `edit_wanted(names)` of fields, `pin(bool)`, `archive(bool)`, `delete()`, `run()`, `run_with()`, `cancel_run()`,
-    `helped(Help, FailedAction)` when the user chose what helps after a run could not be started,
+    `helped(RunHelp, FailedAction)` when the user chose what helps after a run could not be started,
     `file_removed(Attachment)`, `left()` on Esc; `task_changed(task_id)` when another task is shown. What is typed into
     a task is in `editor`; whoever keeps it calls `show_edit` and `end_edit`.
     """
@@ -83,6 +83,7 @@ class TaskPage(QWidget):
         super().__init__(parent)
         self._task: Task | None = None
         self._runs: Page[TaskRun] | None = None
+        self._panel: QWidget | None = None
         self._pinned = False
         self._embedded = False
         self._shown_facts: object = None
@@ -174,21 +175,29 @@ class TaskPage(QWidget):
         self.card.show_note(failure.words, cause, failure.error.advice, actions, tone="bad")
 
     def put_panel(self, panel: QWidget) -> None:
-        """Place the panel of a run below the buttons."""
+        """Place the panel of a run below the buttons. While it is open, its own button runs the task."""
+        self._panel = panel
         self._panel_place.addWidget(panel)
+
+    def show_run_buttons(self) -> None:
+        """Show what is of use now: the panel was opened or closed."""
+        if self._task is not None:
+            self._show_cancel(self._task)
 
     def _show_refusal(self, refusal: RunRefusal, failure: FailedAction) -> None:
         """Say why a run could not be started, with what helps."""
 
-        def helper(what: Help) -> Callable[[], None]:
+        def helper(what: RunHelp) -> Callable[[], None]:
             def act() -> None:
                 self.card.clear()
                 self.helped.emit(what, failure)
 
             return act
 
-        actions = [(each.words, helper(each)) for each in refusal.helps if each is not Help.PLAN or not self._embedded]
-        self.card.show_note(refusal.title, refusal.cause, refusal.advice, actions, tone="bad")
+        # The embedded workspace has no page about plans.
+        useful = [each for each in refusal.helps if each is not RunHelp.PLAN or not self._embedded]
+        actions = [(each.words, helper(each)) for each in useful]
+        self.card.show_note(refusal.title, refusal.cause, refusal.advice, actions, tone=refusal.tone)
 
     def _begin_edit(self, names: list[str], first: str) -> None:
         if self._task is None:
@@ -318,13 +327,16 @@ class TaskPage(QWidget):
             self._fill_runs()
 
     def _show_cancel(self, task: Task) -> None:
-        """One of the two is of use. The focus goes with it."""
+        """Show what is of use: running, its panel, or cancelling. The focus goes with it."""
         possible = can_cancel(task)
+        if possible and self._panel is not None:
+            self._panel.setVisible(False)
         former = self.run_button if possible else self.cancel_button
-        had_focus = former.hasFocus()
+        had_focus = former.hasFocus() or (possible and self.run_with_button.hasFocus())
+        open_panel = self._panel is not None and not self._panel.isHidden()
         self.cancel_button.setVisible(possible)
-        self.run_button.setVisible(not possible)
-        self.run_with_button.setVisible(not possible)
+        self.run_button.setVisible(not possible and not open_panel)
+        self.run_with_button.setVisible(not possible and not open_panel)
         if had_focus:
             (self.cancel_button if possible else self.run_button).setFocus(Qt.FocusReason.OtherFocusReason)
 

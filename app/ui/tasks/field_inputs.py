@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from PySide6.QtCore import QSignalBlocker, Qt, QTimer, Signal
+from PySide6.QtCore import QRectF, QSignalBlocker, Qt, QTimer, Signal
+from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QComboBox, QCompleter, QListView, QSizePolicy
 
 from app.core.posthog.task_fields import TaskFieldKind
-from app.ui.theme import theme
+from app.ui.theme import icons, theme, tokens
 from app.ui.translation import translate
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.line_edit import LineEdit
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from PySide6.QtCore import QMimeData
-    from PySide6.QtGui import QKeyEvent
+    from PySide6.QtGui import QKeyEvent, QPaintEvent
     from PySide6.QtWidgets import QWidget
 
     from app.core.posthog.task_fields import TaskField
@@ -146,6 +147,18 @@ class SuggestedInput(QComboBox):
         """Show `text` without `typed`."""
         with QSignalBlocker(self):
             self.setEditText(text)
+
+    @guarded()
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        # The stylesheet changes the drop-down part, and Qt then draws no arrow in it.
+        current = theme()
+        side, edge = current.px(12), current.px(tokens.SPACE_2)
+        left = edge if self.isRightToLeft() else self.width() - side - edge
+        painter = QPainter(self)
+        box = QRectF(left, (self.height() - side) / 2, side, side)
+        icons.paint_icon(painter, "chevron-down", box, current.colour("muted"))
+        painter.end()
 
     @guarded()
     def showPopup(self) -> None:

@@ -10,7 +10,7 @@ from PySide6.QtGui import QGuiApplication
 
 from app.core.posthog.run_options import RunOptions
 from app.core.posthog.web import billing_page
-from app.ui.tasks.run_refusals import Help
+from app.ui.tasks.run_refusals import RunHelp
 from app.ui.tasks.wording import can_run
 
 if TYPE_CHECKING:
@@ -50,34 +50,32 @@ class RunDesk(QObject):
     def start(self) -> None:
         """Another account or project."""
         self._waiting = None
-        if self._panel is not None:
-            self._panel.setVisible(False)
+        self._another_task()
 
     def open_panel(self) -> None:
-        """Open the form for the task in view, or close it."""
+        """Open the form for the task in view."""
         page, task = self._pages.detail, self._controller.cache.get(self._pages.task_id or "")
         if task is None or not can_run(task):
             return
         panel = self._panel_of(page)
-        if panel.isVisible():
-            panel.close_now()
-        else:
-            panel.open_for(task.repository, self._choices.last(task.repository))
+        panel.open_for(task.repository, self._choices.last(task.repository))
+        page.show_run_buttons()
 
-    def help(self, what: Help, failure: FailedAction) -> None:
+    def help(self, what: RunHelp, failure: FailedAction) -> None:
         """Do what helps after a run could not be started."""
         options = failure.options or RunOptions()
         match what:
-            case Help.CONNECT_GITHUB:
+            case RunHelp.CONNECT_GITHUB:
                 self._connect_github(_Waiting(failure.task_id, options))
-            case Help.AS_BOT:
+            case RunHelp.AS_BOT:
                 self._controller.run(failure.task_id, msgspec.structs.replace(options, authorship="bot"))
-            case Help.PLAN:
+            case RunHelp.PLAN:
                 self._open_plan()
-            case Help.CHOOSE:
+            case RunHelp.CHOOSE:
                 task = self._controller.cache.get(failure.task_id)
                 if task is not None:
                     self._panel_of(self._pages.detail).open_for(task.repository, options)
+                    self._pages.detail.show_run_buttons()
             case _:
                 failure.again()
 
@@ -98,18 +96,24 @@ class RunDesk(QObject):
             panel = self._panel = RunPanel(self._choices)
             page.put_panel(panel)
             panel.run_wanted.connect(self._run)
-            panel.closed.connect(lambda: page.run_with_button.setFocus(Qt.FocusReason.OtherFocusReason))
+            panel.closed.connect(self._panel_closed)
         return self._panel
 
+    def _panel_closed(self) -> None:
+        page = self._pages.detail
+        page.show_run_buttons()
+        page.run_with_button.setFocus(Qt.FocusReason.OtherFocusReason)
+
     def _run(self, options: RunOptions) -> None:
-        task_id = self._pages.task_id
-        if task_id is not None:
+        task = self._controller.cache.get(self._pages.task_id or "")
+        if task is not None and can_run(task):
             self._pages.detail.card.clear()
-            self._controller.run(task_id, options)
+            self._controller.run(task.id, options)
 
     def _another_task(self) -> None:
         if self._panel is not None:
             self._panel.setVisible(False)
+            self._pages.detail.show_run_buttons()
 
     def _open_plan(self) -> None:
         from app.ui.tasks.markdown import open_web_link

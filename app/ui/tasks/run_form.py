@@ -15,7 +15,7 @@ from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.choices import Select
 from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.guard import guarded
-from app.ui.widgets.paged_choices import Choice, PagedSelect
+from app.ui.widgets.paged_choices import PagedChoice, PagedSelect
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
@@ -45,14 +45,14 @@ class RunForm(QWidget):
         self._repository = ""
         self._adapter = next(iter(MODES))
         self._touched = False
-        usual = Choice("", self.tr("The usual one"))
-        self.model = PagedSelect(
-            self.tr("Model"), choices.models, first=[usual], free=lambda text: bool(adapter_of(text))
-        )
+        self.model = PagedSelect(self.tr("Model"), choices.models, free=lambda text: bool(adapter_of(text)))
         self.effort = Select(self.tr("Effort"))
         self.mode = Select(self.tr("Permission mode"))
         self.branch = PagedSelect(
-            self.tr("Branch"), self._branches, first=[Choice("", self.tr("The default branch"))], free=_can_be_branch
+            self.tr("Branch"),
+            self._branches,
+            first=[PagedChoice("", self.tr("The default branch"))],
+            free=_can_be_branch,
         )
         self._about = Text(role="caption", tone="muted", wrap=True)
         self._no_effort = Text(role="caption", tone="muted", wrap=True)
@@ -132,13 +132,17 @@ class RunForm(QWidget):
         known = self._choices.models.model(value)
         adapter, model = _agent_of(value)
         title = known.title if known is not None else ""
-        self.model.set_value(value, model_words(adapter, model, title) if value else "")
+        unknown = self.tr("The first that the server offers")
+        self.model.set_value(value, model_words(adapter, model, title) if value else unknown)
 
     def _models_known(self) -> None:
         """The models have come: names and efforts are known now. What is chosen stays."""
-        self._show_model(self.model.value)
-        if not self.model.value:
-            self._fill_modes(self._choices.models.usual(), str(self.mode.currentData() or ""))
+        value = self.model.value
+        if not value:
+            # Nothing was run before: show what would be used.
+            value = self._choices.models.first()
+            self._fill_modes(_agent_of(value)[0] or self._adapter, str(self.mode.currentData() or ""))
+        self._show_model(value)
         self._fill_efforts(str(self.effort.currentData() or ""))
 
     def _choose_model(self, value: str) -> None:

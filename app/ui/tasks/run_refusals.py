@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from app.core.errors import (
     BurrowError,
@@ -28,7 +28,7 @@ OF_THE_FORM = frozenset(
 )
 
 
-class Help(Enum):
+class RunHelp(Enum):
     """What a person can do about it. The value is the untranslated words of the button."""
 
     CONNECT_GITHUB = marked(CONTEXT, "Connect GitHub")
@@ -44,13 +44,17 @@ class Help(Enum):
         return translate(CONTEXT, self.value)
 
 
+OF_THE_PERSON = frozenset({RunHelp.CONNECT_GITHUB, RunHelp.PLAN, RunHelp.CHOOSE})
+
+
 class RunRefusal(NamedTuple):
-    """The words of a card, and what helps, the most likely first."""
+    """The words of a card, what helps, the most likely first, and whether it is a failure or waits for the person."""
 
     title: str
     cause: str
     advice: str
-    helps: tuple[Help, ...]
+    helps: tuple[RunHelp, ...]
+    tone: Literal["bad", "attention"]
 
 
 class _Entry(NamedTuple):
@@ -59,7 +63,7 @@ class _Entry(NamedTuple):
     title: str
     cause: str = ""
     advice: Callable[[BurrowError], str] | str = ""
-    helps: tuple[Help, ...] = (Help.AGAIN,)
+    helps: tuple[RunHelp, ...] = (RunHelp.AGAIN,)
 
 
 def refusal_of(error: BurrowError) -> RunRefusal | None:
@@ -69,7 +73,8 @@ def refusal_of(error: BurrowError) -> RunRefusal | None:
         return None
     cause = translate(CONTEXT, entry.cause) if entry.cause else error.cause
     advice = entry.advice(error) if callable(entry.advice) else translate(CONTEXT, entry.advice)
-    return RunRefusal(translate(CONTEXT, entry.title), cause, advice, entry.helps)
+    tone: Literal["bad", "attention"] = "attention" if entry.helps[0] in OF_THE_PERSON else "bad"
+    return RunRefusal(translate(CONTEXT, entry.title), cause, advice, entry.helps, tone)
 
 
 def _when_it_resets(error: BurrowError) -> str:
@@ -91,22 +96,21 @@ def _missing_files(error: BurrowError) -> str:
     return _tr("Nothing was started. They are still here: {0}.").format(", ".join(error.facts.missing_files))
 
 
+ABOUT_PLAN = (RunHelp.PLAN, RunHelp.AGAIN)
 # The first that fits decides.
 BY_CODE: Mapping[str, _Entry] = {
     "github_authorization_required": _Entry(
         marked(CONTEXT, "Connect GitHub to run this"),
         marked(CONTEXT, "Pull requests of this run are to be yours, and GitHub is not connected to your account."),
         marked(CONTEXT, "The browser opens. Come back here when it is done, and the run starts."),
-        (Help.CONNECT_GITHUB, Help.AS_BOT),
+        (RunHelp.CONNECT_GITHUB, RunHelp.AS_BOT),
     ),
-    "usage_limit_exceeded": _Entry(
-        marked(CONTEXT, "The usage limit is reached"), "", _when_it_resets, (Help.PLAN, Help.AGAIN)
-    ),
+    "usage_limit_exceeded": _Entry(marked(CONTEXT, "The usage limit is reached"), "", _when_it_resets, ABOUT_PLAN),
     "billing_limit": _Entry(
         marked(CONTEXT, "The billing limit is reached"),
         "",
         marked(CONTEXT, "Whoever manages billing can raise it."),
-        (Help.PLAN, Help.AGAIN),
+        ABOUT_PLAN,
     ),
     "signal_report_task_cap": _Entry(
         marked(CONTEXT, "Enough runs were started from reports for now"),
@@ -117,7 +121,7 @@ BY_CODE: Mapping[str, _Entry] = {
 BY_TYPE: tuple[tuple[type[BurrowError], _Entry], ...] = (
     (
         QuotaReached,
-        _Entry(marked(CONTEXT, "A limit of the account is reached"), "", _when_it_resets, (Help.PLAN, Help.AGAIN)),
+        _Entry(marked(CONTEXT, "A limit of the account is reached"), "", _when_it_resets, ABOUT_PLAN),
     ),
     (
         Throttled,
@@ -145,17 +149,21 @@ BY_TYPE: tuple[tuple[type[BurrowError], _Entry], ...] = (
             marked(CONTEXT, "Sent, outcome unknown"),
             "",
             marked(CONTEXT, "Burrow looks for the run first, and starts another one only if there is none."),
-            (Help.LOOK,),
+            (RunHelp.LOOK,),
         ),
     ),
 )
-FILES_MISSING = _Entry(marked(CONTEXT, "The server has lost files of this run"), "", _missing_files, (Help.SEND_AGAIN,))
+FILES_MISSING = _Entry(
+    marked(CONTEXT, "The server has lost files of this run"), "", _missing_files, (RunHelp.SEND_AGAIN,)
+)
 NOT_VERIFIED = _Entry(
     marked(CONTEXT, "The server could not check the plan"),
     "",
     marked(CONTEXT, "Nothing was started. It may work in a moment."),
 )
-WRONG_CHOICE = _Entry(marked(CONTEXT, "The server does not accept this choice"), "", "", (Help.CHOOSE, Help.AGAIN))
+WRONG_CHOICE = _Entry(
+    marked(CONTEXT, "The server does not accept this choice"), "", "", (RunHelp.CHOOSE, RunHelp.AGAIN)
+)
 
 
 def _entry(error: BurrowError) -> _Entry | None:

@@ -8,7 +8,7 @@ from PySide6.QtCore import QCoreApplication, QObject
 
 from app.core.posthog.run_memory import SETTING, RepositoryKey, RunMemory
 from app.core.posthog.run_options import BYPASS_SETTING, MODES, AgentModel, RunOptions, asking
-from app.ui.widgets.paged_choices import Choice, ChoicesPage
+from app.ui.widgets.paged_choices import ChoicesPage, PagedChoice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from app.core.backend import Backend
     from app.core.errors import BurrowError
-    from app.core.posthog.github import Choices
+    from app.core.posthog.github import NamesPage
     from app.ui.bridge import Bridge
     from app.ui.settings import UiSettings
 
@@ -76,13 +76,13 @@ class NameSource:
 
     def __init__(self, choices: RunChoices) -> None:
         self._choices = choices
-        self._known: Sequence[Choice] = ()
+        self._known: Sequence[PagedChoice] = ()
 
     def clear(self) -> None:
         """Forget what is known."""
         self._known = ()
 
-    def known(self) -> Sequence[Choice]:
+    def known(self) -> Sequence[PagedChoice]:
         return self._known
 
     def ask(
@@ -98,8 +98,8 @@ class NameSource:
             failed(_tr("Not connected."))
             return
 
-        def came(found: Choices) -> None:
-            named = [Choice(name, self._words(name, found)) for name in found.items]
+        def came(found: NamesPage) -> None:
+            named = [PagedChoice(name, self._words(name, found)) for name in found.items]
             if not search and not offset:
                 self._known = named
             done(ChoicesPage(named, found.following))
@@ -111,10 +111,10 @@ class NameSource:
     def refresh(self, owner: QObject, done: Callable[[], object], failed: Callable[[str], object]) -> None:
         failed(_tr("This list cannot be refreshed."))
 
-    def _find(self, backend: Backend, search: str, offset: int) -> Coroutine[Any, Any, Choices]:
+    def _find(self, backend: Backend, search: str, offset: int) -> Coroutine[Any, Any, NamesPage]:
         raise NotImplementedError
 
-    def _words(self, name: str, found: Choices) -> str:
+    def _words(self, name: str, found: NamesPage) -> str:
         return _tr("{0} (default)").format(name) if name == found.default else name
 
 
@@ -123,7 +123,7 @@ class RepositorySource(NameSource):
 
     refreshable = True
 
-    def _find(self, backend: Backend, search: str, offset: int) -> Coroutine[Any, Any, Choices]:
+    def _find(self, backend: Backend, search: str, offset: int) -> Coroutine[Any, Any, NamesPage]:
         return backend.github.repositories(search, offset)
 
     def refresh(self, owner: QObject, done: Callable[[], object], failed: Callable[[str], object]) -> None:
@@ -151,7 +151,7 @@ class BranchSource(NameSource):
             self.repository = repository
             self.clear()
 
-    def _find(self, backend: Backend, search: str, offset: int) -> Coroutine[Any, Any, Choices]:
+    def _find(self, backend: Backend, search: str, offset: int) -> Coroutine[Any, Any, NamesPage]:
         return backend.github.branches(self.repository, search, offset)
 
 
@@ -172,7 +172,13 @@ class ModelSource:
         offered = {each.adapter for each in self._models()}
         return next((adapter for adapter in MODES if adapter in offered), next(iter(MODES)))
 
-    def known(self) -> Sequence[Choice]:
+    def first(self) -> str:
+        """The choice that a run without one gets; empty while it is not known."""
+        usual = self.usual()
+        found = next((each for each in self._models() if each.adapter == usual), None)
+        return "" if found is None else value_of(found.adapter, found.model)
+
+    def known(self) -> Sequence[PagedChoice]:
         return _listed(self._models())
 
     def load(self, owner: QObject, done: Callable[[], object]) -> None:
@@ -226,9 +232,10 @@ def model_words(adapter: str, model: str, title: str = "") -> str:
     return f"{title or model} · {agent}" if agent else title or model
 
 
-def _listed(models: Sequence[AgentModel]) -> list[Choice]:
+def _listed(models: Sequence[AgentModel]) -> list[PagedChoice]:
     return [
-        Choice(value_of(each.adapter, each.model), model_words(each.adapter, each.model, each.title)) for each in models
+        PagedChoice(value_of(each.adapter, each.model), model_words(each.adapter, each.model, each.title))
+        for each in models
     ]
 
 

@@ -41,7 +41,7 @@ AHEAD = 10
 AnyIndex = QModelIndex | QPersistentModelIndex
 
 
-class Choice(NamedTuple):
+class PagedChoice(NamedTuple):
     """One choice: what it is, and its words."""
 
     value: str
@@ -51,7 +51,7 @@ class Choice(NamedTuple):
 class ChoicesPage(NamedTuple):
     """A part of the choices. `following` is the offset of the next part, None at the end."""
 
-    choices: Sequence[Choice]
+    choices: Sequence[PagedChoice]
     following: int | None = None
 
 
@@ -63,7 +63,7 @@ class ChoiceSource(Protocol):
 
     refreshable: bool
 
-    def known(self) -> Sequence[Choice]:
+    def known(self) -> Sequence[PagedChoice]:
         """The choices that can be shown at once, before any answer."""
 
     def ask(
@@ -95,7 +95,7 @@ class PagedSelect(Select):
         name: str,
         source: ChoiceSource,
         *,
-        first: Sequence[Choice] = (),
+        first: Sequence[PagedChoice] = (),
         free: Callable[[str], bool] | None = None,
         parent: QWidget | None = None,
     ) -> None:
@@ -156,7 +156,7 @@ class PagedPopup(QFrame):
         self,
         source: ChoiceSource,
         name: str,
-        first: Sequence[Choice],
+        first: Sequence[PagedChoice],
         free: Callable[[str], bool] | None,
         parent: QWidget,
     ) -> None:
@@ -171,7 +171,7 @@ class PagedPopup(QFrame):
         self._busy = False
         # What the choices that are there were asked for with.
         self._loaded_for: str | None = None
-        self._loaded: list[Choice] = list(source.known())
+        self._loaded: list[PagedChoice] = list(source.known())
         self._model = _Rows(self)
         self.filter = FilterField(self.tr("Search"))
         self.filter.setAccessibleName(self.tr("Search the choices of {0}").format(name))
@@ -306,7 +306,7 @@ class PagedPopup(QFrame):
         found += [each for each in self._loaded if answered or folded in each.text.casefold()]
         shown = list({each.value: each for each in found}.values())
         if self._free is not None and wanted and self._free(wanted) and wanted not in {each.value for each in shown}:
-            shown.append(Choice(wanted, self.tr("Use “{0}”").format(wanted)))
+            shown.append(PagedChoice(wanted, self.tr("Use “{0}”").format(wanted)))
         self._model.put(shown)
         row = next((number for number, each in enumerate(shown) if each.value == self._mark), 0)
         if shown:
@@ -331,9 +331,9 @@ class _Rows(QAbstractListModel):
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
-        self.choices: Sequence[Choice] = ()
+        self.choices: Sequence[PagedChoice] = ()
 
-    def put(self, choices: Sequence[Choice]) -> None:
+    def put(self, choices: Sequence[PagedChoice]) -> None:
         """Show these. What is only added at the end moves nothing."""
         former = len(self.choices)
         if former and len(choices) > former and list(choices[:former]) == list(self.choices):
