@@ -12,6 +12,8 @@ from app.core.posthog.types import Value
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from app.core.posthog.types import TaskRun
+
 # By adapter, the default mode first. Without a mode the agent of a cloud run asks for no permission at all.
 MODES: Mapping[str, tuple[str, ...]] = {
     "claude": ("plan", "default", "acceptEdits", "auto", "bypassPermissions"),
@@ -86,6 +88,24 @@ def settled(options: RunOptions, models: Sequence[AgentModel]) -> RunOptions:
         model=chosen.model,
         effort="" if efforts is not None and options.effort not in efforts else options.effort,
         mode=options.mode if options.mode in modes else modes[0],
+    )
+
+
+def going_on(run: TaskRun, message: str = "") -> RunOptions:
+    """The options of a run that goes on from `run`, which has ended, with a message (docs/wire.md, "Follow-ups").
+
+    It starts from the branch that was pushed last, with the same agent and permission mode.
+    """
+    output, state = run.output or {}, run.state or {}
+    branches = (output.get("head_branch"), run.branch, state.get("pr_base_branch"))
+    mode = state.get("initial_permission_mode")
+    return RunOptions(
+        adapter=run.runtime_adapter or "",
+        model=run.model or "",
+        mode=mode if isinstance(mode, str) else "",
+        branch=next((each for each in branches if isinstance(each, str) and each), ""),
+        resume_from=run.id,
+        message=message,
     )
 
 
