@@ -1,0 +1,137 @@
+"""`burrow tasks run`, `logs`, `say` and `stop` against a real workspace."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.cli.run_items import ItemWriter
+from app.core.runs.log_entries import read_lines
+from app.core.runs.transcript import Transcript
+from tests._command import burrow
+from tests._in_process import CommandLine
+from tests.conftest import RunningWorkspace
+from tests.workspace.conftest import lab, shared_lab, shared_workspace  # noqa: F401 - fixtures
+from tests.workspace.lab import Lab
+
+
+@pytest.fixture(scope="module")
+def folder(
+    tmp_path_factory: pytest.TempPathFactory,
+    shared_workspace: RunningWorkspace,  # noqa: F811
+    shared_lab: Lab,  # noqa: F811
+) -> Path:
+    data = tmp_path_factory.mktemp("signed-in")
+    key = str(shared_lab.state()["personal_api_key"])
+    arguments = ("login", "--host", shared_workspace.url, "--token", "-", "--store", "file", "--data", str(data))
+    outcome = burrow(*arguments, stdin=key)
+    assert outcome.returncode == 0, outcome.stderr
+    return data
+
+
+@pytest.fixture
+def commands(
+    folder: Path,
+    lab: Lab,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> CommandLine:
+    return CommandLine(folder, capsys, monkeypatch)
+
+
+def a_task(commands: CommandLine, title: str) -> str:
+    made: dict[str, Any] = commands.read("tasks", "create", "What is to be done", "--title", title)
+    return str(made["slug"])
+
+
+def test_what_cannot_be_run_so_is_refused_with_the_way_out(commands: CommandLine) -> None:
+    slug = a_task(commands, "Refused")
+    refused = {
+        ("--model", "survey-codex", "--mode", "accept-edits"): "It has: plan, auto, bypass, read-only.",
+        ("--model", "survey-small", "--effort", "max"): "It knows: low, medium, high.",
+        ("--model", "mystery"): "name the agent too",
+        ("--mode", "bypass"): "Allow it in the window: Settings, Runs.",
+    }
+    for options, way_out in refused.items():
+        assert commands.run("tasks", "run", slug, *options) == 2
+        assert way_out in commands.words
+    assert commands.run("tasks", "stop", slug) == 5
+    assert f"burrow tasks run {slug}" in commands.words
+    assert commands.read("tasks", "show", slug)["status"] is None
+
+
+def test_a_limit_says_when_it_resets_and_github_where_it_is_connected(commands: CommandLine, lab: Lab) -> None:  # noqa: F811
+    slug = a_task(commands, "Limited")
+    lab.switch("runs", refuse_start="usage_limit_exceeded", limit_type="burst", reset_seconds=3600)
+    assert commands.run("tasks", "run", slug) == 4
+    assert "It resets at 20" in commands.words
+    assert "A paid plan has a higher limit." in commands.words
+    lab.switch("runs", refuse_start="github_authorization_required")
+    assert commands.run("tasks", "run", slug) == 2
+    assert f"Open {lab.workspace.url}/_vendor/github/connect?ticket=" in commands.words
+
+
+def test_a_task_is_run_stopped_and_run_again_with_what_was_used_last(commands: CommandLine) -> None:
+    slug = a_task(commands, "Run me")
+    options = ("--model", "codex/survey-codex", "--effort", "low", "--mode", "read-only", "--branch", "dev")
+    started = commands.read("tasks", "run", slug, *options)
+    assert (started["model"], started["branch"]) == ("survey-codex", "dev")
+    assert commands.run("tasks", "run", slug) == 2
+    assert f"burrow tasks logs {slug} --follow" in commands.words
+    stopped = commands.read("tasks", "stop", slug)
+    assert stopped["status"] == "cancelled"
+    # What has ended stays so.
+    assert commands.read("tasks", "stop", slug)["run"] == started["run"]
+    again = commands.read("tasks", "run", slug)
+    assert again["run"] != started["run"]
+    assert (again["model"], again["branch"]) == ("survey-codex", "dev")
+    commands.read("tasks", "stop", slug)
+
+
+def logged(*messages: dict[str, Any]) -> bytes:
+    """A stored log with these messages."""
+    return "\n".join(json.dumps({"type": "notification", "notification": each}) for each in messages).encode()
+
+
+def update(kind: str, **fields: Any) -> dict[str, Any]:
+    return {"method": "session/update", "params": {"sessionId": "s", "update": {"sessionUpdate": kind, **fields}}}
+
+
+def text(words: str) -> dict[str, Any]:
+    return {"type": "text", "text": words}
+
+
+def test_items_are_written_once_when_they_are_whole_without_secrets(capsys: pytest.CaptureFixture[str]) -> None:
+    transcript, writer = Transcript(), ItemWriter()
+
+    def add(*messages: dict[str, Any]) -> str:
+        transcript.apply(read_lines(logged(*messages)).entries)
+        writer.write(transcript)
+        return capsys.readouterr().out
+
+    assert add({"id": 1, "method": "session/prompt", "params": {"prompt": [text("Do it")]}}).strip() == "> Do it"
+    assert add(update("agent_message_chunk", content=text("Work"))) == ""
+    call = update("tool_call", toolCallId="t", title="Show", kind="execute", status="in_progress")
+    assert add(update("agent_message_chunk", content=text("ing")), call).strip() == "Working"
+    secret = {"type": "content", "content": text(f"key phx_{'a1B2' * 10}")}
+    written = add(update("tool_call_update", toolCallId="t", status="completed", content=[secret]))
+    assert "✓ Show" in written
+    assert "phx_a1B2" not in written
+    assert add() == ""
+    writer.write(transcript, over=True)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_long_text_is_cut_unless_it_is_wanted_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = "\n".join(f"line {number}" for number in range(100))
+    transcript = Transcript()
+    transcript.apply(read_lines(logged(update("agent_message", content=text(lines)))).entries)
+    ItemWriter().write(transcript, over=True)
+    assert "60 more lines; --full" in capsys.readouterr().out
+    ItemWriter(full=True).write(transcript, over=True)
+    assert "line 99" in capsys.readouterr().out
+    ItemWriter(as_json=True).write(transcript, over=True)
+    assert json.loads(capsys.readouterr().out)["kind"] == "message"
