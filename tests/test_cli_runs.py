@@ -96,8 +96,8 @@ def logged(*messages: dict[str, Any]) -> bytes:
     return "\n".join(json.dumps({"type": "notification", "notification": each}) for each in messages).encode()
 
 
-def update(kind: str, **fields: Any) -> dict[str, Any]:
-    return {"method": "session/update", "params": {"sessionId": "s", "update": {"sessionUpdate": kind, **fields}}}
+def update(what: str, **fields: Any) -> dict[str, Any]:
+    return {"method": "session/update", "params": {"sessionId": "s", "update": {"sessionUpdate": what, **fields}}}
 
 
 def text(words: str) -> dict[str, Any]:
