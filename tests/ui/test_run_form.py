@@ -190,7 +190,7 @@ async def test_the_composer_runs_with_what_was_chosen_there_also_after_a_wait(qa
         composer.description.setPlainText("Do it")
         composer.run_with.click()
         await settle()
-        form = composer._form
+        form = composer.run_box.form
         assert form is not None
         form._choose_model(value_of("codex", "gpt"))
         composer.send_and_run.click()

@@ -10,6 +10,7 @@ from PySide6.QtGui import QGuiApplication
 
 from app.core.posthog.run_options import RunOptions
 from app.core.posthog.web import billing_page
+from app.ui.tasks.field_inputs import SuggestedInput
 from app.ui.tasks.run_refusals import RunHelp
 from app.ui.tasks.wording import can_run
 
@@ -83,6 +84,9 @@ class RunDesk(QObject):
         page.run_with.connect(self.open_panel)
         page.helped.connect(self.help)
         page.task_changed.connect(lambda _id: self._another_task())
+        for row in page.editor.rows.values():
+            if isinstance(row.input, SuggestedInput):
+                row.input.source = self._choices.repositories
 
     def _connect_composer(self, page: Composer) -> None:
         page.repository.source = self._choices.repositories
