@@ -162,12 +162,17 @@ def _with_reset(limit: QuotaReached) -> QuotaReached:
 
 
 async def _about_github(backend: Backend, refusal: Rejected) -> Rejected:
+    """Say where GitHub is connected, if that is what is missing. The address is for once, and in no error."""
     if refusal.facts.code != GITHUB_NEEDED:
         return refusal
     try:
-        where = f"Open {await backend.github.address_to_connect()} in a browser, then run the task again."
+        address = await backend.github.address_to_connect()
     except BurrowError:
         where = "Connect it on the pages of your account, then run the task again."
+    else:
+        say("Connect GitHub at this address:")
+        say(printable(address))
+        where = "Connect it in the browser, then run the task again."
     return Rejected("GitHub is not connected to your account.", refusal.facts, action=where)
 
 
