@@ -65,7 +65,7 @@ class RunForm(QWidget):
             self._field(words, control)
             for words, control in (
                 (self.tr("&Model"), self.model),
-                (self.tr("Effo&rt"), self.effort),
+                (self.tr("&Effort"), self.effort),
                 (self.tr("Permission mode"), self.mode),
                 (self.tr("&Branch to start from"), self.branch),
             )
