@@ -140,3 +140,70 @@ def test_a_long_text_is_cut_unless_it_is_wanted_whole(capsys: pytest.CaptureFixt
     assert "line 99" in capsys.readouterr().out
     ItemWriter(as_json=True).write(transcript, over=True)
     assert json.loads(capsys.readouterr().out)["kind"] == "message"
+
+
+class Agent:
+    """Carries a run out over the API, as the agent of a sandbox does."""
+
+    def __init__(self, lab: Lab, task_id: str) -> None:  # noqa: F811
+        self._http = lab.http
+        self._bearer = {"Authorization": f"Bearer {lab.state()['personal_api_key']}"}
+        me = self._http.get("/api/users/@me/", headers=self._bearer).json()
+        self._task = f"/api/projects/{me['team']['id']}/tasks/{task_id}/"
+        self.run = self._post("runs/", environment="local")["id"]
+
+    def change(self, **fields: Any) -> None:
+        answer = self._http.patch(f"{self._task}runs/{self.run}/", json=fields, headers=self._bearer)
+        assert answer.status_code == 200, answer.text
+
+    def log(self, *messages: dict[str, Any]) -> None:
+        stamp = {"type": "notification", "timestamp": "2026-11-29T20:00:00Z"}
+        self._post(f"runs/{self.run}/append_log/", entries=[{**stamp, "notification": each} for each in messages])
+
+    def _post(self, path: str, **body: Any) -> Any:
+        answer = self._http.post(f"{self._task}{path}", json=body, headers=self._bearer)
+        assert answer.status_code < 300, answer.text
+        return answer.json()
+
+
+PROMPT = {"id": 1, "method": "session/prompt", "params": {"prompt": [text("Do it")]}}
+STARTED = {"method": "_posthog/run_started", "params": {"sessionId": "s", "runId": "r"}}
+ENDED = {"id": 1, "result": {"stopReason": "end_turn"}}
+
+
+def test_a_log_is_shown_from_its_end_and_follows_nothing_that_is_over(commands: CommandLine, lab: Lab) -> None:  # noqa: F811
+    slug = a_task(commands, "Logged")
+    assert commands.run("tasks", "logs", slug) == 5
+    agent = Agent(lab, str(commands.read("tasks", "show", slug)["id"]))
+    assert commands.run("tasks", "logs", slug) == 0
+    assert (commands.out, "has said nothing yet" in commands.words) == ("", True)
+    agent.change(status="in_progress")
+    agent.log(STARTED, PROMPT, *(update("agent_message", content=text(f"Answer {number}")) for number in range(9)), ENDED)
+    assert commands.run("tasks", "logs", slug, "--limit", "3") == 0
+    assert "Answer 8" in commands.out
+    assert "Answer 3" not in commands.out
+    assert "earlier entries; more with --limit" in commands.words
+    assert f"burrow tasks logs {slug} --follow" in commands.words
+    agent.change(status="failed", error_message="No more disk.")
+    assert commands.run("tasks", "logs", slug, "--follow") == 1
+    assert commands.out.count("Answer 8") == 1
+    assert "The run has ended: failed: No more disk." in commands.words
+    records = [json.loads(line) for line in _lines(commands, "tasks", "logs", slug, "--json")]
+    assert [each["text"] for each in records if each["kind"] == "message"][-1] == "Answer 8"
+
+
+def test_what_is_said_to_an_ended_run_begins_another_one(commands: CommandLine, lab: Lab) -> None:  # noqa: F811
+    slug = a_task(commands, "Said")
+    assert commands.run("tasks", "say", slug, " ") == 2
+    agent = Agent(lab, str(commands.read("tasks", "show", slug)["id"]))
+    agent.change(status="completed", output={"head_branch": "agent/work"})
+    said = commands.read("tasks", "say", slug, "And now the tests")
+    assert said["run"] != agent.run
+    assert commands.read("tasks", "show", slug)["status"] == said["status"]
+    stopped = commands.read("tasks", "stop", slug)
+    assert (stopped["run"], stopped["branch"]) == (said["run"], "agent/work")
+
+
+def _lines(commands: CommandLine, *arguments: str) -> list[str]:
+    assert commands.run(*arguments) == 0, commands.words
+    return commands.out.splitlines()
