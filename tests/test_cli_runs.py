@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import pytest
 from app.cli.run_items import ItemWriter
 from app.core.runs.log_entries import read_lines
 from app.core.runs.transcript import Transcript
-from tests._command import burrow
+from tests._command import SECONDS, STREAMS, burrow, started
 from tests._in_process import CommandLine
 from tests.conftest import RunningWorkspace
 from tests.workspace.conftest import lab, shared_lab, shared_workspace  # noqa: F401 - fixtures
@@ -151,9 +154,10 @@ class Agent:
         me = self._http.get("/api/users/@me/", headers=self._bearer).json()
         self._task = f"/api/projects/{me['team']['id']}/tasks/{task_id}/"
         self.run = self._post("runs/", environment="local")["id"]
+        self.path = f"{self._task}runs/{self.run}/"
 
     def change(self, **fields: Any) -> None:
-        answer = self._http.patch(f"{self._task}runs/{self.run}/", json=fields, headers=self._bearer)
+        answer = self._http.patch(self.path, json=fields, headers=self._bearer)
         assert answer.status_code == 200, answer.text
 
     def log(self, *messages: dict[str, Any]) -> None:
@@ -178,7 +182,8 @@ def test_a_log_is_shown_from_its_end_and_follows_nothing_that_is_over(commands: 
     assert commands.run("tasks", "logs", slug) == 0
     assert (commands.out, "has said nothing yet" in commands.words) == ("", True)
     agent.change(status="in_progress")
-    agent.log(STARTED, PROMPT, *(update("agent_message", content=text(f"Answer {number}")) for number in range(9)), ENDED)
+    answers = [update("agent_message", content=text(f"Answer {number}")) for number in range(9)]
+    agent.log(STARTED, PROMPT, *answers, ENDED)
     assert commands.run("tasks", "logs", slug, "--limit", "3") == 0
     assert "Answer 8" in commands.out
     assert "Answer 3" not in commands.out
@@ -202,6 +207,52 @@ def test_what_is_said_to_an_ended_run_begins_another_one(commands: CommandLine, 
     assert commands.read("tasks", "show", slug)["status"] == said["status"]
     stopped = commands.read("tasks", "stop", slug)
     assert (stopped["run"], stopped["branch"]) == (said["run"], "agent/work")
+
+
+def test_a_run_is_followed_while_it_goes_on_and_every_entry_is_written_once(commands: CommandLine, lab: Lab) -> None:  # noqa: F811
+    slug = a_task(commands, "Followed")
+    task_id = str(commands.read("tasks", "show", slug)["id"])
+    agent = Agent(lab, task_id)
+    agent.change(status="in_progress")
+    agent.log(STARTED, PROMPT)
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            lab.wait_for_request(f"{agent.path}stream/")
+            for words in ("One", "Two"):
+                agent.log(update("agent_message", content=text(f"Answer {words}")))
+            agent.log(ENDED)
+            agent.change(status="completed", output={"pr_url": "https://github.example/pr/1"})
+        except BaseException as failure:
+            failures.append(failure)
+            raise
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    code = commands.run("tasks", "logs", slug, "--follow")
+    thread.join()
+    assert failures == []
+    assert code == 0, commands.words
+    assert [commands.out.count(words) for words in ("> Do it", "Answer One", "Answer Two", "end_turn")] == [1] * 4
+    assert "Pull request: https://github.example/pr/1" in commands.words
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_control_c_leaves_the_run_alone_and_says_so(commands: CommandLine, lab: Lab) -> None:  # noqa: F811
+    slug = a_task(commands, "Left alone")
+    agent = Agent(lab, str(commands.read("tasks", "show", slug)["id"]))
+    agent.change(status="in_progress")
+    agent.log(STARTED, PROMPT)
+    with started("tasks", "logs", slug, "--follow", "--data", str(commands.data), **STREAMS) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        while "> Do it" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(SECONDS) == 130
+        assert f"The run goes on. Follow it again with: burrow tasks logs {slug} --follow" in process.stderr.read()
+    assert commands.read("tasks", "show", slug)["status"] == "in_progress"
 
 
 def _lines(commands: CommandLine, *arguments: str) -> list[str]:
