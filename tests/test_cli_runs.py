@@ -145,6 +145,24 @@ def test_a_long_text_is_cut_unless_it_is_wanted_whole(capsys: pytest.CaptureFixt
     assert json.loads(capsys.readouterr().out)["kind"] == "message"
 
 
+def test_only_a_terminal_gets_colour_and_none_of_it_is_the_agents(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transcript = Transcript()
+    thought = update("agent_thought_chunk", content=text("Hm \x1b[31mred"))
+    transcript.apply(read_lines(logged(thought)).entries)
+    monkeypatch.setattr("app.cli.terminal._is_terminal", lambda _stream: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    ItemWriter().write(transcript, over=True)
+    written = capsys.readouterr().out
+    assert written.startswith("\x1b[2m~ Hm ")
+    assert "\x1b[31m" not in written
+    monkeypatch.setenv("NO_COLOR", "1")
+    ItemWriter().write(transcript, over=True)
+    assert "\x1b" not in capsys.readouterr().out
+
+
 class Agent:
     """Carries a run out over the API, as the agent of a sandbox does."""
 
