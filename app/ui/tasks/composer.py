@@ -29,7 +29,7 @@ from app.ui.widgets.text import Text
 from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from PySide6.QtGui import QHideEvent, QKeyEvent
 
@@ -60,6 +60,7 @@ class Composer(QWidget):
         self.inputs: dict[str, FieldInput] = {name: row.input for name, row in self.rows.items()}
         self.attached = AttachmentBox(lambda: services.storage.attachments, bridge)
         self.choices: RunChoices | None = None
+        self.about_run: Callable[[str | None], str] = lambda _repository: ""
         self.draft = OpenDraft(services, bridge, self.fields, self)
         self.draft.loaded.connect(self._loaded)
         self.draft.missing.connect(self._missing)
@@ -308,7 +309,9 @@ class Composer(QWidget):
         wrong = next((row.mistake() for row in self.rows.values() if row.too_long), "")
         for button, keys in ((self.send, "Ctrl+Return"), (self.send_and_run, "Ctrl+Shift+Return")):
             button.setEnabled(not wrong)
-            button.setToolTip(plain_tip(wrong) or with_keys(button.text(), keys))
+            about = self.about_run(self.rows["repository"].cleaned()) if button is self.send_and_run else ""
+            words = with_keys(button.text(), keys)
+            button.setToolTip(plain_tip(wrong) or (plain_tip(f"{words}\n{about}") if about else words))
 
     def _loaded(self, fields: dict[str, str]) -> None:
         self._put(fields)
