@@ -56,6 +56,8 @@ def tool_card(item: ToolCall) -> ItemCard:
     if item.kind == "mcp" and item.tool:
         title = f"{one_line(item.server, 80)} · {one_line(item.tool, 80)}" if item.server else one_line(item.tool)
     detail = _place(item) if item.kind != "mcp" else one_line(item.title) if item.title != item.tool else ""
+    if item.locations and item.locations[0].path in item.title:
+        detail = ""
     state = by_name(TOOL_STATES, item.status)
     code = exit_code(item) if item.kind == "execute" else None
     if code:
@@ -70,7 +72,7 @@ def tool_card(item: ToolCall) -> ItemCard:
         lambda: _parts(item),
         glyph,
         title=title,
-        detail="" if detail and detail in title else detail,
+        detail=detail,
         state=state,
         took=took,
         folds=True,
@@ -91,6 +93,7 @@ def exit_code(item: ToolCall) -> int | None:
 
 def content_parts(parts: Iterable[Part]) -> Iterator[CardPart]:
     """What a tool returned, by kind."""
+    parts = tuple(parts)
     for part in parts:
         match part:
             case TextPart(text=text, terminal=True):
@@ -131,7 +134,7 @@ def _parts(item: ToolCall) -> Iterator[CardPart]:
         for location in item.locations[:LOCATIONS_SHOWN]:
             yield CardPart("caption", _location(location.path, location.line), "document")
         if len(item.locations) > LOCATIONS_SHOWN:
-            yield CardPart("caption", tr("and %n more", len(item.locations) - LOCATIONS_SHOWN))
+            yield CardPart("caption", tr("and {0} more").format(len(item.locations) - LOCATIONS_SHOWN))
     command = _command(item)
     if command:
         yield from bounded("mono", f"$ {command}")
@@ -139,6 +142,9 @@ def _parts(item: ToolCall) -> Iterator[CardPart]:
         yield CardPart("caption", tr("Given"))
         yield from json_part(item.input)
     shown = list(content_parts(item.parts))
+    if len(item.parts) == 1 and isinstance(item.parts[0], DiffPart) and item.parts[0].old is not None and _names(item):
+        # The head names the file already.
+        shown = shown[1:]
     yield from shown
     if item.output and not shown:
         if not command:
@@ -154,6 +160,12 @@ def _command(item: ToolCall) -> str:
         given = msgspec.json.decode(item.input.encode("utf-8", "replace"), type=_Given).command
         return given if isinstance(given, str) else " ".join(given)
     return ""
+
+
+def _names(item: ToolCall) -> bool:
+    """Whether the head of a changed file has its path."""
+    path = item.parts[0].path if isinstance(item.parts[0], DiffPart) else ""
+    return path in item.title or bool(item.locations and item.locations[0].path == path)
 
 
 def _place(item: ToolCall) -> str:
