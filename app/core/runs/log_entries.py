@@ -1,0 +1,161 @@
+"""Entries of run logs, read from their bytes (docs/wire.md, "Run logs", "Run stream").
+
+An entry is a JSON-RPC message in a wrapper with the time, or the bare message. Lines that are neither are left out and
+counted. The parameters of a message stay bytes until whoever knows the method decodes them (`params.py`).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from app.core.posthog.types import Value
+from app.core.wire_text import mended_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+REQUEST_PERMISSION = "session/request_permission"
+# The types of what a stream sends beside entries of the log.
+PERMISSION_REQUEST, RUN_STATE = "permission_request", "task_run_state"
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+NOTHING = msgspec.Raw()
+
+
+class RpcMessage(Value, frozen=True):
+    """A JSON-RPC message: a request or notification has a `method`, a response has not.
+
+    `id` is empty for a notification; a number is written in digits. The others are JSON, empty where there is none.
+    """
+
+    method: str = ""
+    id: str = ""
+    params: msgspec.Raw = NOTHING
+    result: msgspec.Raw = NOTHING
+    error: msgspec.Raw = NOTHING
+
+
+class LogEntry(Value, frozen=True):
+    """One entry. `event_id` is that of the stream, empty in a stored log. `raw` is the entry's JSON as it came."""
+
+    message: RpcMessage
+    at: datetime | None = None
+    event_id: str = ""
+    live: bool = False
+    raw: bytes = b""
+
+
+class _Rpc(msgspec.Struct):
+    method: str | None = None
+    id: Any = None
+    params: msgspec.Raw = NOTHING
+    result: msgspec.Raw = NOTHING
+    error: msgspec.Raw = NOTHING
+
+
+class _Line(_Rpc):
+    type: Any = None
+    timestamp: Any = None
+    notification: _Rpc | None = None
+
+
+class ReadLog(NamedTuple):
+    """What was read; `unreadable` counts the lines that were left out."""
+
+    entries: tuple[LogEntry, ...]
+    unreadable: int = 0
+
+
+_line = msgspec.json.Decoder(_Line)
+_page = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def read_entry(raw: bytes, *, event_id: str = "", live: bool = False) -> LogEntry | None:
+    """One entry, or None for what is none. `raw` is kept."""
+    line = _decoded(raw)
+    if line is None:
+        return None
+    if line.type == PERMISSION_REQUEST:
+        # Its parameters are beside its type.
+        asked = _identifier(msgspec.json.decode(raw, type=_Asked).requestId)
+        message = RpcMessage(REQUEST_PERMISSION, asked, msgspec.Raw(raw))
+    else:
+        rpc = line if line.notification is None else line.notification
+        if rpc.method is None and rpc.id is None:
+            return None
+        message = RpcMessage(_named(rpc.method or ""), _identifier(rpc.id), rpc.params, rpc.result, rpc.error)
+    return LogEntry(message, _moment(line.timestamp), event_id, live, raw)
+
+
+def entry(method: str, params: object, *, id: str = "", live: bool = True) -> LogEntry:  # noqa: A002
+    """An entry of Burrow's own, now."""
+    at = datetime.now(UTC)
+    rpc: dict[str, object] = {"jsonrpc": "2.0", "method": method, "params": params}
+    if id:
+        rpc["id"] = id
+    raw = msgspec.json.encode({"type": "notification", "timestamp": at.isoformat(), "notification": rpc})
+    return LogEntry(RpcMessage(method, id, msgspec.Raw(msgspec.json.encode(params))), at, "", live, raw)
+
+
+def read_lines(content: bytes) -> ReadLog:
+    """The entries of a log in JSON lines, the oldest first."""
+    return _read(line for line in content.split(b"\n") if line and not line.isspace())
+
+
+def read_page(content: bytes) -> ReadLog:
+    """The entries of a page of `session_logs/`, a JSON array. Raises `msgspec.DecodeError` for what is none."""
+    try:
+        return _read(_page.decode(content))
+    except UNREADABLE:
+        return _read(_page.decode(mended_json(content)))
+
+
+def iterate_lines(content: bytes) -> Iterator[LogEntry]:
+    """As `read_lines`, one entry at a time, without those that cannot be read."""
+    for line in content.split(b"\n"):
+        found = read_entry(line) if line and not line.isspace() else None
+        if found is not None:
+            yield found
+
+
+def _read(lines: Iterable[bytes | msgspec.Raw]) -> ReadLog:
+    # The bytes of one line, not a view of them that keeps the whole page in memory.
+    found = [read_entry(bytes(line)) for line in lines]
+    entries = tuple([each for each in found if each is not None])
+    return ReadLog(entries, len(found) - len(entries))
+
+
+class _Asked(msgspec.Struct):
+    requestId: Any = None
+
+
+def _decoded(raw: bytes) -> _Line | None:
+    try:
+        return _line.decode(raw)
+    except UNREADABLE:
+        pass
+    try:
+        return _line.decode(mended_json(raw))
+    except UNREADABLE:
+        return None
+
+
+def _named(method: str) -> str:
+    """The method's name. Agents may double the underscore that extensions begin with."""
+    return method[1:] if method.startswith("__") else method
+
+
+def _identifier(value: object) -> str:
+    return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+def _moment(value: object) -> datetime | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)

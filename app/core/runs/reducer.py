@@ -1,0 +1,241 @@
+"""Reducer: what handlers of log entries share, to make items of them: turns, keys, open texts, the session's state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from app.core.runs.items import Message, Notice, Permission, Prompt, SessionState, Thought, ToolCall, TurnEnd
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from app.core.runs.item_list import ItemList
+    from app.core.runs.items import Item
+
+T = TypeVar("T", bound="Item")
+
+CANCELLED = "cancelled"
+# The answer of a permission that was given somewhere else, where the log does not say which.
+ELSEWHERE = "elsewhere"
+FINAL = frozenset({"completed", "failed", CANCELLED})
+RUNNING = frozenset({"pending", "in_progress"})
+
+
+@dataclass
+class Position:
+    """Where the reading of a log is: everything that the next entry depends on, beside the items."""
+
+    turn: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    prompt_key: str = ""
+    prompt_id: str = ""
+    cancelled: bool = False
+    ended: bool = False
+    session: int = 0
+    run: str = ""
+    # The kind and parent of the text that chunks are added to.
+    text: tuple[type[Item], str] | None = None
+    # The index of a message that was made of live chunks, which the stored message will replace.
+    unconfirmed: int | None = None
+    # A message to the agent that was logged before its prompt.
+    announced: int | None = None
+    running: dict[str, int] = field(default_factory=dict)
+    reused: dict[str, str] = field(default_factory=dict)
+    setups: dict[str, int] = field(default_factory=dict)
+    waiting: dict[str, int] = field(default_factory=dict)
+    state: SessionState = field(default_factory=SessionState)
+
+    def copy(self) -> Position:
+        return replace(
+            self,
+            counts=dict(self.counts),
+            running=dict(self.running),
+            reused=dict(self.reused),
+            setups=dict(self.setups),
+            waiting=dict(self.waiting),
+        )
+
+
+class Reducer:
+    """Makes items of entries. `touched` has the indexes of the items that changed since it was emptied."""
+
+    def __init__(self, items: ItemList, run_id: str = "") -> None:
+        """With a `run_id`, the session accepts messages when that run has started, and not one that it resumes."""
+        self.items = items
+        self.run_id = run_id
+        self.at = Position()
+        self.turns: list[int] = []
+        self.touched: set[int] = set()
+        # Keys of prompts whose turns the person stopped. The agent may say something else of their ends.
+        self.stopped: set[str] = set()
+        self.moment: datetime | None = None
+
+    def clear(self) -> None:
+        self.items.clear()
+        self.at = Position()
+        self.turns.clear()
+        self.touched.clear()
+
+    # Items
+
+    def key(self, name: str) -> str:
+        """A key for the next item of its name in this turn. The same log always leads to the same keys."""
+        number = self.at.counts.get(name, 0)
+        self.at.counts[name] = number + 1
+        return f"{name}:{self.at.turn}.{number}"
+
+    def add(self, item: Item) -> int:
+        index = self.items.append(item)
+        self.touched.add(index)
+        return index
+
+    def put(self, index: int, item: Item) -> None:
+        self.items.replace(index, item)
+        self.touched.add(index)
+
+    def found(self, key: str, kind: type[T]) -> tuple[int, T] | None:
+        """The index of an item and the item, if there is one of that key and kind."""
+        index = self.items.index_of(key)
+        if index is None or self.items.kind(index) is not kind:
+            return None
+        return index, self.items.item(index)  # type: ignore[return-value]
+
+    def note(self, text: str, level: str = "info", source: str = "") -> None:
+        """Add a notice."""
+        at = self.at
+        self.add(
+            Notice(
+                key=self.key("notice"),
+                turn=at.turn,
+                at=self.moment,
+                late=at.cancelled,
+                text=text,
+                level=level,
+                source=source,
+            )
+        )
+
+    # Texts
+
+    def say(self, kind: type[Message] | type[Thought], text: str, parent: str) -> None:
+        """Add a chunk: to the open text of its kind and parent, or as the beginning of a new one."""
+        at = self.at
+        if at.text == (kind, parent):
+            self.items.grow(text)
+            self.touched.add(len(self.items) - 1)
+            return
+        self.close_text()
+        name = "message" if kind is Message else "thought"
+        index = self.add(
+            kind(
+                key=self.key(name),
+                turn=at.turn,
+                at=self.moment,
+                parent=self.parent_key(parent),
+                late=at.cancelled,
+                text=text,
+                open=True,
+            )
+        )
+        at.text = (kind, parent)
+        if kind is Message:
+            at.unconfirmed = index
+        self.working()
+
+    def close_text(self) -> None:
+        """No chunk is added any more to the text that was open."""
+        if self.at.text is None:
+            return
+        self.at.text = None
+        last = len(self.items) - 1
+        self.put(last, msgspec.structs.replace(self.items.item(last), open=False))
+
+    def parent_key(self, call_id: str) -> str:
+        return self.call_key(call_id) if call_id else ""
+
+    def call_key(self, call_id: str) -> str:
+        """The key of the newest tool call of that id."""
+        return self.at.reused.get(call_id) or f"call:{call_id}"
+
+    # Turns
+
+    def begin_turn(self, key: str, text: str, files: tuple[str, ...] = (), id: str = "") -> None:  # noqa: A002
+        """A prompt was sent. The turn before it is over, also where its end is not in the log."""
+        at = self.at
+        announced = at.announced
+        at.turn += 1
+        at.counts = {}
+        at.cancelled = at.ended = False
+        at.unconfirmed = at.announced = None
+        at.prompt_key, at.prompt_id = key, id
+        self.settle_permissions(ELSEWHERE)
+        at.running.clear()
+        at.state = msgspec.structs.replace(at.state, busy=True, turn=at.turn, compacting=False)
+        if announced is not None and announced == len(self.items) - 1:
+            known = self.items.item(announced)
+            if isinstance(known, Prompt) and known.text == text:
+                at.prompt_key = known.key
+                self.put(announced, msgspec.structs.replace(known, turn=at.turn, files=files or known.files))
+                self.turns.append(announced)
+                return
+        self.turns.append(self.add(Prompt(key=key, turn=at.turn, at=self.moment, text=text, files=files)))
+
+    def working(self) -> None:
+        """The agent did something: a turn is under way, also where its prompt is not in the log."""
+        if not self.at.ended and not self.at.state.busy:
+            self.at.state = msgspec.structs.replace(self.at.state, busy=True)
+
+    def cancel_turn(self) -> None:
+        """The turn under way was cancelled: nobody waits for an answer any more, and what still comes is late."""
+        if self.at.ended:
+            return
+        self.at.cancelled = True
+        if self.at.prompt_key:
+            self.stopped.add(self.at.prompt_key)
+        self.settle_permissions(CANCELLED)
+
+    def end_turn(self, reason: str) -> None:
+        """The turn ended. Said twice, by the response and by a notification, it ends once."""
+        at = self.at
+        if at.ended:
+            return
+        at.ended = True
+        if at.cancelled or at.prompt_key in self.stopped:
+            reason = CANCELLED
+        at.cancelled = reason == CANCELLED
+        self.settle_permissions(CANCELLED if at.cancelled else ELSEWHERE)
+        if at.cancelled:
+            for index in at.running.values():
+                call = self.items.item(index)
+                if isinstance(call, ToolCall) and call.status in RUNNING:
+                    self.put(index, msgspec.structs.replace(call, status=CANCELLED, ended_at=self.moment))
+        at.running.clear()
+        at.state = msgspec.structs.replace(at.state, busy=False, compacting=False)
+        self.add(TurnEnd(key=self.key("end"), turn=at.turn, at=self.moment, reason=reason))
+
+    # Permissions
+
+    def wait_for(self, index: int, key: str) -> None:
+        self.at.waiting[key] = index
+        self._tell_waiting()
+
+    def answer(self, key: str, option_id: str) -> None:
+        """A permission was answered, here or elsewhere. Further answers change nothing."""
+        index = self.at.waiting.pop(key, None)
+        if index is None:
+            return
+        asked = self.items.item(index)
+        if isinstance(asked, Permission):
+            name = next((each.name for each in asked.options if each.option_id == option_id), "")
+            self.put(index, msgspec.structs.replace(asked, answer=option_id, answer_name=name))
+        self._tell_waiting()
+
+    def settle_permissions(self, answer: str) -> None:
+        for key in tuple(self.at.waiting):
+            self.answer(key, answer)
+
+    def _tell_waiting(self) -> None:
+        self.at.state = msgspec.structs.replace(self.at.state, waiting=tuple(self.at.waiting))
