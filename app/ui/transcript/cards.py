@@ -19,6 +19,7 @@ from app.core.runs.items import (
     TurnEnd,
     Unknown,
 )
+from app.core.runs.reducer import ELSEWHERE
 from app.ui.theme.state import State, by_name
 from app.ui.transcript.card import LONGEST_OUTPUT, CardPart, ItemCard, bounded, json_part, nothing, terminal_part
 from app.ui.transcript.card_words import (
@@ -138,6 +139,8 @@ def _(item: Permission) -> ItemCard:
         state = State("question", tr("Needs you"), "attention")
     elif item.answer == "cancelled":
         state = State("cancelled", tr("Stopped"), "muted")
+    elif item.answer == ELSEWHERE and chosen is None:
+        state = State("check", tr("Answered elsewhere"), "muted")
     else:
         glyph, tone = ANSWER_GLYPHS.get(chosen.kind if chosen is not None else "", ("check", "good"))
         state = State(glyph, one_line(item.answer_name or item.answer, 60), tone)

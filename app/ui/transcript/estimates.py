@@ -23,7 +23,7 @@ from app.ui.transcript.drawn import COLUMN, HEAD
 
 if TYPE_CHECKING:
     from app.core.runs.items import Item
-    from app.ui.transcript.source import KnownHead
+    from app.core.runs.transcript import ItemHead
 
 LINE, LETTER = 17, 6.6
 
@@ -63,7 +63,7 @@ class Estimates:
         self._folded = {kind for kind, measure in _MEASURES.items() if not measure.lines}
         self._line = max(1, round(LINE * current.scale))
 
-    def of(self, head: KnownHead) -> int:
+    def of(self, head: ItemHead) -> int:
         """The height in pixels."""
         kind = head.kind
         around = self._around.get(kind)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QHideEvent, QPaintEvent, QResizeEvent, QShowEvent
     from PySide6.QtWidgets import QWidget
 
-    from app.ui.transcript.source import ItemChange, ItemSource
+    from app.core.runs.transcript import Change
+    from app.ui.transcript.source import ItemSource
 
 # Live items are taken in at most 30 times a second.
 TAKE_IN_MS = 33
@@ -333,9 +334,11 @@ class PaintedItems(QAbstractScrollArea):
                     room -= self.items.heights[place]
                 place += step
 
-    def _changed(self, change: ItemChange) -> None:
-        # Items before the end that came anew: the history was read again.
-        if change.first < len(self.items) and change.first not in change.replaced:
+    def _changed(self, change: Change) -> None:
+        source = self.items.source
+        known = min(len(self.items), len(source)) if source is not None else 0
+        if known > 1 and change.first == 0 and len(change.replaced) >= known:
+            # The history was read again: revisions count anew.
             self._begin_again = True
         if not self._take_in_soon.isActive():
             self._take_in_soon.start()
@@ -344,9 +347,9 @@ class PaintedItems(QAbstractScrollArea):
         source = self.items.source
         if source is None:
             return
-        if self._begin_again or len(source) < len(self.items):
+        if self._begin_again or not self.items.continues:
             self._begin_again = False
-            self.items.begin_again()
+            self.items.read_again()
         else:
             self.items.take_in()
         if self.following:
@@ -416,7 +419,7 @@ class PaintedItems(QAbstractScrollArea):
         super().showEvent(event)
         self.items.set_look(self._look())
         # What came while nobody looked.
-        self._begin_again = not self.items.continues
+        self.items.forget_layouts()
         self._take_in()
         self._listen()
 

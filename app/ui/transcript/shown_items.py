@@ -60,6 +60,15 @@ class ShownItems:
         self._estimates = Estimates(self._look.width)
         self.begin_again()
 
+    def read_again(self) -> None:
+        """The source was filled anew. What a person folded or opened stays."""
+        self._layouts.clear()
+        self.begin_again()
+
+    def forget_layouts(self) -> None:
+        """Lay out anew what is shown: nobody followed what changed."""
+        self._layouts.clear()
+
     def begin_again(self) -> None:
         """Take everything in anew: the items before the last ones may have changed."""
         self.heights.clear()

@@ -1,4 +1,4 @@
-"""What the view needs of a transcript. `core.runs` has the real one."""
+"""What the view needs of a transcript: `core.runs.transcript.Transcript` has it."""
 
 from __future__ import annotations
 
@@ -9,51 +9,20 @@ if TYPE_CHECKING:
 
     from app.core.events import Event
     from app.core.runs.items import Item, SessionState
-
-
-class ItemChange(Protocol):
-    """As `core.runs.transcript.Change`."""
-
-    @property
-    def first(self) -> int: ...
-    @property
-    def appended(self) -> int: ...
-    @property
-    def replaced(self) -> tuple[int, ...]: ...
-
-
-class KnownHead(Protocol):
-    """As `core.runs.transcript.ItemHead`."""
-
-    @property
-    def kind(self) -> type[Item]: ...
-    @property
-    def key(self) -> str: ...
-    @property
-    def turn(self) -> int: ...
-    @property
-    def parent(self) -> str: ...
-    @property
-    def revision(self) -> int: ...
-    @property
-    def characters(self) -> int: ...
-    @property
-    def lines(self) -> int: ...
-    @property
-    def status(self) -> str: ...
+    from app.core.runs.transcript import Change, ItemHead
 
 
 class ItemSource(Protocol):
     """Items in order, which grow in place and are added at the end."""
 
-    @property
-    def changed(self) -> Event[ItemChange]: ...
+    changed: Event[Change]
+
     @property
     def state(self) -> SessionState: ...
 
     def __len__(self) -> int: ...
 
-    def head(self, index: int) -> KnownHead:
+    def head(self, index: int) -> ItemHead:
         """What is known of an item without reading it."""
 
     def item(self, index: int) -> Item:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
 
 from app.core.events import Event
 from app.core.runs.items import (
@@ -28,6 +27,7 @@ from app.core.runs.items import (
     TurnEnd,
     Unknown,
 )
+from app.core.runs.transcript import Change, ItemHead
 
 CART = """from decimal import Decimal
 
@@ -61,23 +61,6 @@ See [the documentation](https://docs.python.org/3/library/decimal.html) of `Deci
 BEGAN = datetime(2026, 11, 28, 12, 1, 7, tzinfo=UTC)
 
 
-class ListedChange(NamedTuple):
-    first: int
-    appended: int
-    replaced: tuple[int, ...]
-
-
-class ListedHead(NamedTuple):
-    kind: type[Item]
-    key: str
-    turn: int
-    parent: str
-    revision: int
-    characters: int
-    lines: int
-    status: str
-
-
 def words_of(item: Item) -> str:
     return "\n".join(
         str(value)
@@ -90,10 +73,10 @@ class ListedItems:
     """As `Transcript`, of a plain list."""
 
     def __init__(self, items: Iterable[Item] = ()) -> None:
-        self.changed: Event[ListedChange] = Event()
+        self.changed: Event[Change] = Event()
         self.state = SessionState()
         self.list: list[Item] = []
-        self.heads: list[ListedHead] = []
+        self.heads: list[ItemHead] = []
         self._places: dict[str, int] = {}
         self._put(items)
 
@@ -103,35 +86,37 @@ class ListedItems:
             self.list.append(item)
             self.heads.append(self._head(item, 0))
 
-    def _head(self, item: Item, revision: int) -> ListedHead:
+    def _head(self, item: Item, revision: int) -> ItemHead:
         text = words_of(item)
         status = getattr(item, "status", "")
         lines = text.count("\n") + 1
-        return ListedHead(type(item), item.key, item.turn, item.parent, revision, len(text), lines, status)
+        return ItemHead(type(item), item.key, item.turn, item.parent, revision, len(text), lines, status)
 
     def add(self, *items: Item) -> None:
         first = len(self.list)
         self._put(items)
-        self.changed.emit(ListedChange(first, len(items), ()))
+        self.changed.emit(Change(first, len(items), ()))
 
     def replace(self, item: Item) -> None:
         place = self._places[item.key]
         self.list[place] = item
         self.heads[place] = self._head(item, self.heads[place].revision + 1)
-        self.changed.emit(ListedChange(place, 0, (place,)))
+        self.changed.emit(Change(place, 0, (place,)))
 
     def read_again(self, items: Iterable[Item]) -> None:
         """The history came anew."""
+        former = len(self.list)
         self.list.clear()
         self.heads.clear()
         self._places.clear()
         self._put(items)
-        self.changed.emit(ListedChange(0, len(self.list), ()))
+        after = len(self.list)
+        self.changed.emit(Change(0, after - former, tuple(range(min(former, after)))))
 
     def __len__(self) -> int:
         return len(self.list)
 
-    def head(self, index: int) -> ListedHead:
+    def head(self, index: int) -> ItemHead:
         return self.heads[index]
 
     def item(self, index: int) -> Item:
