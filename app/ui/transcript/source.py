@@ -31,9 +31,6 @@ class ItemSource(Protocol):
     def index_of(self, key: str) -> int | None:
         """Where an item is."""
 
-    def find(self, text: str, *, after: int = -1, backwards: bool = False) -> int | None:
-        """The next item with a text."""
-
     def turns(self) -> Sequence[int]:
         """The first item of each turn."""
 

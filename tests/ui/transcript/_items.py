@@ -125,13 +125,6 @@ class ListedItems:
     def index_of(self, key: str) -> int | None:
         return self._places.get(key)
 
-    def find(self, text: str, *, after: int = -1, backwards: bool = False) -> int | None:
-        needle = text.casefold()
-        places = range(after + 1, len(self.list))
-        if backwards:
-            places = range(after - 1 if after >= 0 else len(self.list) - 1, -1, -1)
-        return next((place for place in places if needle in words_of(self.list[place]).casefold()), None)
-
     def turns(self) -> Sequence[int]:
         return [place for place, item in enumerate(self.list) if isinstance(item, Prompt)]
 
