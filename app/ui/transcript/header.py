@@ -58,7 +58,9 @@ class RunHeader(QWidget):
         self.about = ElidedLabel(tone="muted")
         self.stop = QuietButton(self.tr("Stop"), "stop", keys="Ctrl+.", clicked=self.stop_wanted.emit)
         self.link = QuietButton(self.tr("Pull request"), "external", clicked=self._open_link)
-        self.find_button = IconButton(self.tr("Find in transcript"), "search", keys="Ctrl+F", clicked=self.find_wanted.emit)
+        self.find_button = IconButton(
+            self.tr("Find in transcript"), "search", keys="Ctrl+F", clicked=self.find_wanted.emit
+        )
         self.more = IconButton(self.tr("More"), "more", clicked=self._emit_more)
         controls = QWidget()
         row = QHBoxLayout(controls)

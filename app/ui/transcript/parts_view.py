@@ -27,20 +27,31 @@ class PartsView(QWidget):
         super().__init__(parent)
         self._card: ItemCard | None = None
         self._drawn: DrawnItem | None = None
+        self._drawn_card: ItemCard | None = None
         self.setAccessibleName(name)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
-        theme().changed.connect(self._lay_out)
+        theme().changed.connect(self._theme_changed)
 
     def show_card(self, card: ItemCard) -> None:
         """Show the parts of another card."""
         self._card = card._replace(frame="open", title="", folds=False, late=False)
-        self._lay_out()
+        self._lay_out(self.width())
+        self.updateGeometry()
+        self.update()
         self.setAccessibleDescription(self.text()[:2000])
 
     def text(self) -> str:
         """Everything that it shows."""
         texts = self._drawn.texts if self._drawn is not None else ()
         return "\n".join(placed.document.toPlainText() for placed in texts)
+
+    def hasHeightForWidth(self) -> bool:
+        return True
+
+    @guarded(default=0)
+    def heightForWidth(self, width: int) -> int:
+        self._lay_out(width)
+        return self._height()
 
     def sizeHint(self) -> QSize:
         return QSize(0, self._height())
@@ -51,21 +62,27 @@ class PartsView(QWidget):
     def _height(self) -> int:
         return max(0, self._drawn.height - theme().px(tokens.SPACE_3)) if self._drawn is not None else 0
 
-    def _lay_out(self) -> None:
+    def _lay_out(self, width: int) -> None:
         if self._card is None:
             return
         # A layout keeps the margin of a page at both sides, which this has not.
         side = theme().px(tokens.SPACE_4)
-        look = Look(self.width() + 2 * side, self.logicalDpiY(), self.isRightToLeft())
-        self._drawn = DrawnItem(self._card, look, is_open=True, former=self._drawn)
-        self.updateGeometry()
-        self.update()
+        look = Look(width + 2 * side, self.logicalDpiY(), self.isRightToLeft())
+        if self._drawn is None or self._drawn.look != look or self._drawn_card is not self._card:
+            self._drawn, self._drawn_card = DrawnItem(self._card, look, is_open=True), self._card
 
     @guarded()
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         if event.size().width() != event.oldSize().width():
-            self._lay_out()
+            self._lay_out(event.size().width())
+            self.updateGeometry()
+
+    def _theme_changed(self) -> None:
+        self._drawn = None
+        self._lay_out(self.width())
+        self.updateGeometry()
+        self.update()
 
     @guarded()
     def paintEvent(self, event: QPaintEvent) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QPoint, Qt, Signal
+from PySide6.QtCore import QEvent, QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QGuiApplication, QKeySequence
 from PySide6.QtWidgets import QToolTip
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from app.ui.transcript.drawn import DrawnItem, PressableSpot
     from app.ui.transcript.painted_items import VisibleItem
 
+# So long may copying keep the window from painting.
+COPY_SECONDS = 0.006
 PLAIN = (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.KeypadModifier)
 
 
@@ -67,6 +70,9 @@ class TranscriptView(PaintedItems):
             Qt.Key.Key_PageDown: lambda: self._page(1),
             Qt.Key.Key_PageUp: lambda: self._page(-1),
         }
+        self._copied: list[str] = []
+        self._copy_soon = QTimer(self, singleShot=True, interval=0)
+        self._copy_soon.timeout.connect(self._copy_more)
         self.settled.connect(self._names.update_soon)
 
     @property
@@ -148,6 +154,23 @@ class TranscriptView(PaintedItems):
             last += 1
         _put_on_clipboard(joined(source.item(number) for number in range(first, last)))
         self.said.emit(self.tr("Copied the turn"))
+
+    def copy_all(self) -> None:
+        """Put the whole transcript on the clipboard as Markdown."""
+        self._copied = []
+        self._copy_soon.start()
+
+    def _copy_more(self) -> None:
+        """Copy in slices: a long transcript is read from the disk."""
+        source, until = self.source, perf_counter() + COPY_SECONDS
+        while source is not None and len(self._copied) < len(source):
+            self._copied.append(markdown_of(source.item(len(self._copied))))
+            if perf_counter() > until:
+                self._copy_soon.start()
+                return
+        _put_on_clipboard("\n\n".join(text for text in self._copied if text) + "\n")
+        self._copied = []
+        self.said.emit(self.tr("Copied the transcript"))
 
     def _to_first(self) -> None:
         if len(self.items):
