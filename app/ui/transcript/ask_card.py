@@ -35,6 +35,8 @@ from app.ui.widgets.text import Text
 from app.ui.widgets.text_field import TextField
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from PySide6.QtGui import QKeyEvent
 
     from app.core.runs.items import Permission, PermissionOption
@@ -43,7 +45,8 @@ if TYPE_CHECKING:
 # How long after a question has appeared nothing is answered.
 ARM_MS = 600
 # Of the height of the page.
-LARGEST_SHARE = 0.45
+LARGEST_SHARE = 0.4
+LEAST_DETAILS = 96
 
 
 class AskCard(QFrame):
@@ -52,8 +55,10 @@ class AskCard(QFrame):
     answered = Signal(object)
     dismissed = Signal(object)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, room: Callable[[], int], parent: QWidget | None = None) -> None:
+        """`room` is asked for the height of the page in pixels."""
         super().__init__(parent)
+        self._room = room
         self.setVisible(False)
         self.setProperty("card", "attention")
         self.permission: Permission | None = None
@@ -243,8 +248,7 @@ class AskCard(QFrame):
         self.setVisible(False)
 
     def _most(self) -> int:
-        page = self.parentWidget()
-        return round(page.height() * LARGEST_SHARE) if page is not None else theme().px(240)
+        return max(theme().px(LEAST_DETAILS), round(self._room() * LARGEST_SHARE))
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:

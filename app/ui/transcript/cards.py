@@ -167,7 +167,8 @@ def _(item: Permission) -> ItemCard:
         title,
         state=state,
         folds=True,
-        open_first=not item.answer,
+        # What waits is asked below the transcript.
+        open_first=False,
         late=item.late,
     )
 

@@ -13,17 +13,19 @@ from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import IconButton, QuietButton
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.head_row import HeadRow
-from app.ui.widgets.text import ElidedLabel, StatusWord
+from app.ui.widgets.text import ElidedLabel, StatusWord, Text
 from app.ui.widgets.times import duration
 from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
-    from PySide6.QtGui import QHideEvent, QShowEvent
+    from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
 
     from app.core.runs.items import Usage
     from app.ui.theme.state import State
 
 SECOND_MS = 1000
+# From this width on all facts stand in the head.
+WIDE = 760
 
 
 class HeaderFacts(NamedTuple):
@@ -55,7 +57,8 @@ class RunHeader(QWidget):
         self._facts: HeaderFacts | None = None
         current = theme()
         self.status = StatusWord(role="strong", parent=self)
-        self.about = ElidedLabel(tone="muted")
+        self.branch = ElidedLabel(tone="muted")
+        self.about = Text(tone="muted")
         self.stop = QuietButton(self.tr("Stop"), "stop", keys="Ctrl+.", clicked=self.stop_wanted.emit)
         self.link = QuietButton(self.tr("Pull request"), "external", clicked=self._open_link)
         self.find_button = IconButton(
@@ -68,7 +71,7 @@ class RunHeader(QWidget):
         row.setSpacing(current.px(tokens.SPACE_1))
         for control in (self.stop, self.link, self.find_button, self.more):
             row.addWidget(control)
-        self._row = HeadRow([self.status, self.about], controls, gap=tokens.SPACE_3)
+        self._row = HeadRow([self.status, self.branch, self.about], controls, gap=tokens.SPACE_3)
         box = QHBoxLayout(self)
         wide = current.px(tokens.SPACE_4)
         box.setContentsMargins(wide, current.px(tokens.SPACE_1), wide, current.px(tokens.SPACE_1))
@@ -81,9 +84,10 @@ class RunHeader(QWidget):
         if facts == self._facts:
             return
         self._facts = facts
-        parts = [revealed_name(facts.branch[:200]), revealed_name(facts.model[:80]), usage_words(facts.usage)]
+        self.branch.setText(isolated(revealed_name(facts.branch[:200])))
+        parts = [revealed_name(facts.model[:80]), usage_words(facts.usage)]
         self.about.setText("  ·  ".join(isolated(part) for part in parts if part))
-        self.about.setVisible(bool(self.about.text()))
+        self._fit()
         had_focus = self.stop.hasFocus()
         self.stop.setVisible(facts.stops)
         if had_focus and not facts.stops:
@@ -93,6 +97,16 @@ class RunHeader(QWidget):
         self.link.setAccessibleDescription(facts.pull_request)
         self._show_time()
         self._run_timer()
+
+    def _fit(self) -> None:
+        """Model and usage give way to the branch in a narrow page. The menu has them too."""
+        wide = self.width() >= theme().px(WIDE)
+        self.about.setVisible(bool(self.about.text()) and wide)
+
+    @guarded()
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
 
     def _show_time(self) -> None:
         facts = self._facts

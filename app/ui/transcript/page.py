@@ -66,7 +66,7 @@ class TranscriptPage(QWidget):
         for page in (self.view, self.empty, self.reader):
             self.stack.addWidget(page)
         self.pill = NewLinesPill(self.view)
-        self.ask = AskCard()
+        self.ask = AskCard(self.height)
         self.queued = QueuedList()
         self.reply = ReplyField()
         self.edge = ScrollEdge(self.view)

@@ -22,7 +22,7 @@ class NewLinesPill(QuietButton):
     pressed_follow = Signal()
 
     def __init__(self, over: QWidget) -> None:
-        super().__init__("", "chevron-down", keys="End", clicked=self.pressed_follow.emit, parent=over)
+        super().__init__("", "chevron-down", keys="End", clicked=lambda: self.pressed_follow.emit(), parent=over)
         self._over = over
         self.hide()
         over.installEventFilter(self)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QButtonGroup, QRadioButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QButtonGroup, QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
 from app.ui.transcript.answers import joined_answer
+from app.ui.transcript.choice_rows import CheckRow, RadioRow
 from app.ui.transcript.shown_text import one_line, plain
-from app.ui.widgets.choices import CheckBox
 from app.ui.widgets.text import Text
 from app.ui.widgets.text_field import TextField
 
@@ -88,20 +88,12 @@ class _QuestionPart(QWidget):
         self._group.setExclusive(not question.several)
         self._buttons: list[QAbstractButton] = []
         for number, choice in enumerate(question.choices, start=1):
-            label = one_line(choice.label, 200)
-            # An ampersand would underline the next letter.
-            shown = f"{number}  {label}".replace("&", "&&")
-            button: QAbstractButton = CheckBox(shown) if question.several else QRadioButton(shown)
-            button.setAccessibleName(label)
-            button.setAccessibleDescription(one_line(choice.description))
-            button.toggled.connect(lambda _on: self.changed.emit())
-            self._group.addButton(button)
-            self._buttons.append(button)
-            box.addWidget(button)
-            if choice.description:
-                about = Text(one_line(choice.description), "caption", "muted", wrap=True)
-                about.setContentsMargins(current.px(tokens.SPACE_5), 0, 0, 0)
-                box.addWidget(about)
+            row = CheckRow() if question.several else RadioRow()
+            row.show_choice(number, one_line(choice.label, 200), one_line(choice.description))
+            row.toggled.connect(lambda _on: self.changed.emit())
+            self._group.addButton(row)
+            self._buttons.append(row)
+            box.addWidget(row)
         self.other = TextField(self.tr("Other answer to: {0}").format(one_line(question.text, 80)))
         self.other.setPlaceholderText(self.tr("Other answer") if question.choices else self.tr("Answer"))
         self.other.edited.connect(lambda _text: self.changed.emit())

@@ -96,7 +96,8 @@ class _QueuedRow(QWidget):
         line = one_line(message.text)
         files = len(message.files)
         if files:
-            line = self.tr("{0} (with {1} files)").format(line, files)
+            count = self.tr("1 file") if files == 1 else self.tr("{0} files").format(files)
+            line = f"{line}  ·  {count}"
         self.words.setText(line)
         self.now.setVisible(steers)
         self.setAccessibleName(line)
