@@ -216,6 +216,26 @@ def redact_text(text: str) -> str:
     return text
 
 
+def mask_credentials(text: str) -> str:
+    """`text` without what is certainly a credential: secrets that were hidden, headers, and the shapes of tokens.
+
+    For content that a person works on: the value of a variable named `password` stays. What leaves the machine goes
+    through `redact_text`.
+    """
+    for secret in (*_hidden, *_hidden_arguments):
+        if secret in text:
+            text = text.replace(secret, REDACTED)
+    folded = text.lower()
+    if "authorization" in folded or "cookie" in folded:
+        text = _HEADER.sub(rf"\1\2{REDACTED}", text)
+    if "bearer" in folded or "basic" in folded or "dpop" in folded:
+        text = _SCHEME.sub(rf"\1\2{REDACTED}", text)
+    for hint, token in _TOKENS:
+        if hint in text:
+            text = token.sub(REDACTED, text)
+    return text
+
+
 def redact(value: object, *, limit: int = 65_536) -> Any:
     """A copy of `value` as JSON values, without secrets and cut to about `limit` characters.
 

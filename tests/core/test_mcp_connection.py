@@ -31,7 +31,7 @@ from app.core.errors import (
     VendorSignInNeeded,
 )
 from app.core.mcp.protocol import connection as connection_module
-from app.core.mcp.protocol.calls import CallCancelled, ToolCall
+from app.core.mcp.protocol.calls import CallCancelled, RunningCall
 from app.core.mcp.protocol.connection import Connection, Endpoint
 from app.core.mcp.protocol.http_transport import StreamableHttpTransport
 from tests.core._mcp_server import ENVELOPE, MODERN, Reply, Scripted, real_server, tool
@@ -411,7 +411,7 @@ async def test_progress_is_told_and_resets_the_patience() -> None:
     async with Scripted() as server, connected(server.url) as connection:
         server.always["tools/call"] = Reply(stream=[step(1), step(2), {"result": {"content": []}}])
         heard: list[tuple[float, float | None, str | None]] = []
-        running = ToolCall(
+        running = RunningCall(
             lambda report: connection.call("echo", {}, repeatable=False, on_progress=report),
         )
         running.progress.subscribe(lambda step: heard.append((step.value, step.total, step.message)))
@@ -423,7 +423,7 @@ async def test_progress_is_told_and_resets_the_patience() -> None:
 async def test_cancelling_tells_the_server(legacy: bool) -> None:
     async with Scripted(legacy=legacy) as server, connected(server.url) as connection:
         server.always["tools/call"] = Reply(result={"content": []}, hold=asyncio.Event())
-        running = ToolCall(lambda report: connection.call("echo", {}, repeatable=False, on_progress=report))
+        running = RunningCall(lambda report: connection.call("echo", {}, repeatable=False, on_progress=report))
         await server.arrived["tools/call"].wait()
         running.cancel()
         with pytest.raises(CallCancelled):
@@ -436,7 +436,7 @@ async def test_cancelling_tells_the_server(legacy: bool) -> None:
 async def test_cancelling_whoever_waits_cancels_the_call() -> None:
     async with Scripted() as server, connected(server.url) as connection:
         server.always["tools/call"] = Reply(result={"content": []}, hold=asyncio.Event())
-        running = ToolCall(lambda report: connection.call("echo", {}, repeatable=False, on_progress=report))
+        running = RunningCall(lambda report: connection.call("echo", {}, repeatable=False, on_progress=report))
         waiting = asyncio.create_task(running.result())
         await server.arrived["tools/call"].wait()
         waiting.cancel()
@@ -449,7 +449,7 @@ async def test_silence_is_told_and_waiting_again_keeps_waiting() -> None:
     async with Scripted() as server, connected(server.url) as connection:
         release = asyncio.Event()
         server.always["tools/call"] = Reply(result={"content": []}, hold=release)
-        running = ToolCall(
+        running = RunningCall(
             lambda report: connection.call("echo", {}, repeatable=False, on_progress=report), silence=0.2
         )
         for _ in range(2):
@@ -464,7 +464,7 @@ async def test_silence_is_told_and_waiting_again_keeps_waiting() -> None:
 async def test_a_call_beyond_the_longest_time_is_cancelled() -> None:
     async with Scripted() as server, connected(server.url) as connection:
         server.always["tools/call"] = Reply(result={"content": []}, hold=asyncio.Event())
-        running = ToolCall(
+        running = RunningCall(
             lambda report: connection.call("echo", {}, repeatable=False, on_progress=report), silence=9, longest=0.3
         )
         with pytest.raises(TimedOut) as raised:
@@ -481,7 +481,8 @@ async def test_leaving_takes_less_than_a_second_with_calls_open_and_a_server_tha
         server.always["tools/call"] = Reply(result={"content": []}, hold=never)
         server.always["notifications/cancelled"] = Reply(202, body=b"", hold=never)
         calls = [
-            ToolCall(lambda report: connection.call("echo", {}, repeatable=False, on_progress=report)) for _ in range(5)
+            RunningCall(lambda report: connection.call("echo", {}, repeatable=False, on_progress=report))
+            for _ in range(5)
         ]
         await server.arrived["tools/call"].wait()
         started = monotonic()

@@ -18,9 +18,9 @@ import pytest
 from app.core.auth.http.target import CredentialAtStake
 from app.core.errors import BurrowError, OutcomeUnknown, ProtocolTrouble, ServerTrouble
 from app.core.mcp.protocol import process, stdio_transport
-from app.core.mcp.protocol.calls import CallCancelled, ToolCall
+from app.core.mcp.protocol.calls import CallCancelled, RunningCall
 from app.core.mcp.protocol.connection import Connection, Endpoint
-from app.core.mcp.protocol.exchange import Exchange, Notice
+from app.core.mcp.protocol.exchange import Exchange, Notification
 from app.core.mcp.protocol.stdio_transport import StdioTransport
 from tests.until import until
 
@@ -47,7 +47,7 @@ class Pipes:
             Endpoint("pipes", transport, CredentialAtStake.UNMANAGED), lambda _endpoint, item: self._heard(item)
         )
 
-    def _heard(self, item: Exchange | Notice) -> None:
+    def _heard(self, item: Exchange | Notification) -> None:
         if isinstance(item, Exchange):
             self.exchanges.append(item)
 
@@ -168,7 +168,7 @@ async def test_numbers_go_out_as_they_were_typed(tmp_path: Path) -> None:
 
 async def test_a_cancelled_call_is_told_to_the_process(tmp_path: Path) -> None:
     async with open_pipes(tmp_path) as pipes:
-        call = ToolCall(
+        call = RunningCall(
             lambda report: pipes.connection.call("run", {"do": "hang"}, repeatable=False, on_progress=report)
         )
         await until(lambda: pipes.noted("ran"), 20)

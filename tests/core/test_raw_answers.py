@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.core.auth.http.target import CredentialAtStake
-from app.core.mcp.protocol.calls import ToolCall
+from app.core.mcp.protocol.calls import RunningCall
 from app.core.mcp.protocol.connection import Connection
 from app.core.mcp.protocol.http_transport import StreamableHttpTransport
 from app.core.mcp.protocol.stdio_transport import StdioTransport
@@ -29,7 +29,7 @@ BODY = (
 async def called(transport: Transport) -> CallResult:
     connection = Connection(Endpoint("scripted", transport, CredentialAtStake.CARRIED), lambda _endpoint, _item: None)
     try:
-        running = ToolCall(
+        running = RunningCall(
             lambda report: connection.call("echo", {}, repeatable=False, on_progress=report, on_message=report.received)
         )
         return await running.result()
@@ -86,6 +86,6 @@ async def test_a_result_without_its_message_is_a_result_still() -> None:
         await asyncio.sleep(0)
         return {"content": [], "structuredContent": {"a": 1.5}}
 
-    result = await ToolCall(run).result()
+    result = await RunningCall(run).result()
     assert result.message == b""
     assert json.dumps(exact_data(result).value) == '{"a": 1.5}'

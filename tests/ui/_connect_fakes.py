@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QApplication
 
 from app.core.errors import BurrowError
 from app.core.events import Event
-from app.core.mcp.proxy.approvals import Question
+from app.core.mcp.proxy.approvals import ApprovalQuestion
 from app.core.mcp.proxy.parts import Decision, ProxyClient, ToolRule
 from app.core.mcp.servers.definitions import HostEndpoint
 from app.core.mcp.servers.server import Server, ServerState
@@ -214,9 +214,9 @@ class FakeDoor:
             raise self.fail[method]
 
 
-def question(**changes: Any) -> Question:
+def question(**changes: Any) -> ApprovalQuestion:
     """A call that waits for the user's word."""
-    made = Question(
+    made = ApprovalQuestion(
         ProxyClient("c1", "Cursor", "cursor"),
         "postbox",
         "Postbox",
@@ -235,21 +235,21 @@ class FakeApprovals:
 
     def __init__(self) -> None:
         self.changed: Event[None] = Event()
-        self.open: tuple[Question, ...] = ()
+        self.open: tuple[ApprovalQuestion, ...] = ()
         self.attended = False
-        self.answers: list[tuple[Question, Decision]] = []
+        self.answers: list[tuple[ApprovalQuestion, Decision]] = []
         self.fail: BurrowError | None = None
 
-    def ask(self, asked: Question) -> Question:
+    def ask(self, asked: ApprovalQuestion) -> ApprovalQuestion:
         self.open = (*self.open, asked)
         self.changed.emit(None)
         return asked
 
-    def withdraw(self, asked: Question) -> None:
+    def withdraw(self, asked: ApprovalQuestion) -> None:
         self.open = tuple(each for each in self.open if each is not asked)
         self.changed.emit(None)
 
-    async def answer(self, asked: Question, decision: Decision) -> None:
+    async def answer(self, asked: ApprovalQuestion, decision: Decision) -> None:
         if self.fail is not None:
             failure, self.fail = self.fail, None
             raise failure

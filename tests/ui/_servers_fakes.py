@@ -17,7 +17,7 @@ from app.core.auth.status import CANCELLED
 from app.core.auth.tokens import TokenSet
 from app.core.errors import BurrowError, Facts, SignInNeeded
 from app.core.events import Event
-from app.core.mcp.protocol.calls import ToolCall
+from app.core.mcp.protocol.calls import RunningCall
 from app.core.mcp.results.blocks import Block, TextBlock
 from app.core.mcp.servers.definitions import HostEndpoint, HttpServer, InstalledServer, OwnServer
 from app.core.mcp.servers.server import Server, ServerState
@@ -120,7 +120,9 @@ class FakeServers:
         self._maybe_fail(f"tools {server_id}")
         return tuple(self.kept.get(server_id, ()))
 
-    def start_call(self, server_id: str, tool: ToolInfo, arguments: dict[str, Any], *, once: bool = False) -> ToolCall:
+    def start_call(
+        self, server_id: str, tool: ToolInfo, arguments: dict[str, Any], *, once: bool = False
+    ) -> RunningCall:
         call = FakeCall(server_id, tool.name, arguments, once=once)
         self.calls.append(call)
 
@@ -132,7 +134,7 @@ class FakeServers:
                 call.cancelled = True
                 raise
 
-        return ToolCall(run, silence=self.silence)
+        return RunningCall(run, silence=self.silence)
 
     def address_of(self, server: Server) -> str:
         return server.url

@@ -37,7 +37,7 @@ LOGOUT = 1
 ANSWER_WITHIN_SECONDS = 0.8
 
 
-class SessionState(IntEnum):
+class DesktopSessionState(IntEnum):
     """The values of `session-state` in `StateChanged`."""
 
     RUNNING = 1
@@ -142,13 +142,13 @@ class SessionEnd:
                 await self._changed(bus, session, state)
 
     async def _changed(self, bus: SessionBus, session: str, state: int) -> None:
-        if state == SessionState.QUERY_END:
+        if state == DesktopSessionState.QUERY_END:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(ANSWER_WITHIN_SECONDS):
                     await self._ask()
             with contextlib.suppress(BusTrouble):
                 await bus.call(PORTAL, PORTAL_PATH, INHIBIT, "QueryEndResponse", "o", session)
-        elif state == SessionState.ENDING:
+        elif state == DesktopSessionState.ENDING:
             self._ending()
 
 

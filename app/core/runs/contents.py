@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from app.core.runs.items import Part
-    from app.core.runs.params import AskedQuestion, Block, Meta, ToolPlace, ToolContent
+    from app.core.runs.params import AskedQuestion, Block, Meta, ToolContent, ToolPlace
 
 # MCP tools are named so by the agents: `mcp__server__tool`.
 MCP_PREFIX = "mcp__"

@@ -114,10 +114,23 @@ def read_page(content: bytes) -> ReadLog:
 
 def iterate_lines(content: bytes) -> Iterator[LogEntry]:
     """As `read_lines`, one entry at a time, without those that cannot be read."""
-    for line in content.split(b"\n"):
-        found = read_entry(line) if line and not line.isspace() else None
+    start = 0
+    while start < len(content):
+        end = content.find(b"\n", start)
+        end = len(content) if end < 0 else end
+        found = read_entry(content[start:end]) if end > start else None
+        start = end + 1
         if found is not None:
             yield found
+
+
+def iterate_page(content: bytes) -> Iterator[LogEntry]:
+    """As `read_page`, one entry at a time, without those that cannot be read. Raises as it does, at once."""
+    try:
+        page = _page.decode(content)
+    except UNREADABLE:
+        page = _page.decode(mended_json(content))
+    return (found for found in (read_entry(bytes(line)) for line in page) if found is not None)
 
 
 def _read(lines: Iterable[bytes | msgspec.Raw]) -> ReadLog:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from app.core.auth.oauth.step_up import StepUp
     from app.core.errors import BurrowError
     from app.core.mcp.forms.model import FormDraft
-    from app.core.mcp.protocol.calls import ToolCall
+    from app.core.mcp.protocol.calls import RunningCall
     from app.core.mcp.results.blocks import CallResult, Progress
     from app.core.mcp.servers.server import Server
     from app.core.mcp.tools import ToolInfo
@@ -95,7 +95,7 @@ class ToolSession(QObject):
         self.signed_in_again = False
         self.not_granted = False
         self.not_asked: BurrowError | None = None
-        self._call: ToolCall | None = None
+        self._call: RunningCall | None = None
         # What the person has agreed to for the call with these arguments: to make it, and to allow the tool for it.
         self._agreed = self._once = False
         # Whether the call was repeated after a sign-in without asking. That happens once for each `ask`, so a server
@@ -274,7 +274,7 @@ class ToolSession(QObject):
         self._wait()
         self.changed.emit()
 
-    def _heard(self, call: ToolCall) -> Callable[[Progress], None]:
+    def _heard(self, call: RunningCall) -> Callable[[Progress], None]:
         def heard(progress: Progress) -> None:
             # A listener lives as long as the session, so an earlier call can still report.
             if call is self._call and self.running:
@@ -312,7 +312,7 @@ class ToolSession(QObject):
         self.error = error
         self.seconds = monotonic() - self.started
         if isinstance(error, TimedOut) and error.facts.code == "silence":
-            # The call still runs (`ToolCall.result`), so it is kept for `keep_waiting` and `cancel`.
+            # The call still runs (`RunningCall.result`), so it is kept for `keep_waiting` and `cancel`.
             self._end(CallPhase.QUIET)
             self._follow_quiet()
             return

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.core.errors import BurrowError
-    from app.core.mcp.proxy.approvals import Approvals, Question
+    from app.core.mcp.proxy.approvals import ApprovalQuestion, Approvals
     from app.ui.bridge import Bridge
     from app.ui.context import Navigator
     from app.ui.shell.approval_prompt import ApprovalPrompt
@@ -54,8 +54,8 @@ class ApprovalDesk(QObject):
         self.prompt: ApprovalPrompt | None = None
         # What had the focus before the user went to the prompt.
         self._back: QWidget | None = None
-        self._told: set[Question] = set()
-        self._texts: dict[Question, str] = {}
+        self._told: set[ApprovalQuestion] = set()
+        self._texts: dict[ApprovalQuestion, str] = {}
         bridge.listen(self, approvals.changed, lambda _nothing: self._show())
         approvals.attended = True
         self._show()
@@ -101,7 +101,7 @@ class ApprovalDesk(QObject):
             if held:
                 prompt.take_focus()
 
-    def _text_of(self, question: Question) -> str | None:
+    def _text_of(self, question: ApprovalQuestion) -> str | None:
         """The arguments as text; None while a worker writes it, who then has it shown."""
         if question not in self._texts:
             if has_many(question.arguments):
@@ -110,7 +110,7 @@ class ApprovalDesk(QObject):
             self._texts[question] = arguments_text(question.arguments)
         return self._texts[question]
 
-    async def _write(self, question: Question) -> None:
+    async def _write(self, question: ApprovalQuestion) -> None:
         import asyncio
 
         self._texts[question] = await asyncio.to_thread(arguments_text, question.arguments)
@@ -150,7 +150,7 @@ class ApprovalDesk(QObject):
         else:
             self._leave()
 
-    def _answer(self, question: Question, decision: Decision) -> None:
+    def _answer(self, question: ApprovalQuestion, decision: Decision) -> None:
         prompt = self.prompt
         assert prompt is not None
 
@@ -165,7 +165,7 @@ class ApprovalDesk(QObject):
             failed=failed,
         )
 
-    def _answered(self, question: Question, decision: Decision) -> None:
+    def _answered(self, question: ApprovalQuestion, decision: Decision) -> None:
         if self.prompt is not None:
             self.prompt.set_busy(False)
         # What was decided for good, where it can be found again.
@@ -175,7 +175,7 @@ class ApprovalDesk(QObject):
             client = isolated(revealed_name(question.client.name))
             self._navigator.announce(self.tr("{0}. The rules of {1} are in Connect.").format(words, client))
 
-    def _tell(self, question: Question) -> None:
+    def _tell(self, question: ApprovalQuestion) -> None:
         if question in self._told or self.prompt is None:
             return
         self._told.add(question)
@@ -186,7 +186,7 @@ class ApprovalDesk(QObject):
             self.prompt.title.text(), self.prompt.facts_words(), refuse=lambda: self._refuse(question), review=self.go
         )
 
-    def _refuse(self, question: Question) -> None:
+    def _refuse(self, question: ApprovalQuestion) -> None:
         """The user refused in a notification, which says what is asked. Nothing happens if it is over."""
         if question in self._approvals.open:
             self._answer(question, Decision.REFUSE)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QKeyEvent, QResizeEvent
 
     from app.core.errors import BurrowError
-    from app.core.mcp.proxy.approvals import Question
+    from app.core.mcp.proxy.approvals import ApprovalQuestion
 
 # How long after a question has appeared nothing is allowed.
 ARM_MS = 600
@@ -47,7 +47,7 @@ COUNT_MS = 1000
 
 
 class ApprovalPrompt(QFrame):
-    """Shows one question; `answered(Question, Decision)` when the user answers it. Hidden until `show_question`.
+    """Shows one question; `answered(ApprovalQuestion, Decision)` when it is answered. Hidden until `show_question`.
 
     Where it would leave too little of a low window it is one line, until `expand`; then it covers the window, which
     `covering(bool)` tells. `left()` when the user goes back to what they were doing, without an answer, and
@@ -63,7 +63,7 @@ class ApprovalPrompt(QFrame):
         super().__init__(parent)
         self.setVisible(False)
         self.setProperty("bar", "attention")
-        self.question: Question | None = None
+        self.question: ApprovalQuestion | None = None
         self._number = 0
         self._most = 0
         self._expanded = self._covers = False
@@ -138,7 +138,7 @@ class ApprovalPrompt(QFrame):
             "danger",
         )
 
-    def show_question(self, question: Question, text: str, number: int) -> None:
+    def show_question(self, question: ApprovalQuestion, text: str, number: int) -> None:
         """Show a question with the text of its arguments; `number` is how many wait in all."""
         if question is not self.question:
             self.question = question
@@ -186,7 +186,7 @@ class ApprovalPrompt(QFrame):
         self.set_busy(False)
         self.card.show_error(error)
 
-    def _fill(self, question: Question, text: str) -> None:
+    def _fill(self, question: ApprovalQuestion, text: str) -> None:
         client, tool = _name(question.client.name), _name(question.tool_title)
         self.title.setText(self.tr("{0} wants to call {1}").format(client, tool))
         self.setAccessibleName(self.title.text())

@@ -67,7 +67,7 @@ class Mailbox(BaseModel):
     unread: int
 
 
-class Message(BaseModel):
+class Mail(BaseModel):
     """One mail."""
 
     id: int
@@ -180,7 +180,7 @@ def build_postbox(workspace: Workspace) -> MCPServer[Any]:
         mailbox: Annotated[str | None, Field(description="Only this mailbox", max_length=100)] = None,
         unread_only: Annotated[bool, Field(description="Leave out what has been read")] = False,
         limit: Annotated[int, Field(ge=1, le=50)] = 10,
-    ) -> list[Message]:
+    ) -> list[Mail]:
         """Search mail, newest first."""
         sql = (
             "SELECT * FROM postbox_messages WHERE (? IS NULL OR mailbox = ?) AND (NOT ? OR unread)"
@@ -195,14 +195,14 @@ def build_postbox(workspace: Workspace) -> MCPServer[Any]:
         subject: Annotated[str, Field(min_length=1, max_length=200)],
         body: Annotated[str, Field(description="The text of the mail", max_length=20_000)],
         mailbox: Annotated[str, Field(description="Mailbox to send from", max_length=100)] = "hello",
-    ) -> Message:
+    ) -> Mail:
         """Send a mail from a shared mailbox. It cannot be taken back."""
         wrong = [address for address in to if address.count("@") != 1]
         if wrong:
             raise ToolError(f"Not a mail address: {wrong[0]}")
         sent = datetime.fromtimestamp(workspace.clock.now(), UTC).isoformat(timespec="seconds")
 
-        def store(db: sqlite3.Connection) -> Message:
+        def store(db: sqlite3.Connection) -> Mail:
             if not db.execute("SELECT 1 FROM postbox_messages WHERE mailbox = ?", (mailbox,)).fetchone():
                 raise ToolError(f"There is no mailbox named {mailbox}.")
             cursor = db.execute(
@@ -283,8 +283,8 @@ def _invoice(row: sqlite3.Row) -> Invoice:
     return Invoice.model_validate(dict(row) | {"lines": lines, "total_cents": total})
 
 
-def _message(row: sqlite3.Row) -> Message:
-    return Message.model_validate(dict(row) | {"recipients": json.loads(row["recipients"])})
+def _message(row: sqlite3.Row) -> Mail:
+    return Mail.model_validate(dict(row) | {"recipients": json.loads(row["recipients"])})
 
 
 def _entry(row: sqlite3.Row) -> TimeEntry:

@@ -9,7 +9,7 @@ import pytest
 from jeepney import DBusAddress, new_signal
 from jeepney.io.asyncio import open_dbus_connection
 
-from app.core.desktop.session_end import INHIBIT, LOGOUT, SessionEnd, SessionState
+from app.core.desktop.session_end import INHIBIT, LOGOUT, DesktopSessionState, SessionEnd
 from tests.core.desktop._portal import PATH, inhibit_portal
 from tests.until import until
 
@@ -43,14 +43,14 @@ async def test_the_end_is_answered_after_what_is_typed_is_stored_and_a_stranger_
         await portal.until(lambda: portal.monitors)
         [monitor] = portal.monitors
         stranger = await open_dbus_connection("SESSION")
-        forged = (monitor, {"session-state": ("u", int(SessionState.ENDING))})
+        forged = (monitor, {"session-state": ("u", int(DesktopSessionState.ENDING))})
         await stranger.send(new_signal(DBusAddress(PATH, interface=INHIBIT), "StateChanged", "oa{sv}", forged))
         await stranger.close()
-        await portal.tell(SessionState.RUNNING)
-        await portal.tell(SessionState.QUERY_END)
+        await portal.tell(DesktopSessionState.RUNNING)
+        await portal.tell(DesktopSessionState.QUERY_END)
         await portal.until(lambda: portal.responses == [monitor])
         assert told.steps == ["saved"]
-        await portal.tell(SessionState.ENDING)
+        await portal.tell(DesktopSessionState.ENDING)
         await asyncio.wait_for(told.ended.wait(), 5)
         assert told.steps == ["saved", "ended"]
         running.cancel()
@@ -93,7 +93,7 @@ async def test_a_save_that_hangs_does_not_keep_the_session_waiting(
     async with inhibit_portal(tmp_path, monkeypatch) as portal:
         running = asyncio.create_task(SessionEnd(hangs, lambda: None).run())
         await portal.until(lambda: portal.monitors)
-        await portal.tell(SessionState.QUERY_END)
+        await portal.tell(DesktopSessionState.QUERY_END)
         await portal.until(lambda: portal.responses)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from app.core.runs.items import ConfigChoice, Message, Permission, Prompt, TextPart, ToolCall, Usage
@@ -125,7 +127,7 @@ def test_children_of_a_sub_agent_name_its_call() -> None:
         {"_meta": {"mcp": {"server": "posthog", "tool": "query-run"}}},
     ],
 )
-def test_a_tool_of_mcp_is_recognised(fields: dict[str, object]) -> None:
+def test_a_tool_of_mcp_is_recognised(fields: dict[str, Any]) -> None:
     found = items(transcript_of(call(**fields)))[0]
     assert isinstance(found, ToolCall)
     assert (found.kind, found.server, found.tool) == ("mcp", "posthog", "query-run")
@@ -250,11 +252,11 @@ def test_steps_of_setting_up_are_one_card_for_each_group() -> None:
 def test_a_resumed_run_follows_the_runs_before_it() -> None:
     first = (note("run_started", runId="r1"), prompt("a", 0), message("A"), ended(0))
     setup = note("progress", group="setup", step="clone", status="completed")
-    said = Transcript("r2")
-    said.apply(entries(setup, *first, setup))
-    assert not said.state.accepts
-    said.apply(entries(note("run_started", runId="r2"), prompt("a", 0), message("A"), ended(0)))
-    assert said.state.accepts
+    said, accepts = Transcript("r2"), list[bool]()
+    for part in ((setup, *first, setup), (note("run_started", runId="r2"), prompt("a", 0), message("A"), ended(0))):
+        said.apply(entries(*part))
+        accepts.append(said.state.accepts)
+    assert accepts == [False, True]
     assert shown(said).count("> a") == 2
     assert shown(said).count("setup setup [('clone', 'completed')]") == 2
     assert len({item.key for item in items(said)}) == len(said)

@@ -1,4 +1,4 @@
-"""ToolCall: one running call, with its progress, result and cancellation."""
+"""RunningCall: one running call, with its progress, result and cancellation."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class CallCancelled(BurrowError):
     action = "Run it again when you like; what had begun may have taken effect."
 
 
-class ToolCall:
+class RunningCall:
     """A running call, in a task of its own. It goes on until it ends or is cancelled, whether or not anybody waits.
 
     `progress` emits on the loop. `silence` and `longest` are in seconds; `silence` is by

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from app.core.auth.http.target import CredentialAtStake
     from app.core.auth.key import CredentialKey
     from app.core.mcp.protocol.calls import ProgressReport
-    from app.core.mcp.protocol.exchange import Exchange, Notice
+    from app.core.mcp.protocol.exchange import Exchange, Notification
     from app.core.mcp.protocol.listening import Listening
     from app.core.mcp.protocol.session import McpSession
     from app.core.mcp.protocol.transport import Transport
@@ -128,7 +128,7 @@ class Connection:
     def __init__(
         self,
         endpoint: Endpoint,
-        on_message: Callable[[Endpoint, Exchange | Notice], None],
+        on_message: Callable[[Endpoint, Exchange | Notification], None],
         listening: Listening | None = None,
         *,
         legacy: bool = False,

@@ -114,7 +114,7 @@ def names_none(given: object) -> bool:
 
 
 @dataclass(frozen=True)
-class Notice:
+class Notification:
     """A notification. `inbound`: from the server."""
 
     method: str

@@ -57,7 +57,7 @@ class StreamableHttpTransport:
         return {
             "auth": self._auth,
             "headers": {"User-Agent": f"burrow/{__version__}", "Accept-Encoding": "identity", **self.headers()},
-            # No read timeout: a call may take long, and `ToolCall` watches it.
+            # No read timeout: a call may take long, and `RunningCall` watches it.
             "timeout": httpx2.Timeout(None, connect=CONNECT_SECONDS, write=WRITE_SECONDS),
             # In a thread: the certificates take a while, the first time.
             "transport": await asyncio.to_thread(NetTransport, httpx2),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from app.core.mcp.protocol.connection import Endpoint
-    from app.core.mcp.protocol.exchange import Notice
+    from app.core.mcp.protocol.exchange import Notification
 
 TEXT_LIMIT = 2_000
 ITEMS_LIMIT = 40
@@ -47,7 +47,7 @@ class MessageRecorder(Protocol):
 
 
 def record_message(
-    recorder: MessageRecorder, endpoint: Endpoint, item: Exchange | Notice, clean: CleanArguments | None = None
+    recorder: MessageRecorder, endpoint: Endpoint, item: Exchange | Notification, clean: CleanArguments | None = None
 ) -> None:
     """Record an exchange with a server that has finished, or a notification. Raises nothing.
 

@@ -36,7 +36,7 @@ from app.core.mcp.protocol import http_client
 from app.core.mcp.protocol.exchange import (
     NO_RESPONSE,
     Exchange,
-    Notice,
+    Notification,
     RpcError,
     SendContext,
     SessionRefused,
@@ -69,7 +69,7 @@ MODERN_FIELDS = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
 class RecordingDispatcher(JSONRPCDispatcher[Any]):
     """A dispatcher that records every message.
 
-    `on_message` is called with each finished `Exchange` and each `Notice`. `version` returns the negotiated revision,
+    `on_message` is called with each finished `Exchange` and `Notification`. `version` returns the negotiated revision,
     None before that.
     """
 
@@ -79,7 +79,7 @@ class RecordingDispatcher(JSONRPCDispatcher[Any]):
         write: Any,
         *,
         open_exchanges: dict[int | str, Exchange],
-        on_message: Callable[[Exchange | Notice], None],
+        on_message: Callable[[Exchange | Notification], None],
         version: Callable[[], str | None],
     ) -> None:
         super().__init__(read, write)
@@ -131,7 +131,7 @@ class RecordingDispatcher(JSONRPCDispatcher[Any]):
         *,
         _related_request_id: Any = None,
     ) -> None:
-        self._on_message(Notice(method, params, inbound=False))
+        self._on_message(Notification(method, params, inbound=False))
         await super().notify(method, params, opts, _related_request_id=_related_request_id)
 
     async def run(
@@ -142,7 +142,7 @@ class RecordingDispatcher(JSONRPCDispatcher[Any]):
         **options: Any,
     ) -> None:
         def intercept(method: str, params: Mapping[str, Any] | None) -> bool:
-            self._on_message(Notice(method, params, inbound=True))
+            self._on_message(Notification(method, params, inbound=True))
             return on_notify_intercept(method, params) if on_notify_intercept is not None else False
 
         await super().run(on_request, on_notify, intercept, **options)
@@ -253,7 +253,7 @@ class McpSession:
 async def open_session(
     transport: Transport,
     *,
-    on_message: Callable[[Exchange | Notice], None],
+    on_message: Callable[[Exchange | Notification], None],
     listening: Listening | None = None,
     legacy: bool = False,
 ) -> AsyncIterator[McpSession]:
@@ -269,7 +269,7 @@ async def open_session(
         # The last exchange of the opening: why it was refused, or the token that the session may be bound to.
         last: list[Exchange] = []
 
-        def record(item: Exchange | Notice) -> None:
+        def record(item: Exchange | Notification) -> None:
             if isinstance(item, Exchange):
                 last[:] = [item]
             on_message(item)

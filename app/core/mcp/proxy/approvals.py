@@ -71,7 +71,7 @@ class ApprovalRules(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
+class ApprovalQuestion:
     """One call that waits.
 
     `arguments` are those of the call but the secret ones, whose paths are in `hidden`. `destroys` is what the server
@@ -92,7 +92,7 @@ class Question:
     since: float = 0.0
     deadline: float = 0.0
 
-    def covers(self, other: Question, decision: Decision) -> bool:
+    def covers(self, other: ApprovalQuestion, decision: Decision) -> bool:
         """Whether what the user says to this one answers the other one too."""
         same_tool = (self.server_id, self.tool) == (other.server_id, other.tool)
         match decision:
@@ -120,13 +120,13 @@ class Approvals:
         wait_seconds: float = WAIT_SECONDS,
     ) -> None:
         self.changed: Event[None] = Event()
-        self.asked: Event[Question] = Event()
+        self.asked: Event[ApprovalQuestion] = Event()
         self._servers = servers
         self._clients = clients
         self._rules = rules
         self._settings = settings
         self._wait_seconds = wait_seconds
-        self._open: dict[Question, asyncio.Future[Decision]] = {}
+        self._open: dict[ApprovalQuestion, asyncio.Future[Decision]] = {}
         # Client, session, server, tool: what the user allowed for a session. The oldest is forgotten first.
         self._sessions: dict[tuple[str, str, str, str], None] = {}
         self._attended = False
@@ -137,7 +137,7 @@ class Approvals:
         )
 
     @property
-    def open(self) -> tuple[Question, ...]:
+    def open(self) -> tuple[ApprovalQuestion, ...]:
         """The questions that wait, the oldest first."""
         return tuple(self._open)
 
@@ -178,7 +178,7 @@ class Approvals:
             del self._open[question]
             self.changed.emit(None)
 
-    async def answer(self, question: Question, decision: Decision) -> None:
+    async def answer(self, question: ApprovalQuestion, decision: Decision) -> None:
         """What the user said. A question that is over is answered no more.
 
         Always and Block become the client's own rule: nothing changes for other clients. Raises the `BurrowError` that
@@ -219,14 +219,14 @@ class Approvals:
 
     async def _question(
         self, client: ProxyClient, server_id: str, tool: str, arguments: Mapping[str, Any], session: str
-    ) -> Question:
+    ) -> ApprovalQuestion:
         known = await self._servers.kept_tool(server_id, tool)
         schema: Mapping[str, Any] = {} if known is None else known.input_schema
         # A large object takes a while to look through.
         shown, hidden = await asyncio.to_thread(without_secrets, arguments, schema)
         titles = {server.id: server.title for server in self._servers.listed}
         now = time.time()
-        return Question(
+        return ApprovalQuestion(
             client,
             server_id,
             titles.get(server_id, server_id),
@@ -241,15 +241,15 @@ class Approvals:
             deadline=now + self._wait_seconds,
         )
 
-    async def _rule(self, question: Question, rule: ToolRule) -> None:
+    async def _rule(self, question: ApprovalQuestion, rule: ToolRule) -> None:
         await self._clients.set_rule(question.client.id, question.server_id, question.tool, rule)
 
-    def _remember(self, question: Question) -> None:
+    def _remember(self, question: ApprovalQuestion) -> None:
         self._sessions[question.client.id, question.session, question.server_id, question.tool] = None
         while len(self._sessions) > MOST_SESSIONS:
             del self._sessions[next(iter(self._sessions))]
 
-    def _settle(self, question: Question, decision: Decision) -> None:
+    def _settle(self, question: ApprovalQuestion, decision: Decision) -> None:
         answer = self._open.get(question)
         if answer is not None and not answer.done():
             answer.set_result(decision)

@@ -13,7 +13,7 @@ from app.core.mcp.protocol.sign_in_gate import SignInGate
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from app.core.mcp.protocol.exchange import Exchange, Notice
+    from app.core.mcp.protocol.exchange import Exchange, Notification
     from app.core.mcp.protocol.reconnect import ReconnectTiming
     from app.core.mcp.servers.refused_probes import RefusedProbes
     from app.core.mcp.servers.server import Server
@@ -32,7 +32,7 @@ class ServerConnections:
 
     def __init__(
         self,
-        heard: Callable[[Endpoint, Exchange | Notice], None],
+        heard: Callable[[Endpoint, Exchange | Notification], None],
         missed: Callable[[Endpoint], None],
         timing: ReconnectTiming,
         probes: RefusedProbes,

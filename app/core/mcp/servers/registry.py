@@ -20,8 +20,8 @@ from app.core.errors import (
     Rejected,
 )
 from app.core.events import Event
-from app.core.mcp.protocol.calls import ToolCall
-from app.core.mcp.protocol.exchange import Exchange, Notice
+from app.core.mcp.protocol.calls import RunningCall
+from app.core.mcp.protocol.exchange import Exchange, Notification
 from app.core.mcp.protocol.listening import REAL
 from app.core.mcp.protocol.record import MessageRecorder, record_message
 from app.core.mcp.results.parsing import resource_blocks
@@ -108,7 +108,7 @@ class Servers:
         self._connections = ServerConnections(self._heard, self._tools_announced, timing, probes or RefusedProbes())
         self._synced: set[str] = set()
         self._announced: set[str] = set()
-        self._calls: dict[ToolCall, str] = {}
+        self._calls: dict[RunningCall, str] = {}
         self._background: dict[str, asyncio.Task[None]] = {}
         self._closed = False
         self.set_sources(sources)
@@ -209,7 +209,7 @@ class Servers:
 
     def start_call(
         self, server_id: str, tool: str | ToolInfo, arguments: dict[str, Any], *, once: bool = False
-    ) -> ToolCall:
+    ) -> RunningCall:
         """Call a tool, as the account that is shown now. What goes wrong is raised by the call's `result`.
 
         With `once`, a tool whose policy is Ask is allowed for this call, and its policy set back after it.
@@ -242,7 +242,7 @@ class Servers:
                     ),
                 )
 
-        call = ToolCall(run)
+        call = RunningCall(run)
         self._calls[call] = server_id
         call.task.add_done_callback(lambda _task: self._calls.pop(call, None))
         return call
@@ -554,9 +554,9 @@ class Servers:
         self._background[name] = task
         task.add_done_callback(done)
 
-    def _heard(self, endpoint: Endpoint, item: Exchange | Notice) -> None:
+    def _heard(self, endpoint: Endpoint, item: Exchange | Notification) -> None:
         record_message(self._activity, endpoint, item, partial(self._without_secrets, endpoint))
-        if isinstance(item, Notice):
+        if isinstance(item, Notification):
             if item.inbound and item.method == "notifications/tools/list_changed":
                 self._tools_announced(endpoint)
             return
