@@ -63,12 +63,17 @@ class Estimates:
         self._folded = {kind for kind, measure in _MEASURES.items() if not measure.lines}
         self._line = max(1, round(LINE * current.scale))
 
+    @property
+    def usual(self) -> int:
+        """The height of an item of which nothing is known."""
+        return round(_USUAL.around * self._scale)
+
     def of(self, head: ItemHead) -> int:
         """The height in pixels."""
         kind = head.kind
         around = self._around.get(kind)
         if around is None:
-            return round(_USUAL.around * self._scale)
+            return self.usual
         if kind in self._folded:
             return around
         characters = min(head.characters, LONGEST_MESSAGE)

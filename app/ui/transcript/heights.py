@@ -39,6 +39,11 @@ class Heights:
         del self._heights[length:]
         del self._sums[length + 1 :]
 
+    def fill(self, count: int, height: int) -> None:
+        """Have `count` items of one height, and no others."""
+        self._heights = [height] * count
+        self._sums = [height * (number & -number) for number in range(count + 1)]
+
     def extend(self, heights: Iterable[int]) -> None:
         """Add items at the end."""
         own, sums = self._heights, self._sums

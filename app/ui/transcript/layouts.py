@@ -49,6 +49,10 @@ class Layouts:
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)
 
+    def drop(self, key: str) -> None:
+        """Forget the layout of an item."""
+        self._kept.pop(key, None)
+
     def clear(self) -> None:
         """Forget all: the theme changed."""
         self._kept.clear()

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 TAKE_IN_MS = 33
 # So long may laying out delay a frame; what is missing then is painted in the next one.
 LAYOUT_SECONDS = 0.007
-ESTIMATE_AFTER_MS = 200
+ESTIMATE_AFTER_MS, ESTIMATE_SECONDS = 200, 0.004
 # How far beyond the view is laid out while nothing else is to be done, in heights of the view.
 AHEAD = 0.75
 
@@ -76,7 +76,9 @@ class PaintedItems(QAbstractScrollArea):
         self._go_on = QTimer(self, singleShot=True, interval=0)
         self._go_on.timeout.connect(self.viewport().update)
         self._estimate_soon = QTimer(self, singleShot=True, interval=ESTIMATE_AFTER_MS)
-        self._estimate_soon.timeout.connect(self._estimate_anew)
+        self._estimate_soon.timeout.connect(self._estimate_again)
+        self._estimate = QTimer(self, singleShot=True, interval=0)
+        self._estimate.timeout.connect(self._estimate_more)
         self._ahead = QTimer(self, singleShot=True, interval=15)
         self._ahead.timeout.connect(self._lay_out_ahead)
         self.setAccessibleName(name)
@@ -99,6 +101,7 @@ class PaintedItems(QAbstractScrollArea):
         self._anchor, self.visible = None, []
         self.items.set_look(self._look())
         self.items.set_source(source)
+        self._estimate.start()
         self._set_following(True)
         self._listen()
         self._fit_bar()
@@ -350,6 +353,7 @@ class PaintedItems(QAbstractScrollArea):
         if self._begin_again or not self.items.continues:
             self._begin_again = False
             self.items.read_again()
+            self._estimate.start()
         else:
             self.items.take_in()
         if self.following:
@@ -358,9 +362,16 @@ class PaintedItems(QAbstractScrollArea):
             self._count_behind()
         self.viewport().update()
 
-    def _estimate_anew(self) -> None:
-        self.items.begin_again()
-        self.viewport().update()
+    def _estimate_again(self) -> None:
+        self.items.estimate_again()
+        self._estimate_more()
+
+    @guarded()
+    def _estimate_more(self) -> None:
+        if self.items.estimate_more(ESTIMATE_SECONDS):
+            self._estimate.start()
+        # What is in view stays; the rest of the bar's way has another length.
+        self._fit_bar()
 
     def _count_behind(self) -> None:
         source = self.items.source
@@ -394,6 +405,7 @@ class PaintedItems(QAbstractScrollArea):
 
     def _theme_changed(self) -> None:
         self.items.theme_changed()
+        self._estimate.start()
         self.viewport().update()
 
     def _listen(self) -> None:
@@ -410,7 +422,7 @@ class PaintedItems(QAbstractScrollArea):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         if self.items.set_look(self._look()):
-            # Once it is resized no more: estimating all takes longer than a frame.
+            # Once it is resized no more.
             self._estimate_soon.start()
             self.viewport().update()
 

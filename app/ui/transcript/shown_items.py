@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from app.core.runs.items import ToolCall
@@ -15,6 +16,8 @@ from app.ui.transcript.layouts import Layouts
 if TYPE_CHECKING:
     from app.ui.transcript.source import ItemSource
 
+# So many of the last items are taken in at once, and so many of the others between two looks at the clock.
+AT_ONCE, STEP = 400, 100
 # Deeper sub-agents are indented no further.
 DEEPEST = 3
 
@@ -33,7 +36,9 @@ class ShownItems:
         # The key of the last item that was taken in.
         self._last_key = ""
         # The places of the items of each sub-agent, by the key of its call.
-        self._children: dict[str, list[int]] = {}
+        self._children: dict[str, set[int]] = {}
+        # So many items from the first on have no estimate of their own yet.
+        self._unestimated = 0
 
     def __len__(self) -> int:
         return len(self.heights)
@@ -70,10 +75,26 @@ class ShownItems:
         self._layouts.clear()
 
     def begin_again(self) -> None:
-        """Take everything in anew: the items before the last ones may have changed."""
-        self.heights.clear()
+        """Take everything in anew: the last items at once, the others in `estimate_more`."""
         self._children.clear()
+        self._unestimated = max(0, (len(self.source) if self.source is not None else 0) - AT_ONCE)
+        self.heights.fill(self._unestimated, self._estimates.usual)
         self.take_in()
+
+    def estimate_again(self) -> None:
+        """The estimates are those of another width: `estimate_more` makes them anew."""
+        self._unestimated = len(self.heights)
+
+    def estimate_more(self, seconds: float) -> bool:
+        """Estimate the heights of further items, from the end. Returns whether any are left."""
+        until = perf_counter() + seconds
+        while self._unestimated and perf_counter() < until:
+            last = self._unestimated
+            self._unestimated = max(0, last - STEP)
+            for place in range(last - 1, self._unestimated - 1, -1):
+                if self.laid_out(place) is None:
+                    self.heights.set(place, self._estimated(place))
+        return self._unestimated > 0
 
     def take_in(self) -> int:
         """Take in what the source has more of. Returns how many items it is."""
@@ -189,7 +210,9 @@ class ShownItems:
     def _estimated(self, place: int) -> int:
         parent = self._source.head(place).parent
         if parent:
-            self._children.setdefault(parent, []).append(place)
+            self._children.setdefault(parent, set()).add(place)
+            # Its head says how many they are.
+            self._layouts.drop(parent)
         return self._estimate(place)
 
     def _estimate(self, place: int) -> int:

@@ -12,6 +12,7 @@ steps = st.lists(
         st.tuples(st.just("extend"), st.lists(st.integers(0, 500), max_size=20)),
         st.tuples(st.just("set"), st.tuples(st.integers(0, 10_000), st.integers(0, 500))),
         st.tuples(st.just("cut"), st.integers(0, 40)),
+        st.tuples(st.just("fill"), st.tuples(st.integers(0, 40), st.integers(0, 50))),
     ),
     max_size=12,
 )
@@ -21,7 +22,10 @@ steps = st.lists(
 def test_places_are_those_of_a_plain_list_after_any_changes(changes: list, asked: list[int]) -> None:
     heights, plain = Heights(), []
     for kind, value in changes:
-        if kind == "extend":
+        if kind == "fill":
+            heights.fill(*value)
+            plain[:] = [value[1]] * value[0]
+        elif kind == "extend":
             heights.extend(value)
             plain.extend(value)
         elif kind == "cut":
