@@ -46,7 +46,7 @@ async def list_tasks(options: argparse.Namespace) -> int:
 
 async def show(options: argparse.Namespace) -> int:
     async with backend_of(options) as backend:
-        _show(await _find_task(backend, options.task), options)
+        _show(await find_task(backend, options.task), options)
     return 0
 
 
@@ -63,13 +63,14 @@ async def create(options: argparse.Namespace) -> int:
 
 async def archive(options: argparse.Namespace) -> int:
     async with backend_of(options) as backend:
-        task = await _find_task(backend, options.task)
+        task = await find_task(backend, options.task)
         changed = await backend.tasks.archive(task.id, not options.undo)
         _show(changed, options)
     return 0
 
 
-async def _find_task(backend: Backend, named: str) -> Task:
+async def find_task(backend: Backend, named: str) -> Task:
+    """The task of this id or short name. Raises `NotFound`."""
     try:
         UUID(named)
     except ValueError:

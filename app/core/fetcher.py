@@ -290,6 +290,34 @@ class Fetcher:
         if response.status_code >= 300:
             raise answer_error(Reply(response.status_code, response.headers, answer), name=origin, origin=origin)
 
+    async def get_openly(self, url: str) -> Answer:
+        """GET an address of another server that needs no sign-in, or whose sign-in is a part of it: without the token.
+
+        It may be a secret, so the request is not recorded. Raises `Rejected` for an address that is neither HTTPS nor
+        on this machine, and what requests raise.
+        """
+        import httpx
+
+        try:
+            origin, parts = origin_of(url), urlsplit(url)
+        except ValueError:
+            raise Rejected("The server named no address to read from.", Facts(origin=self._host.origin)) from None
+        if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+            raise Rejected("The server named an address without encryption to read from.", Facts(origin=origin))
+        client = await self._transport.client()
+        try:
+            request = client.build_request("GET", url)
+            request.extensions[ANSWER_DEADLINE] = preferences().answer_seconds
+            response = await client.send(request, stream=True)
+            content = await self._read(response, True)
+        except httpx.HTTPError as failure:
+            raise transport_error(failure, origin=origin) from None
+        except (httpx.InvalidURL, ValueError):
+            raise Rejected("This cannot be sent as it is.", Facts(origin=origin)) from None
+        if response.status_code >= 300:
+            raise answer_error(Reply(response.status_code, response.headers, content), name=origin, origin=origin)
+        return Answer(response.status_code, response.headers, content, origin)
+
     @asynccontextmanager
     async def stream(
         self,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Protocol
 
-    class Peer(Protocol):
+    class ConnectedSocket(Protocol):
         """A connected socket, or asyncio's view of one."""
 
         def getsockopt(self, level: int, option: int, length: int, /) -> bytes: ...
@@ -79,7 +79,7 @@ def open_door(path: Path) -> socket.socket:
     return door
 
 
-def is_this_user(peer: Peer) -> bool:
+def is_this_user(peer: ConnectedSocket) -> bool:
     """Whether the other end is a process of this user. Raises `OSError`."""
     if hasattr(socket, "SO_PEERCRED"):
         credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))

@@ -189,6 +189,10 @@ def _remember(secrets: dict[str, None], secret: str, most: int) -> None:
 
 def redact_text(text: str) -> str:
     """`text` with every recognised secret replaced by `[redacted]`; safe to encode as UTF-8."""
+    return _masked(text, assigned=True)
+
+
+def _masked(text: str, *, assigned: bool) -> str:
     # Lone surrogates cannot be encoded and would make the caller's log or file fail.
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode()
@@ -205,7 +209,7 @@ def redact_text(text: str) -> str:
         text = _HEADER.sub(rf"\1\2{REDACTED}", text)
     if "bearer" in folded or "basic" in folded or "dpop" in folded:
         text = _SCHEME.sub(rf"\1\2{REDACTED}", text)
-    if ("=" in text or ":" in text or "," in text or "%3d" in folded) and _HINT.search(folded):
+    if assigned and ("=" in text or ":" in text or "," in text or "%3d" in folded) and _HINT.search(folded):
         text = _clean_assigned(text)
     if ("AKIA" in text or "ASIA" in text) and _AWS_ID.search(text):
         # The secret has no shape of its own. Beside the id of a key, its length is shape enough.
@@ -217,23 +221,22 @@ def redact_text(text: str) -> str:
 
 
 def mask_credentials(text: str) -> str:
-    """`text` without what is certainly a credential: secrets that were hidden, headers, and the shapes of tokens.
+    """As `redact_text`, but what only stands beside a name stays: in a program, `token = next(tokens)` is no secret.
 
-    For content that a person works on: the value of a variable named `password` stays. What leaves the machine goes
-    through `redact_text`.
+    For text that people work on, such as source code. Credentials of headers and addresses, and what has the shape of a
+    secret or was hidden, are masked.
     """
-    for secret in (*_hidden, *_hidden_arguments):
-        if secret in text:
-            text = text.replace(secret, REDACTED)
-    folded = text.lower()
-    if "authorization" in folded or "cookie" in folded:
-        text = _HEADER.sub(rf"\1\2{REDACTED}", text)
-    if "bearer" in folded or "basic" in folded or "dpop" in folded:
-        text = _SCHEME.sub(rf"\1\2{REDACTED}", text)
-    for hint, token in _TOKENS:
-        if hint in text:
-            text = token.sub(REDACTED, text)
-    return text
+    return _masked(text, assigned=False)
+
+
+def holds_hidden(text: str) -> bool:
+    """Whether a secret that `hide` was called with is in it."""
+    return any(secret in text for secret in _hidden)
+
+
+def names_secret(name: str) -> bool:
+    """Whether a member with this name has a secret value. An id of a session counts as one."""
+    return _verdict(name[:256]) in {"hidden", "token"}
 
 
 def redact(value: object, *, limit: int = 65_536) -> Any:

@@ -17,6 +17,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route
 
 from app.workspace.accounts import users
+from app.workspace.code_host import connecting as code_host_page
+from app.workspace.code_host import views as code_host
 from app.workspace.faults import switchboard
 from app.workspace.mcp import endpoint
 from app.workspace.oauth import authorize, metadata, registration, token
@@ -24,7 +26,7 @@ from app.workspace.oauth.wire import OAuthError, oauth_error_response
 from app.workspace.runtime.context import Workspace, workspace_of
 from app.workspace.store import connecting, proxy
 from app.workspace.store import views as store
-from app.workspace.tasks import run_views, staged_files, task_views
+from app.workspace.tasks import command_views, log_views, run_files, run_views, staged_files, task_views
 from app.workspace.vendors import endpoints as vendors
 from app.workspace.web.errors import ApiError, api_error_response, http_error_response, reply
 from app.workspace.web.guard import RequestGuard, TrackedConnection, connections
@@ -43,8 +45,13 @@ MODULES: tuple[ModuleType, ...] = (
     authorize,
     token,
     users,
+    code_host,
+    code_host_page,
     task_views,
     run_views,
+    log_views,
+    command_views,
+    run_files,
     staged_files,
     connecting,
     store,

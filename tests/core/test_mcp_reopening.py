@@ -6,7 +6,7 @@ import pytest
 
 from app.core.auth.http.classifier import Verdict
 from app.core.auth.http.target import CredentialAtStake
-from app.core.mcp.protocol.exchange import NO_RESPONSE, RpcError
+from app.core.mcp.protocol.exchange import NO_RESPONSE, RpcErrorObject
 from app.core.mcp.protocol.reconnect import (
     STEPS,
     Reconnect,
@@ -17,8 +17,8 @@ from app.core.mcp.protocol.reconnect import (
     step_after,
 )
 
-AUTH = RpcError(-32000, "refused", {"type": "authentication_error", "code": "authentication_failed"})
-LOST = RpcError(-32000, "SSE stream ended without a response")
+AUTH = RpcErrorObject(-32000, "refused", {"type": "authentication_error", "code": "authentication_failed"})
+LOST = RpcErrorObject(-32000, "SSE stream ended without a response")
 INSTALLATION = CredentialAtStake.VENDOR_BEHIND
 VENDOR = StreamEnd(401, body=b'{"error": "Installation needs re-authentication"}', at_stake=INSTALLATION)
 CUT = StreamEnd(200, error=LOST, agreed=True)
@@ -31,10 +31,10 @@ FRESH_REFUSED = StreamEnd(401)
     [
         (StreamEnd(404), ReconnectStep.NEVER),
         (StreamEnd(405), ReconnectStep.NEVER),
-        (StreamEnd(404, body=b'{"jsonrpc": "2.0", "error": {}}', error=RpcError(-32601, "no")), ReconnectStep.NEVER),
-        (StreamEnd(200, error=RpcError(-32601, "no")), ReconnectStep.NEVER),
-        (StreamEnd(200, error=RpcError(-32602, "no")), ReconnectStep.NEVER),
-        (StreamEnd(202, error=RpcError(-32600, "answered a request with 202")), ReconnectStep.NEVER),
+        (StreamEnd(404, body=b'{"jsonrpc": "2.0", "error": {}}', error=RpcErrorObject(-32601, "no")), ReconnectStep.NEVER),
+        (StreamEnd(200, error=RpcErrorObject(-32601, "no")), ReconnectStep.NEVER),
+        (StreamEnd(200, error=RpcErrorObject(-32602, "no")), ReconnectStep.NEVER),
+        (StreamEnd(202, error=RpcErrorObject(-32600, "answered a request with 202")), ReconnectStep.NEVER),
         (StreamEnd(200, agreed=False), ReconnectStep.NEVER),
         (StreamEnd(400), ReconnectStep.NEVER),
         (StreamEnd(307), ReconnectStep.NEVER),
@@ -51,10 +51,10 @@ FRESH_REFUSED = StreamEnd(401)
         (StreamEnd(NO_RESPONSE), ReconnectStep.AGAIN),
         (StreamEnd(None), ReconnectStep.AGAIN),
         (StreamEnd(200, error=LOST), ReconnectStep.AGAIN),
-        (StreamEnd(200, error=RpcError(-32603, "Subscription limit reached")), ReconnectStep.AGAIN),
+        (StreamEnd(200, error=RpcErrorObject(-32603, "Subscription limit reached")), ReconnectStep.AGAIN),
         (StreamEnd(200, agreed=True), ReconnectStep.AGAIN),
         (CUT, ReconnectStep.AGAIN),
-        (StreamEnd(200, error=RpcError(-32601, "no"), agreed=True), ReconnectStep.AGAIN),
+        (StreamEnd(200, error=RpcErrorObject(-32601, "no"), agreed=True), ReconnectStep.AGAIN),
         (DEAD, ReconnectStep.REFRESH),
         (StreamEnd(200, error=AUTH, agreed=True, at_stake=INSTALLATION), ReconnectStep.AGAIN),
     ],

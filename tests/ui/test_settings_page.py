@@ -46,6 +46,7 @@ from app.ui.shell.settings.look_section import LookSection
 from app.ui.shell.settings.network_section import NetworkSection
 from app.ui.shell.settings.notices_section import NoticesSection
 from app.ui.shell.settings.page import LIST_HEIGHT, LIST_WIDTH, SettingsPage
+from app.ui.shell.settings.runs_section import RunsSection
 from app.ui.shell.settings.section import SettingsContext
 from app.ui.shell.settings.sections import SECTIONS
 from app.ui.shell.settings.sign_in_section import STORE, SignInSection
@@ -181,6 +182,7 @@ async def test_every_setting_counts_at_once_and_can_be_reset(qapp: QApplication)
         choose(shown.section(DesktopSection).close, "quit")
         shown.section(DesktopSection).hidden.toggle()
         shown.section(CrashSection).watch.click()
+        shown.section(RunsSection).bypass.click()
         changed = {key for key, row in shown.rows.items() if row.reset_button.isVisibleTo(shown)}
         assert changed == set(shown.rows) - {STORE, LOGIN_SETTING, KEEP_SETTING, REPORTS_SETTING}
         shown.rows[ANSWER_SETTING].reset_button.click()

@@ -53,7 +53,8 @@ async def test_a_task_is_created_renamed_pinned_run_archived_and_deleted(qapp: Q
         assert (kept.title, kept.title_manually_set) == ("Renamed", True)
         assert task_id in await backend.tasks.pinned()
         assert titles(place)[:2] == ["Pinned", "Renamed"]
-        assert "no runner is attached to this workspace" in place.pages.detail.queued.text()
+        assert kept.latest_run is not None
+        assert (kept.latest_run.environment, kept.latest_run.model) == ("cloud", "survey-large")
 
         place.controller.archive(task_id, True)
         await until(lambda: "Renamed" not in titles(place))

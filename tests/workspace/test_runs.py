@@ -58,6 +58,12 @@ def task(lab: Lab) -> Iterator[Task]:
         ({"model": "m"}, "runtime_adapter", "required"),
         ({"runtime_adapter": "claude"}, "model", "required"),
         ({"reasoning_effort": "high"}, "reasoning_effort", "invalid"),
+        ({"runtime_adapter": "codex", "model": "survey-large"}, "model", "invalid"),
+        (
+            {"runtime_adapter": "claude", "model": "survey-small", "reasoning_effort": "max"},
+            "reasoning_effort",
+            "invalid",
+        ),
         ({"initial_permission_mode": "plan"}, "initial_permission_mode", "invalid"),
         (
             {"runtime_adapter": "codex", "model": "m", "initial_permission_mode": "acceptEdits"},
@@ -220,7 +226,7 @@ def test_the_stream_resumes_after_the_last_event(task: Task) -> None:
 
 def test_no_sandbox_takes_commands(task: Task) -> None:
     run = task.run()["id"]
-    body = {"jsonrpc": "2.0", "method": "user_message", "params": {}, "id": "1"}
+    body = {"jsonrpc": "2.0", "method": "user_message", "params": {"content": "Hello"}, "id": "1"}
     answer = task.call("POST", f"runs/{run}/command/", json=body)
     assert (answer.status_code, answer.json()["type"], answer.json()["code"]) == (
         400,

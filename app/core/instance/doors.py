@@ -20,7 +20,7 @@ from app.core.private_socket import is_this_user, open_door, short_name, socket_
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from app.core.private_socket import Peer
+    from app.core.private_socket import ConnectedSocket
 
 SOCKET = "instance.sock"
 PORT_FILE = "instance.port"
@@ -41,7 +41,7 @@ class InstanceDoor:
     secret: bytes = field(default=b"", repr=False)
     file: Path | None = None
 
-    def vouches(self, visitor: Peer) -> bool:
+    def vouches(self, visitor: ConnectedSocket) -> bool:
         """Whether a visitor may be listened to. With a secret, that shows in its proof. Raises `OSError`."""
         return bool(self.secret) or is_this_user(visitor)
 

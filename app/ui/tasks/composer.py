@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QTextCursor
-from PySide6.QtWidgets import QHBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.core.errors import Rejected
 from app.core.posthog.task_fields import TASK_FIELDS, TaskFieldKind, texts_of
@@ -33,10 +33,13 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QHideEvent, QKeyEvent
 
     from app.core.errors import BurrowError
+    from app.core.posthog.run_options import RunOptions
     from app.core.posthog.types import NewTask
     from app.core.services import Services
     from app.core.storage import Draft, Scope
     from app.ui.bridge import Bridge, Job
+    from app.ui.tasks.run_form import RunForm
+    from app.ui.tasks.run_sources import RunChoices
     from app.ui.widgets.feedback import Action
 
 
@@ -56,6 +59,8 @@ class Composer(QWidget):
         self.rows = {each.name: TaskFieldRow(each) for each in TASK_FIELDS}
         self.inputs: dict[str, FieldInput] = {name: row.input for name, row in self.rows.items()}
         self.attached = AttachmentBox(lambda: services.storage.attachments, bridge)
+        self.choices: RunChoices | None = None
+        self._form: RunForm | None = None
         self.draft = OpenDraft(services, bridge, self.fields, self)
         self.draft.loaded.connect(self._loaded)
         self.draft.missing.connect(self._missing)
@@ -79,6 +84,11 @@ class Composer(QWidget):
     @property
     def repository(self) -> SuggestedInput:
         return cast(SuggestedInput, self.inputs["repository"])
+
+    @property
+    def run_options(self) -> RunOptions | None:
+        """What was chosen for the run; None: as the last run of the repository."""
+        return self._form.options if self._form is not None and not self._run_box.isHidden() else None
 
     def fields(self) -> dict[str, str]:
         """What is typed, as it is saved in the draft."""
@@ -205,6 +215,8 @@ class Composer(QWidget):
         self._state.setMinimumHeight(current.px(tokens.CONTROL))
         self.send = PrimaryButton(self.tr("Create task"), keys="Ctrl+Return", clicked=self.submit)
         self.send_and_run = QuietButton(self.tr("Create and run"), "play", clicked=lambda: self.submit(run=True))
+        self.run_with = QuietButton(self.tr("Run with…"), clicked=self.toggle_run_form)
+        self.run_with.setToolTip(self.tr("Choose model, effort, permission mode and branch first"))
         self.discard = QuietButton(self.tr("Discard draft"), kind="flat", clicked=self.discard_wanted.emit)
         self.back = QuietButton(self.tr("Close"), kind="flat", clicked=self._leave)
         self.back.setToolTip(with_keys(self.tr("Close; the draft is kept"), "Esc"))
@@ -221,9 +233,15 @@ class Composer(QWidget):
             box.addWidget(row, 1 if field.kind is TaskFieldKind.TEXT else 0)
             box.addSpacing(current.px(tokens.SPACE_2))
         box.addWidget(self.attached)
+        self._run_box = QFrame()
+        self._run_box.setProperty("card", "true")
+        self._run_box.setAccessibleName(self.tr("Run with"))
+        self._run_layout = QVBoxLayout(self._run_box)
+        self._run_box.setVisible(False)
+        box.addWidget(self._run_box)
         box.addWidget(self.card)
         buttons = FlowLayout()
-        for button in (self.send, self.send_and_run, self.back, self.discard, self._state):
+        for button in (self.send, self.send_and_run, self.run_with, self.back, self.discard, self._state):
             buttons.addWidget(button)
         box.addSpacing(current.px(tokens.SPACE_1))
         box.addLayout(buttons)
@@ -247,6 +265,22 @@ class Composer(QWidget):
         self.rows["title"].move_wanted.connect(self._move_title)
         self._show_buttons()
 
+    def toggle_run_form(self) -> None:
+        """Show what the task would be run with, to be changed; or hide it."""
+        if self.choices is None:
+            return
+        if self._form is None:
+            from app.ui.tasks.run_form import RunForm
+
+            self._form = RunForm(self.choices)
+            self._run_layout.addWidget(self._form)
+        shown = self._run_box.isHidden()
+        self._run_box.setVisible(shown)
+        self.run_with.setText(self.tr("Hide run options") if shown else self.tr("Run with…"))
+        if shown:
+            self._form.show_last(self.rows["repository"].cleaned())
+            self._form.focus_first()
+
     def _first_mistake(self) -> tuple[str, str] | None:
         if not self.rows["description"].cleaned() and not self.rows["title"].cleaned():
             return "description", self.tr("Describe what should be done.")
@@ -260,6 +294,8 @@ class Composer(QWidget):
         self.rows["description"].focus()
 
     def _typed(self) -> None:
+        if self._form is not None and not self.rows["repository"].mistake():
+            self._form.set_repository(self.rows["repository"].cleaned())
         self._show_buttons()
         self.draft.typed()
 

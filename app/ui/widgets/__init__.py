@@ -23,6 +23,7 @@ Choices (`choices`)
     CheckBox(text)                              use instead of QCheckBox (which cannot be seen in the dark)
     Select(name, options[(value, text)])        a QComboBox with its arrow; value is currentData()
     SearchSelect(name, …)  (`search_select`)   the same for many choices: its popup has a filter
+    PagedSelect(name, source, first=, free=)  (`paged_choices`)   for choices that a server searches and pages
     TabStrip(names, accessible)                 a QTabBar: currentChanged(int)
 Fields (`fields`, `plain_text`, `text_field`, `bounded_text`, `jsontree`)
     PlainTextEdit()  .text() .set_text(t) .insert_text(t) .selected_text()   every character comes back as it was put in

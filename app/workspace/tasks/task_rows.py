@@ -36,6 +36,8 @@ COLUMNS = (
     "origin_product",
     "runtime",
     "repository",
+    "github_integration",
+    "github_user_integration",
     "json_schema",
     "ci_prompt",
 )
@@ -100,8 +102,9 @@ def create_task(
     archived = bool(values.get("archived"))
     db.execute(
         "INSERT INTO tasks (id, project_id, task_number, title, title_manually_set, description, origin_product,"
-        " runtime, repository, repositories, json_schema, internal, archived, archived_at, created_at, updated_at,"
-        " last_activity_at, created_by, ci_prompt) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?)",
+        " runtime, repository, repositories, github_integration, github_user_integration, json_schema, internal,"
+        " archived, archived_at, created_at, updated_at, last_activity_at, created_by, ci_prompt)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?)",
         (
             task_id,
             project,
@@ -113,6 +116,8 @@ def create_task(
             values.get("runtime", "acp"),
             repository,
             json.dumps([repository] if repository else []),
+            values.get("github_integration"),
+            values.get("github_user_integration"),
             _encoded(values.get("json_schema")),
             archived,
             moment if archived else None,
@@ -277,7 +282,7 @@ def task_json(db: sqlite3.Connection, row: sqlite3.Row) -> dict[str, object]:
         "internal": bool(row["internal"]),
         "archived": bool(row["archived"]),
         "archived_at": row["archived_at"],
-        "latest_run": None if run is None else run_json(run, row["project_id"]),
+        "latest_run": None if run is None else run_json(db, run, row["project_id"]),
         "created_at": row["created_at"],
         "updated_at": row["updated_at"],
         "last_activity_at": row["last_activity_at"],
@@ -288,8 +293,20 @@ def task_json(db: sqlite3.Connection, row: sqlite3.Row) -> dict[str, object]:
     }
 
 
-def run_json(row: sqlite3.Row, project: int) -> dict[str, object]:
+def run_json(db: sqlite3.Connection, row: sqlite3.Row, project: int) -> dict[str, object]:
     """The TaskRun object. `log_url` is always null: no log is stored elsewhere, `session_logs/` has all of it."""
+    files = db.execute("SELECT * FROM staged_files WHERE run_id = ? AND finalized = 1 ORDER BY rowid", (row["id"],))
+    return {**run_columns(row, project), "artifacts": [file_json(each) for each in files]}
+
+
+def file_json(row: sqlite3.Row) -> dict[str, object]:
+    """A file of a run, as its list of artifacts has it."""
+    names = ("id", "name", "type", "source", "size", "content_type", "uploaded_at")
+    return {**{name: row[name] for name in names}, "storage_path": row["id"]}
+
+
+def run_columns(row: sqlite3.Row, project: int) -> dict[str, object]:
+    """The TaskRun object without its files."""
     return {
         "id": row["id"],
         "task": row["task_id"],
@@ -306,7 +323,6 @@ def run_json(row: sqlite3.Row, project: int) -> dict[str, object]:
         "error_message": row["error_message"],
         "output": json.loads(row["output"]) if row["output"] else None,
         "state": json.loads(row["state"]),
-        "artifacts": [],
         "created_at": row["created_at"],
         "updated_at": row["updated_at"],
         "completed_at": row["completed_at"],

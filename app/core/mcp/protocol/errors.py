@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from app.core.auth.key import CredentialKey
-    from app.core.mcp.protocol.exchange import RpcError
+    from app.core.mcp.protocol.exchange import RpcErrorObject
 
 MESSAGE_LIMIT = 2_000
 # Refusals of the arguments that the user entered. Others, such as 405 or 406, are about the protocol.
@@ -76,7 +76,7 @@ class FailedExchange:
     unsent: bool = False
     cut_off: bool = False
     exceeded_limit: int | None = None
-    rpc: RpcError | None = None
+    rpc: RpcErrorObject | None = None
     close_reason: str = ""
     reason: BurrowError | None = None
     credential: CredentialKey | None = None
@@ -143,7 +143,7 @@ def _http(failure: FailedExchange) -> BurrowError:
     return error
 
 
-def _rpc(failure: FailedExchange, error: RpcError) -> BurrowError:
+def _rpc(failure: FailedExchange, error: RpcErrorObject) -> BurrowError:
     code, message = error.code, error.message[:MESSAGE_LIMIT]
     facts = _facts(failure, code=str(code), detail=message or None)
     # Only the store's proxy uses these codes for policies. Other servers use them for anything.

@@ -21,7 +21,7 @@ EVENT_STREAM = "text/event-stream"
 
 
 @dataclass(frozen=True)
-class RpcError:
+class RpcErrorObject:
     """An error object of JSON-RPC 2.0 (section 5.1)."""
 
     code: int
@@ -74,7 +74,7 @@ class Exchange:
     raw_result: dict[str, Any] | None = None
     received: bytes = b""
     result: dict[str, Any] | None = None
-    error: RpcError | None = None
+    error: RpcErrorObject | None = None
     url: str = ""
     trace: Trace | None = None
 

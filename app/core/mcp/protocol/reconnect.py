@@ -19,7 +19,7 @@ from app.core.mcp.protocol.exchange import NO_RESPONSE
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from app.core.mcp.protocol.exchange import RpcError
+    from app.core.mcp.protocol.exchange import RpcErrorObject
 
 BASE_SECONDS = 1.0
 LONGEST_SECONDS = 60.0
@@ -77,7 +77,7 @@ class StreamEnd:
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-    error: RpcError | None = None
+    error: RpcErrorObject | None = None
     at_stake: CredentialAtStake = CredentialAtStake.CARRIED
     agreed: bool | None = None
     refresh_failed: bool = False

@@ -37,7 +37,7 @@ from app.core.mcp.protocol.exchange import (
     NO_RESPONSE,
     Exchange,
     Notification,
-    RpcError,
+    RpcErrorObject,
     SendContext,
     SessionRefused,
     send_context,
@@ -110,7 +110,7 @@ class RecordingDispatcher(JSONRPCDispatcher[Any]):
             answer = await super().send_raw_request(method, params, options, _related_request_id=_related_request_id)
             exchange.result = answer if exchange.raw_result is None else exchange.raw_result
         except MCPError as failure:
-            exchange.error = RpcError(failure.error.code, failure.error.message, failure.error.data)
+            exchange.error = RpcErrorObject(failure.error.code, failure.error.message, failure.error.data)
             # The SDK reads any error of the probe as "an older server", and would ask again in the older way.
             if method == "server/discover" and decisive(exchange):
                 raise SessionRefused(exchange) from failure

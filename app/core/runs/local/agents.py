@@ -1,0 +1,66 @@
+"""Which agents there are on this machine: those that are known and found, and any other by its command."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from typing import TYPE_CHECKING
+
+from app.core.errors import Facts, Rejected
+from app.core.posthog.types import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class LocalAgent(Value, frozen=True):
+    """An agent that speaks the Agent Client Protocol when it is started with `command`."""
+
+    id: str
+    name: str
+    command: tuple[str, ...]
+
+
+# The agents' own documentation names these commands, as does the registry (https://agentclientprotocol.com/registry).
+# An agent with two names has the newer one first.
+PRESETS = (
+    LocalAgent("claude", "Claude Code", ("claude-agent-acp",)),
+    LocalAgent("claude", "Claude Code", ("claude-code-acp",)),
+    LocalAgent("codex", "Codex", ("codex-acp",)),
+    LocalAgent("gemini", "Gemini CLI", ("gemini", "--acp")),
+    LocalAgent("opencode", "OpenCode", ("opencode", "acp")),
+    LocalAgent("goose", "goose", ("goose", "acp")),
+    LocalAgent("cursor", "Cursor", ("cursor-agent", "acp")),
+    LocalAgent("copilot", "GitHub Copilot", ("copilot", "--acp")),
+    LocalAgent("qwen", "Qwen Code", ("qwen", "--acp")),
+    LocalAgent("kimi", "Kimi Code", ("kimi", "acp")),
+    LocalAgent("droid", "Droid", ("droid", "exec", "--output-format", "acp")),
+)
+
+
+def found_agents(environment: Mapping[str, str]) -> tuple[LocalAgent, ...]:
+    """The known agents whose program is in the PATH of `environment`. It looks at files, so call it in a thread."""
+    found: dict[str, LocalAgent] = {}
+    for agent in PRESETS:
+        if agent.id not in found and shutil.which(agent.command[0], path=environment.get("PATH")) is not None:
+            found[agent.id] = agent
+    return tuple(found.values())
+
+
+def agent_of_command(text: str) -> LocalAgent:
+    """An agent by the command that somebody typed. It is split into words as by a shell, but no shell runs it.
+
+    Raises `Rejected` for a command that has no words or whose quotes do not match.
+    """
+    try:
+        words = tuple(shlex.split(text, posix=os.name == "posix"))
+    except ValueError as failure:
+        raise Rejected(
+            f"The command cannot be read: {str(failure).lower()}.",
+            Facts(attr="command"),
+            action="Close the quotes, or put a backslash before the character that is meant literally.",
+        ) from None
+    if not words or not words[0]:
+        raise Rejected("There is no command.", Facts(attr="command"), action="Enter what starts the agent.")
+    return LocalAgent("command", os.path.basename(words[0]), words)

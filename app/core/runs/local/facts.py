@@ -1,0 +1,146 @@
+"""What an agent says of itself and of a session, in values: versions 1 and 2 of the protocol say it differently.
+
+https://agentclientprotocol.com/protocol/initialization, https://agentclientprotocol.com/protocol/v2/migration
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app.core.errors import ProtocolTrouble
+from app.core.posthog.types import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+VERSIONS = (1, 2)
+
+
+class SignInHint(Value, frozen=True):
+    """A way to sign in that an agent offers. `command` is what the person runs in a terminal, empty without."""
+
+    id: str
+    name: str
+    description: str = ""
+    command: tuple[str, ...] = ()
+
+
+class AgentFacts(Value, frozen=True):
+    """`loads`: an earlier session is replayed (`session/load`). `resumes`: it goes on without that."""
+
+    version: int
+    name: str = ""
+    agent_version: str = ""
+    loads: bool = False
+    resumes: bool = False
+    closes: bool = False
+    http_servers: bool = False
+    images: bool = False
+    embedded: bool = False
+    sign_in: tuple[SignInHint, ...] = ()
+
+
+def client_part(version: int, burrow: str) -> dict[str, object]:
+    """The parameters of `initialize`, with `burrow` as the client's version.
+
+    An agent that answers with an older version reads the older members, so both are there.
+    """
+    info = {"name": "burrow", "title": "Burrow", "version": burrow}
+    older = {"fs": {"readTextFile": True, "writeTextFile": True}, "terminal": True}
+    params: dict[str, object] = {"protocolVersion": version, "clientCapabilities": older, "clientInfo": info}
+    return params if version == 1 else {**params, "capabilities": {}, "info": info}
+
+
+def agent_facts(result: Mapping[str, object]) -> AgentFacts:
+    """What an agent answered to `initialize`. Raises `ProtocolTrouble` for a version that is not spoken here."""
+    version = result.get("protocolVersion")
+    if not isinstance(version, int) or isinstance(version, bool) or version not in VERSIONS:
+        raise ProtocolTrouble(
+            f"The agent speaks version {version} of the Agent Client Protocol, and Burrow versions 1 and 2.",
+            action="Install another version of the agent.",
+        )
+    info = _members(result.get("agentInfo") if version == 1 else result.get("info"))
+    name, agent_version = _text(info.get("title")) or _text(info.get("name")), _text(info.get("version"))
+    sign_in = _sign_in(result.get("authMethods"))
+    if version == 1:
+        has = _members(result.get("agentCapabilities"))
+        session, prompt = _members(has.get("sessionCapabilities")), _members(has.get("promptCapabilities"))
+        return AgentFacts(
+            *(version, name, agent_version),
+            loads=has.get("loadSession") is True,
+            resumes=session.get("resume") is not None,
+            closes=session.get("close") is not None,
+            http_servers=_members(has.get("mcpCapabilities")).get("http") is True,
+            images=prompt.get("image") is True,
+            embedded=prompt.get("embeddedContext") is True,
+            sign_in=sign_in,
+        )
+    session = _members(_members(result.get("capabilities")).get("session"))
+    prompt = _members(session.get("prompt"))
+    return AgentFacts(
+        *(version, name, agent_version),
+        # One method does both, and every agent has it.
+        loads=True,
+        resumes=True,
+        closes=True,
+        http_servers=_members(session.get("mcp")).get("http") is not None,
+        images=prompt.get("image") is not None,
+        embedded=prompt.get("embeddedContext") is not None,
+        sign_in=sign_in,
+    )
+
+
+def config_options(result: Mapping[str, object]) -> list[object]:
+    """The settings of a session: its `configOptions`, or its `modes`, which are older, as one setting of that name."""
+    options = result.get("configOptions")
+    if isinstance(options, list):
+        return options
+    modes = _members(result.get("modes"))
+    available = modes.get("availableModes")
+    if not isinstance(available, list):
+        return []
+    choices = [
+        {"value": each["id"], "name": each.get("name") or each["id"], "description": each.get("description")}
+        for each in available
+        if isinstance(each, dict) and isinstance(each.get("id"), str)
+    ]
+    mode = {"id": "mode", "name": "Mode", "category": "mode", "type": "select", "options": choices}
+    return [{**mode, "currentValue": modes.get("currentModeId")}]
+
+
+def mode_of(options: list[object]) -> str:
+    """The mode that the settings say, empty without one."""
+    for each in options:
+        option = _members(each)
+        if "mode" in {option.get("id"), option.get("category")}:
+            return _text(option.get("currentValue"))
+    return ""
+
+
+def _sign_in(methods: object) -> tuple[SignInHint, ...]:
+    hints = []
+    for each in methods if isinstance(methods, list) else ():
+        method = _members(each)
+        name_of_it = _text(method.get("id")) or _text(method.get("methodId"))
+        if not name_of_it:
+            continue
+        terminal = _members(_members(method.get("_meta")).get("terminal-auth"))
+        arguments = terminal.get("args")
+        words = [_text(terminal.get("command")), *(arguments if isinstance(arguments, list) else ())]
+        hints.append(
+            SignInHint(
+                name_of_it,
+                _text(method.get("name")) or name_of_it,
+                _text(method.get("description")),
+                tuple([str(word) for word in words]) if words[0] else (),
+            )
+        )
+    return tuple(hints)
+
+
+def _members(value: object) -> dict[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,119 @@
+"""WorkingFolder: the one folder of a run. Agent, files, terminals and window all take it from here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+
+from app.acp.messages import INVALID_PARAMS, RESOURCE_NOT_FOUND, RpcError
+from app.core.errors import Facts, Rejected
+
+LARGEST_FILE = 32 * 1024 * 1024
+NEW_FILE_MODE = 0o644
+HANDLES = Path("/proc/self/fd")
+
+
+class WorkingFolder:
+    """A folder, by its real path. Everything else of the machine is outside of it for an agent.
+
+    The methods raise `RpcError` in words for the agent. They read and write files, so call them in a thread.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Raises `Rejected` for what is no folder."""
+        self.path = Path(os.path.realpath(folder))
+        if not self.path.is_dir():
+            raise Rejected(f"{folder} is no folder.", Facts(attr="folder"), action="Choose a folder that exists.")
+
+    def resolve(self, path: object) -> Path:
+        """The real path of an absolute or relative path of the agent, which need not exist.
+
+        Links and `..` are followed first, so that none leads out.
+        """
+        if not isinstance(path, str) or not path or "\0" in path:
+            raise RpcError(INVALID_PARAMS, "There is no path")
+        real = Path(os.path.realpath(self.path / path))
+        if not real.is_relative_to(self.path):
+            raise self._outside(path)
+        return real
+
+    def read_text(self, path: object, line: object = None, limit: object = None) -> str:
+        """The text of a file, from `line`, which counts from 1, and at most `limit` lines."""
+        real = self.resolve(path)
+        try:
+            handle = os.open(real, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_NOFOLLOW", 0))
+        except OSError as failure:
+            raise self._failed(path, failure) from None
+        with os.fdopen(handle, "rb") as file:
+            self._check_opened(handle, path)
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode):
+                raise RpcError(INVALID_PARAMS, f"{path} is no file")
+            if found.st_size > LARGEST_FILE:
+                raise RpcError(
+                    INVALID_PARAMS, f"{path} has {found.st_size:,} bytes, and at most {LARGEST_FILE:,} are read"
+                )
+            text = file.read(LARGEST_FILE + 1).decode("utf-8", "replace")
+        if line is None and limit is None:
+            return text
+        first = max(line - 1, 0) if isinstance(line, int) else 0
+        lines = text.splitlines(keepends=True)
+        return "".join(lines[first : first + limit] if isinstance(limit, int) else lines[first:])
+
+    def write_text(self, path: object, content: object) -> None:
+        """Write a file in one step, with the mode that it had, and the folders that are missing above it."""
+        if not isinstance(content, str):
+            raise RpcError(INVALID_PARAMS, "The content is no text")
+        real = self.resolve(path)
+        if real == self.path or real.is_dir():
+            raise RpcError(INVALID_PARAMS, f"{path} is a folder")
+        try:
+            real.parent.mkdir(parents=True, exist_ok=True)
+            folder = os.open(real.parent, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+        except OSError as failure:
+            raise self._failed(path, failure) from None
+        try:
+            # Whoever put a link in the place of a folder since: what was opened is what counts.
+            self._check_opened(folder, path)
+            self._replace(folder, real.name, content.encode("utf-8", "surrogatepass"))
+        except OSError as failure:
+            raise self._failed(path, failure) from None
+        finally:
+            os.close(folder)
+
+    def _replace(self, folder: int, name: str, data: bytes) -> None:
+        try:
+            former = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if not stat.S_ISREG(former.st_mode):
+                raise RpcError(INVALID_PARAMS, f"{name} is no file")
+            mode = stat.S_IMODE(former.st_mode)
+        except FileNotFoundError:
+            mode = NEW_FILE_MODE
+        temporary = f".{name[:100]}.{os.getpid()}.new"
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode, dir_fd=folder)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            os.chmod(temporary, mode, dir_fd=folder)
+            os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary, dir_fd=folder)
+            raise
+
+    def _check_opened(self, handle: int, path: object) -> None:
+        if HANDLES.is_dir():
+            real = Path(os.readlink(HANDLES / str(handle)))
+            if not real.is_relative_to(self.path):
+                raise self._outside(path)
+
+    def _outside(self, path: object) -> RpcError:
+        return RpcError(
+            INVALID_PARAMS, f"{path} is outside of the working folder {self.path}, and Burrow allows no access"
+        )
+
+    def _failed(self, path: object, failure: OSError) -> RpcError:
+        code = RESOURCE_NOT_FOUND if isinstance(failure, FileNotFoundError) else INVALID_PARAMS
+        return RpcError(code, f"{path}: {failure.strerror or failure}")

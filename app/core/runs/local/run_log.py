@@ -1,0 +1,185 @@
+"""RunLog: what is said in a run, as entries of the form that PostHog's logs have, in a file of JSON lines.
+
+Listeners get each part of a text as it comes. The file has the whole texts only (docs/wire.md, "Run logs"). Credentials
+are masked before either sees an entry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from app.core.events import Event
+from app.core.private import make_private_folder, open_private
+from app.core.runs.local.masking import MaskedStream, masked, masked_message
+from app.core.runs.log_entries import LogEntry, iterate_lines, read_entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+UPDATE = "session/update"
+# What is stored in the place of the parts of a text.
+WHOLE = {"agent_message_chunk": "agent_message", "agent_thought_chunk": "agent_thought"}
+# An incomplete word may be the beginning of a secret. It is shown when nothing follows for so long.
+WORD_SECONDS = 0.4
+
+
+class RunLog:
+    """The log of one run. It belongs to the loop; the file is written in a thread, in order.
+
+    `added` has entries as they are made; those that have `live` are parts of a text that follows as a whole.
+    `trouble` is a sentence once the file cannot be written; nothing else fails then.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.added: Event[Sequence[LogEntry]] = Event()
+        self.trouble = ""
+        self._session = ""
+        self._text: _Text | None = None
+        self._lines: list[bytes] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    def add(self, message: Mapping[str, object]) -> None:
+        """Add a message of JSON-RPC, with the text that came before it."""
+        self.end_text()
+        self._store(masked_message({"jsonrpc": "2.0", **message}), datetime.now(UTC))
+
+    def notify(self, method: str, **params: object) -> None:
+        """Add a notification of Burrow's own."""
+        self.add({"method": method, "params": params})
+
+    def update(self, params: Mapping[str, object]) -> None:
+        """Add a `session/update` of the agent, whole or as a part of a text."""
+        update = params.get("update")
+        found = _chunk(update)
+        if found is None:
+            self.add({"method": UPDATE, "params": params})
+            return
+        kind, text, key = found
+        if self._text is None or self._text.key != key:
+            self.end_text()
+            self._text = _Text(key, kind, dict(params), datetime.now(UTC))
+        self._text.parts.append(text)
+        self._show(self._text.stream.feed(text))
+        self._text.wait(self._show_rest)
+
+    def end_text(self) -> None:
+        """Store the text whose parts came last as a whole."""
+        text, self._text = self._text, None
+        if text is None:
+            return
+        text.stop_waiting()
+        update = {**text.update, "sessionUpdate": WHOLE[text.kind], "content": {"type": "text", "text": text.whole}}
+        message = {"jsonrpc": "2.0", "method": UPDATE, "params": {**text.params, "update": update}}
+        self._store(masked_message(message), text.began)
+
+    def stored(self) -> Iterator[LogEntry]:
+        """The entries of the file. It reads the whole file, so call it in a thread. Raises `OSError`."""
+        try:
+            return iterate_lines(self.path.read_bytes())
+        except FileNotFoundError:
+            return iter(())
+
+    async def flush(self) -> None:
+        """Wait until all that was added is in the file."""
+        while self._writing is not None:
+            await asyncio.wait((self._writing,))
+
+    async def close(self) -> None:
+        """Store the rest."""
+        self.end_text()
+        await self.flush()
+
+    def _show_rest(self) -> None:
+        if self._text is not None:
+            self._show(self._text.stream.flush())
+
+    def _show(self, text: str) -> None:
+        if not text or self._text is None:
+            return
+        update = {**self._text.update, "sessionUpdate": self._text.kind, "content": {"type": "text", "text": text}}
+        params = masked({**self._text.params, "update": update})
+        self._emit(_line({"jsonrpc": "2.0", "method": UPDATE, "params": params}, datetime.now(UTC)), live=True)
+
+    def _store(self, message: Mapping[str, object], at: datetime) -> None:
+        line = _line(message, at)
+        self._emit(line, live=False)
+        self._lines.append(line + b"\n")
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write(), name="run log")
+
+    def _emit(self, line: bytes, *, live: bool) -> None:
+        entry = read_entry(line, live=live)
+        if entry is not None:
+            self.added.emit((entry,))
+
+    async def _write(self) -> None:
+        try:
+            while self._lines:
+                data, self._lines = b"".join(self._lines), []
+                await asyncio.to_thread(_append, self.path, data)
+        except OSError as failure:
+            self.trouble = f"The log of this run cannot be stored: {failure.strerror or failure}."
+            log.warning("%s", self.trouble)
+            self._lines.clear()
+        finally:
+            self._writing = None
+
+
+class _Text:
+    """A text whose parts are coming."""
+
+    def __init__(self, key: tuple[object, ...], kind: str, params: dict[str, object], began: datetime) -> None:
+        update = params.pop("update")
+        assert isinstance(update, dict)
+        self.key, self.kind, self.params, self.began = key, kind, params, began
+        self.update = {name: each for name, each in update.items() if name not in {"content", "sessionUpdate"}}
+        self.parts: list[str] = []
+        self.stream = MaskedStream()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def whole(self) -> str:
+        return "".join(self.parts)
+
+    def wait(self, then: object) -> None:
+        """Call `then` when no further part comes for a moment."""
+        self.stop_waiting()
+        if callable(then):
+            self._timer = asyncio.get_running_loop().call_later(WORD_SECONDS, then)
+
+    def stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+def _chunk(update: object) -> tuple[str, str, tuple[object, ...]] | None:
+    """Kind, text and identity of a part of a text; None for everything else."""
+    if not isinstance(update, dict):
+        return None
+    kind, content = update.get("sessionUpdate"), update.get("content")
+    if not isinstance(kind, str) or kind not in WHOLE or not isinstance(content, dict):
+        return None
+    text = content.get("text")
+    if content.get("type") != "text" or not isinstance(text, str):
+        return None
+    return kind, text, (kind, update.get("messageId"), repr(update.get("_meta")))
+
+
+def _line(message: Mapping[str, object], at: datetime) -> bytes:
+    return msgspec.json.encode({"type": "notification", "timestamp": at.isoformat(), "notification": message})
+
+
+def _append(path: Path, data: bytes) -> None:
+    make_private_folder(path.parent)
+    with open(path, "ab", opener=lambda name, flags: open_private(name, flags | getattr(os, "O_NOFOLLOW", 0))) as file:
+        file.write(data)

@@ -1,0 +1,105 @@
+"""Version 2 of the protocol in the words of version 1, which logs and transcript have.
+
+https://agentclientprotocol.com/protocol/v2/migration. Version 2 is a draft, so it is spoken only where it is asked for.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Members = dict[str, object]
+# A whole message in version 2, and the part of a text that says the same in version 1.
+_MESSAGES = {"agent_message": "agent_message_chunk", "agent_thought": "agent_thought_chunk"}
+
+
+class Version2:
+    """Translates the updates of one session. What arrives in parts is put together."""
+
+    def __init__(self) -> None:
+        self._content: dict[str, list[object]] = {}
+        self._terminals: dict[str, bytearray] = {}
+        self._seen: set[str] = set()
+
+    def updates(self, update: Members) -> Iterator[Members]:
+        """The updates that say the same in version 1. A kind that is not known stays as it is."""
+        kind = update.get("sessionUpdate")
+        if kind in {"user_message", "user_message_chunk", "state_update"}:
+            # The prompt is in the log already, and the state is the session's.
+            return
+        if kind in _MESSAGES:
+            blocks = update.get("content")
+            for block in blocks if isinstance(blocks, list) else ():
+                yield {**update, "sessionUpdate": _MESSAGES[str(kind)], "content": block}
+        elif kind == "tool_call_update":
+            yield from self._call(update)
+        elif kind == "tool_call_content_chunk":
+            name = str(update.get("toolCallId"))
+            self._content.setdefault(name, []).append(update.get("content"))
+            yield {"sessionUpdate": "tool_call_update", "toolCallId": name, "content": list(self._content[name])}
+        elif kind == "plan_update":
+            plan = update.get("plan")
+            yield {"sessionUpdate": "plan", "entries": plan.get("entries") if isinstance(plan, dict) else []}
+        elif kind == "terminal_output_chunk":
+            self._terminals.setdefault(str(update.get("terminalId")), bytearray()).extend(_bytes(update.get("data")))
+        elif kind == "terminal_update":
+            if "output" in update:
+                output = update["output"]
+                data = output.get("data") if isinstance(output, dict) else output
+                self._terminals[str(update.get("terminalId"))] = bytearray(_bytes(data))
+        else:
+            yield update
+
+    def _call(self, update: Members) -> Iterator[Members]:
+        name = str(update.get("toolCallId"))
+        changed = dict(update)
+        content = update.get("content")
+        if isinstance(content, list):
+            changed["content"] = self._content[name] = [self._shown(each) for each in content]
+        first = name not in self._seen
+        self._seen.add(name)
+        yield {**changed, "sessionUpdate": "tool_call"} if first else changed
+
+    def _shown(self, content: object) -> object:
+        """A terminal of the agent as its output, a structured change as a difference."""
+        if not isinstance(content, dict):
+            return content
+        if content.get("type") == "terminal":
+            output = bytes(self._terminals.get(str(content.get("terminalId")), b"")).decode("utf-8", "replace")
+            return {"type": "content", "content": {"type": "text", "text": output}}
+        if content.get("type") == "diff" and isinstance(content.get("changes"), list):
+            patch = content.get("patch")
+            text = patch.get("text") if isinstance(patch, dict) else patch
+            return {"type": "content", "content": {"type": "text", "text": text if isinstance(text, str) else ""}}
+        return content
+
+
+def permission(params: Mapping[str, object]) -> dict[str, object]:
+    """The parameters of `session/request_permission` in version 1's form."""
+    subject = params.get("subject")
+    call = subject.get("toolCall") if isinstance(subject, dict) else None
+    members: Members = dict(call) if isinstance(call, dict) else {}
+    members.setdefault("toolCallId", "")
+    if isinstance(params.get("title"), str):
+        members["title"] = params["title"]
+    if isinstance(params.get("description"), str):
+        text = {"type": "content", "content": {"type": "text", "text": params["description"]}}
+        members["content"] = [text, *(each for each in _list(members.get("content")))]
+    return {name: each for name, each in params.items() if name not in {"subject", "title", "description"}} | {
+        "toolCall": members
+    }
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _bytes(data: object) -> bytes:
+    try:
+        return base64.b64decode(data) if isinstance(data, str) else b""
+    except (binascii.Error, ValueError):
+        return b""
