@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
 
-from app.core.runs.item_text import searched
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import IconButton
 from app.ui.widgets.guard import guarded
@@ -17,6 +16,8 @@ from app.ui.widgets.line_edit import LineEdit
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from PySide6.QtGui import QKeyEvent
 
     from app.ui.transcript.source import ItemSource
@@ -40,7 +41,8 @@ class FindBar(QWidget):
         self.setVisible(False)
         self._source: ItemSource | None = None
         self._places: list[int] = []
-        self._searched = 0
+        self._searched = self._end = 0
+        self._search_on: Iterator[int | None] | None = None
         self._shown = -1
         # Where the search began: the first match from there on is shown.
         self._from = 0
@@ -110,7 +112,7 @@ class FindBar(QWidget):
     def _begin(self) -> None:
         self._begin_soon.stop()
         self._places.clear()
-        self._searched, self._shown = 0, -1
+        self._searched, self._shown, self._search_on = 0, -1, None
         self._wants_first = True
         if not self.isVisible():
             return
@@ -124,14 +126,23 @@ class FindBar(QWidget):
         source, text = self._source, self.field.text()
         if source is None or not text:
             return
-        until, sought = perf_counter() + SLICE_SECONDS, text.casefold()
-        while self._searched < len(source):
-            if sought in searched(source.item(self._searched)):
-                self._places.append(self._searched)
-            self._searched += 1
-            if perf_counter() > until:
-                self._slice.start()
+        until = perf_counter() + SLICE_SECONDS
+        while perf_counter() < until:
+            if self._search_on is None:
+                self._end = len(source)
+                self._search_on = source.search(text, after=self._searched - 1)
+            try:
+                place = next(self._search_on)
+            except StopIteration:
+                # The last item may still grow.
+                self._search_on, self._searched = None, max(0, self._end - 1)
                 break
+            if place is not None:
+                if not self._places or self._places[-1] < place:
+                    self._places.append(place)
+                self._search_on, self._searched = None, place + 1
+        else:
+            self._slice.start()
         self._show_first()
         self._show_count()
 

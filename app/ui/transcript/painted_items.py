@@ -67,7 +67,6 @@ class PaintedItems(QAbstractScrollArea):
         self._quiet = False
         # Where the items were painted, and what.
         self._on_screen: dict[int, tuple[int, DrawnItem | None]] = {}
-        self._begin_again = False
         self._unsubscribe: Callable[[], None] | None = None
         # What stays where it is in the viewport: an item and its top; None: the end.
         self._anchor: tuple[str, int] | None = None
@@ -338,11 +337,9 @@ class PaintedItems(QAbstractScrollArea):
                 place += step
 
     def _changed(self, change: Change) -> None:
-        source = self.items.source
-        known = min(len(self.items), len(source)) if source is not None else 0
-        if known > 1 and change.first == 0 and len(change.replaced) >= known:
-            # The history was read again: revisions count anew.
-            self._begin_again = True
+        if len(change.replaced) > 1:
+            # The history may have been read again: then revisions count anew.
+            self.items.doubt()
         if not self._take_in_soon.isActive():
             self._take_in_soon.start()
 
@@ -350,9 +347,8 @@ class PaintedItems(QAbstractScrollArea):
         source = self.items.source
         if source is None:
             return
-        if self._begin_again or not self.items.continues:
-            self._begin_again = False
-            self.items.read_again()
+        if not self.items.continues:
+            self.items.begin_again()
             self._estimate.start()
         else:
             self.items.take_in()
@@ -431,7 +427,7 @@ class PaintedItems(QAbstractScrollArea):
         super().showEvent(event)
         self.items.set_look(self._look())
         # What came while nobody looked.
-        self.items.forget_layouts()
+        self.items.doubt()
         self._take_in()
         self._listen()
 

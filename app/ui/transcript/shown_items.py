@@ -65,14 +65,9 @@ class ShownItems:
         self._estimates = Estimates(self._look.width)
         self.begin_again()
 
-    def read_again(self) -> None:
-        """The source was filled anew. What a person folded or opened stays."""
-        self._layouts.clear()
-        self.begin_again()
-
-    def forget_layouts(self) -> None:
-        """Lay out anew what is shown: nobody followed what changed."""
-        self._layouts.clear()
+    def doubt(self) -> None:
+        """Items were read again, or changed while nobody followed: compare them before a layout is used again."""
+        self._layouts.doubt()
 
     def begin_again(self) -> None:
         """Take everything in anew: the last items at once, the others in `estimate_more`."""
@@ -172,7 +167,8 @@ class ShownItems:
         if kept is None:
             return None
         is_open = self._open.get(head.key, kept.is_open)
-        return self._layouts.get(head.key, head.revision, self._look_of(place), is_open=is_open)
+        look = self._look_of(place)
+        return self._layouts.get(head.key, head.revision, look, lambda: self._source.item(place), is_open=is_open)
 
     def lay_out(self, place: int) -> DrawnItem:
         """The layout of an item. Its height is exact from then on."""
@@ -189,7 +185,7 @@ class ShownItems:
             is_open = self._open.get(head.key, card.open_first)
             former = self._layouts.former(head.key)
             found = DrawnItem(card, self._look_of(place), is_open=is_open, former=former)
-            self._layouts.put(head.key, head.revision, found)
+            self._layouts.put(head.key, head.revision, item, found)
         self.heights.set(place, found.height)
         return found
 

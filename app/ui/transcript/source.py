@@ -31,6 +31,9 @@ class ItemSource(Protocol):
     def index_of(self, key: str) -> int | None:
         """Where an item is."""
 
+    def search(self, text: str, *, after: int = -1, backwards: bool = False) -> Iterator[int | None]:
+        """The next item with a text; None after each few that have it not."""
+
     def turns(self) -> Sequence[int]:
         """The first item of each turn."""
 

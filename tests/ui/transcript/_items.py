@@ -103,6 +103,16 @@ class ListedItems:
         self.heads[place] = self._head(item, self.heads[place].revision + 1)
         self.changed.emit(Change(place, 0, (place,)))
 
+    def rebuild(self, items: Iterable[Item]) -> None:
+        """The log was read again beside what is shown: revisions count anew."""
+        former = len(self.list)
+        self.list.clear()
+        self.heads.clear()
+        self._places.clear()
+        self._put(items)
+        end = min(former, len(self.list))
+        self.changed.emit(Change(1, len(self.list) - former, tuple(range(1, end))))
+
     def read_again(self, items: Iterable[Item]) -> None:
         """The history came anew."""
         former = len(self.list)
@@ -124,6 +134,13 @@ class ListedItems:
 
     def index_of(self, key: str) -> int | None:
         return self._places.get(key)
+
+    def search(self, text: str, *, after: int = -1, backwards: bool = False) -> Iterator[int | None]:
+        for place in range(after + 1, len(self.list)):
+            found = text.casefold() in words_of(self.list[place]).casefold()
+            yield place if found else None
+            if found:
+                return
 
     def turns(self) -> Sequence[int]:
         return [place for place, item in enumerate(self.list) if isinstance(item, Prompt)]

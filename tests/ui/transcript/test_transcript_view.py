@@ -140,6 +140,17 @@ def test_the_history_read_again_leaves_the_place_in_view(view: TranscriptView) -
     assert not view.following
 
 
+def test_an_item_that_came_anew_with_the_same_revision_is_laid_out_again(view: TranscriptView) -> None:
+    items = shown(view, ListedItems([Message(key=f"m{n}", text=f"old {n}") for n in range(4)]))
+    same = view.items.lay_out(1)
+    items.rebuild([Message(key=f"m{n}", text=f"new {n}" if n == 2 else f"old {n}") for n in range(5)])
+    painted(view)
+    assert [one.drawn.texts[0].document.toPlainText() for one in view.visible if one.drawn] == [
+        *("old 0", "old 1", "new 2", "old 3", "old 4")
+    ]
+    assert view.items.lay_out(1) is same
+
+
 def test_a_hidden_transcript_does_not_listen_and_catches_up_when_shown(view: TranscriptView) -> None:
     items = shown(view, ListedItems(long_run(50)))
     view.hide()
