@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from PySide6.QtCore import QLocale, QPoint, QTimer, Signal
-from PySide6.QtWidgets import QHBoxLayout, QWidget
+from PySide6.QtCore import QLocale, QPoint, Qt, QTimer, Signal
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.marks import isolated, revealed_name
 from app.ui.theme import theme, tokens
@@ -72,18 +72,31 @@ class RunHeader(QWidget):
         for control in (self.stop, self.link, self.find_button, self.more):
             row.addWidget(control)
         self._row = HeadRow([self.status, self.branch, self.about], controls, gap=tokens.SPACE_3)
-        box = QHBoxLayout(self)
+        self.title = ElidedLabel("", "section", mode=Qt.TextElideMode.ElideRight)
+        self.title.setVisible(False)
+        box = QVBoxLayout(self)
         wide = current.px(tokens.SPACE_4)
         box.setContentsMargins(wide, current.px(tokens.SPACE_1), wide, current.px(tokens.SPACE_1))
+        box.setSpacing(0)
+        box.addWidget(self.title)
         box.addWidget(self._row)
         self._tick = QTimer(self, interval=SECOND_MS)
         self._tick.timeout.connect(self._show_time)
 
-    def show_facts(self, facts: HeaderFacts) -> None:
-        """Show these."""
+    def set_title(self, title: str) -> None:
+        """Name what is run above the rest."""
+        self.title.setText(title)
+        self.title.setVisible(bool(title))
+
+    def show_facts(self, facts: HeaderFacts | None) -> None:
+        """Show these; None for no run."""
         if facts == self._facts:
             return
         self._facts = facts
+        self._row.setVisible(facts is not None)
+        if facts is None:
+            self._tick.stop()
+            return
         self.branch.setText(isolated(revealed_name(facts.branch[:200])))
         parts = [revealed_name(facts.model[:80]), usage_words(facts.usage)]
         self.about.setText("  ·  ".join(isolated(part) for part in parts if part))

@@ -36,7 +36,7 @@ class ReplyField(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         current = theme()
-        self._busy = self._steers = False
+        self._busy = self._steers = self._locked = self._sending = False
         self._setting = False
         self.field = TextField(self.tr("Message to the agent"), lines=1, most=MOST_LINES)
         self.field.edited.connect(self._edited)
@@ -83,6 +83,28 @@ class ReplyField(QWidget):
         if had_focus and self.steer.isHidden():
             self.field.setFocus(Qt.FocusReason.OtherFocusReason)
 
+    def show_ended(self, ended: bool) -> None:
+        """Whether the run has ended: a message then begins another one that goes on with it."""
+        if ended:
+            self.send.setText(self.tr("Send"))
+            self.send.setToolTip(plain_tip(self.tr("Starts another run that goes on where this one ended (Enter)")))
+            self.field.setPlaceholderText(self.tr("Message: goes on in another run"))
+
+    def set_busy(self, busy: bool) -> None:
+        """Whether a message is being stored or sent. Its text stays until that is done."""
+        self._sending = busy
+        self._fit()
+
+    def take_back(self, text: str) -> None:
+        """Put a message that waited back into the field, before what is typed there."""
+        self.set_text(f"{text}\n\n{self.text}" if self.text.strip() else text)
+        self.edited.emit()
+        self.focus()
+
+    def show_trouble(self, error: DisplayableError) -> None:
+        """Something else than sending did not work."""
+        self.card.show_error(error)
+
     def lock(self, reason: str) -> None:
         """Nothing can be sent, and why. What is typed stays. An empty reason unlocks."""
         self.note.setText(reason)
@@ -90,17 +112,17 @@ class ReplyField(QWidget):
         self._locked = bool(reason)
         self._fit()
 
-    _locked = False
-
     def sent(self, text: str) -> None:
         """A message is on its way or queued: the field is empty again, if it still has that text."""
         self.card.clear()
+        self.set_busy(False)
         if self.text == text:
             self.set_text("")
             self.edited.emit()
 
     def show_error(self, error: DisplayableError) -> None:
         """It was not sent. The text is still there."""
+        self.set_busy(False)
         self.card.show_error(error, [(self.tr("Try again"), lambda: self._send(now=False))])
 
     def focus(self) -> None:
@@ -113,13 +135,16 @@ class ReplyField(QWidget):
             self.edited.emit()
 
     def _fit(self) -> None:
-        can = bool(self.text.strip()) and not self._locked
-        self.send.setEnabled(can)
-        self.steer.setEnabled(can)
+        self.send.setEnabled(self._can_send)
+        self.steer.setEnabled(self._can_send)
+
+    @property
+    def _can_send(self) -> bool:
+        return bool(self.text.strip()) and not self._locked and not self._sending
 
     def _send(self, *, now: bool) -> None:
         commit_composition()
-        if self.text.strip() and not self._locked:
+        if self._can_send:
             self.card.clear()
             self.send_wanted.emit(self.text, now)
 
