@@ -80,6 +80,11 @@ class ConversationDriver(QObject):
         self._page.show_run(conversation.transcript)
         self._update()
 
+    def show_loading(self) -> None:
+        """Another conversation follows."""
+        self.show(None)
+        self._page.show_loading()
+
     def _update(self) -> None:
         conversation, page = self._conversation, self._page
         if conversation is None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from PySide6.QtCore import QPoint, Qt, QTimer, Signal
-from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtCore import QEvent, QPoint, Qt, QTimer, Signal
+from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
 
 from app.core.runs.items import Permission
@@ -100,6 +100,10 @@ class TranscriptPage(QWidget):
         self._listen()
         self._look()
 
+    def show_loading(self) -> None:
+        """Another run follows."""
+        self.empty.show_state(self.tr("Loading the transcript…"))
+
     def show_facts(self, facts: HeaderFacts) -> None:
         """Show what the run is doing."""
         self.header.show_facts(facts)
@@ -126,7 +130,7 @@ class TranscriptPage(QWidget):
 
     def copy_all(self) -> None:
         """Put the whole transcript on the clipboard as Markdown."""
-        self.view.copy_all()
+        self.view.copier.copy_all()
 
     def focus_first(self) -> None:
         """Put the focus on the transcript."""
@@ -146,13 +150,15 @@ class TranscriptPage(QWidget):
         self.view.said.connect(lambda words: announce(self.view, words))
         self.pill.pressed_follow.connect(self._follow)
         self.reader.left.connect(self._leave_reader)
-        for keys, act in (("Ctrl+F", self.open_find), ("Ctrl+.", self._stop)):
-            shortcut = QShortcut(QKeySequence(keys), self, act)
-            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
 
-    def _stop(self) -> None:
-        if self.header.stop.isVisible():
-            self.header.stop_wanted.emit()
+    def _own_key(self, event: QKeyEvent) -> Callable[[], None] | None:
+        """What a key of this page does, which may be bound to something else in the window."""
+        if event.matches(QKeySequence.StandardKey.Find) and self._source is not None:
+            return self.open_find
+        control = event.modifiers() == Qt.KeyboardModifier.ControlModifier
+        if control and event.key() == Qt.Key.Key_Period and self.header.stop.isVisible():
+            return self.header.stop_wanted.emit
+        return None
 
     def _listen(self) -> None:
         if self._source is not None and self.isVisible() and self._unsubscribe is None:
@@ -249,10 +255,10 @@ class TranscriptPage(QWidget):
         view = self.view
         if view.selection.span is not None:
             menu.add(self.tr("Copy selection"), view.copy, "Ctrl+C")
-            menu.add(self.tr("Copy entry as Markdown"), lambda: view.copy_item(place))
+            menu.add(self.tr("Copy entry as Markdown"), lambda: view.copier.copy_item(place))
         else:
-            menu.add(self.tr("Copy entry as Markdown"), lambda: view.copy_item(place), "Ctrl+C")
-        menu.add(self.tr("Copy turn as Markdown"), lambda: view.copy_turn(place))
+            menu.add(self.tr("Copy entry as Markdown"), lambda: view.copier.copy_item(place), "Ctrl+C")
+        menu.add(self.tr("Copy turn as Markdown"), lambda: view.copier.copy_turn(place))
         menu.addSeparator()
         if view.items.folds(place):
             words = self.tr("Fold") if view.items.is_open(place) else self.tr("Open")
@@ -270,8 +276,19 @@ class TranscriptPage(QWidget):
         self.menu_filled.emit(menu)
         menu.open_at(at)
 
+    @guarded(default=False)
+    def event(self, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.ShortcutOverride and self._own_key(cast("QKeyEvent", event)) is not None:
+            event.accept()
+            return True
+        return super().event(event)
+
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
+        act = self._own_key(event)
+        if act is not None:
+            act()
+            return
         number = event.key() - Qt.Key.Key_0
         plain = event.modifiers() in (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.KeypadModifier)
         if plain and 1 <= number <= 9 and self.view.hasFocus() and not event.isAutoRepeat():

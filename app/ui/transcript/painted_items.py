@@ -6,17 +6,16 @@ than estimated. At the end it follows what is added; scrolled up it stays and co
 
 from __future__ import annotations
 
-from time import perf_counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QRect, Qt, QTimer, Signal
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QAbstractScrollArea, QFrame
 
 from app.ui.theme import theme, tokens
-from app.ui.transcript.drawn import DrawnItem, Look
+from app.ui.transcript.drawn import Look
 from app.ui.transcript.painted import ItemPainter
-from app.ui.transcript.shown_items import ShownItems
+from app.ui.transcript.placing import PlacedItems
 from app.ui.widgets.guard import guarded
 
 if TYPE_CHECKING:
@@ -26,23 +25,16 @@ if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
 
     from app.core.runs.transcript import Change
+    from app.ui.transcript.drawn import DrawnItem
+    from app.ui.transcript.placing import VisibleItem
+    from app.ui.transcript.shown_items import ShownItems
     from app.ui.transcript.source import ItemSource
 
 # Live items are taken in at most 30 times a second.
 TAKE_IN_MS = 33
-# So long may laying out delay a frame; what is missing then is painted in the next one.
-LAYOUT_SECONDS = 0.007
 ESTIMATE_AFTER_MS, ESTIMATE_SECONDS = 200, 0.004
 # How far beyond the view is laid out while nothing else is to be done, in heights of the view.
 AHEAD = 0.75
-
-
-class VisibleItem(NamedTuple):
-    """An item in view: its place, and its top in the viewport. `drawn` is None until it is laid out."""
-
-    place: int
-    top: int
-    drawn: DrawnItem | None
 
 
 class PaintedItems(QAbstractScrollArea):
@@ -58,8 +50,7 @@ class PaintedItems(QAbstractScrollArea):
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.items = ShownItems()
-        self.visible: list[VisibleItem] = []
+        self.placed = PlacedItems()
         self.needle = ""
         self._following = True
         self._behind_from = 0
@@ -68,8 +59,6 @@ class PaintedItems(QAbstractScrollArea):
         # Where the items were painted, and what.
         self._on_screen: dict[int, tuple[int, DrawnItem | None]] = {}
         self._unsubscribe: Callable[[], None] | None = None
-        # What stays where it is in the viewport: an item and its top; None: the end.
-        self._anchor: tuple[str, int] | None = None
         self._take_in_soon = QTimer(self, singleShot=True, interval=TAKE_IN_MS)
         self._take_in_soon.timeout.connect(self._take_in)
         self._go_on = QTimer(self, singleShot=True, interval=0)
@@ -90,6 +79,16 @@ class PaintedItems(QAbstractScrollArea):
         theme().changed.connect(self._theme_changed)
 
     @property
+    def items(self) -> ShownItems:
+        """All items."""
+        return self.placed.items
+
+    @property
+    def visible(self) -> list[VisibleItem]:
+        """Those in view, from the top."""
+        return self.placed.visible
+
+    @property
     def source(self) -> ItemSource | None:
         """What is shown."""
         return self.items.source
@@ -97,7 +96,8 @@ class PaintedItems(QAbstractScrollArea):
     def set_source(self, source: ItemSource | None) -> None:
         """Show another transcript from its end, or none."""
         self._ignore()
-        self._anchor, self.visible = None, []
+        self.placed.hold_end()
+        self.placed.visible = []
         self.items.set_look(self._look())
         self.items.set_source(source)
         self._estimate.start()
@@ -113,14 +113,13 @@ class PaintedItems(QAbstractScrollArea):
 
     def follow(self) -> None:
         """Go to the end, and stay there."""
-        self._anchor = None
         self._set_following(True)
         self.viewport().update()
 
     def pause(self) -> None:
         """Stay at what is in view."""
         if self._following:
-            self._keep_place()
+            self.placed.hold_shown()
             self._set_following(False)
 
     def show_place(self, place: int, *, top: bool = False) -> None:
@@ -129,8 +128,8 @@ class PaintedItems(QAbstractScrollArea):
             return
         self.items.reveal(place)
         height = self.items.lay_out(place).height
-        margin, page = theme().px(tokens.SPACE_3), self.viewport().height()
-        at = next((shown.top for shown in self.visible if shown.place == place), None)
+        margin, page = self._margin, self.viewport().height()
+        at = self.placed.top_of(place)
         if at is None or top:
             y = margin if top or height > page // 2 else page // 3
         elif at < margin or height > page:
@@ -139,7 +138,7 @@ class PaintedItems(QAbstractScrollArea):
             y = page - margin - height
         else:
             return
-        self._anchor = (self.items.key(place), y)
+        self.placed.hold(place, y)
         self._set_following(False)
         self.settle()
         self.viewport().update()
@@ -148,9 +147,9 @@ class PaintedItems(QAbstractScrollArea):
         """Fold or open an item. Its head stays where it is."""
         if not self.items.folds(place):
             return
-        at = next((shown.top for shown in self.visible if shown.place == place), None)
+        at = self.placed.top_of(place)
         if at is not None:
-            self._anchor = (self.items.key(place), at)
+            self.placed.hold(place, at)
             self._set_following(False)
         self.items.set_open(place, not self.items.is_open(place))
         self.settle()
@@ -160,97 +159,23 @@ class PaintedItems(QAbstractScrollArea):
 
     def item_at(self, y: int) -> VisibleItem | None:
         """The item at a height of the viewport."""
-        for shown in self.visible:
-            if shown.top <= y < shown.top + self.items.heights[shown.place]:
-                return shown
-        return None
+        return self.placed.at(y)
 
     def settle(self) -> None:
-        """Lay out what is in view, as far as a frame has time, and fit the scroll bar to it."""
-        if not len(self.items):
-            self.visible = []
-            self._fit_bar()
-            return
-        until = perf_counter() + LAYOUT_SECONDS
-        place, y = self._anchored(until)
-        page = self.viewport().height()
-        heights = self.items.heights
-        below: list[VisibleItem] = []
-        at, top = place, y
-        while at < len(heights) and top < page:
-            if not self._is_hidden(at):
-                below.append(self._seen(at, top, until))
-                top += heights[at]
-            at += 1
-        end = top
-        above: list[VisibleItem] = []
-        at, top = place - 1, y
-        while at >= 0 and top > 0:
-            if not self._is_hidden(at):
-                shown = self._seen(at, 0, until)
-                top -= heights[at]
-                above.append(shown._replace(top=top))
-            at -= 1
-        self.visible = [*reversed(above), *below]
-        self._shift_to_edges(end)
-        self._keep_place()
+        """Place and lay out what is in view, as far as a frame has time, and fit the scroll bar to it."""
+        self.placed.settle(self.viewport().height(), self._margin, at_end=self._following)
         self._fit_bar()
-        if any(shown.drawn is None for shown in self.visible):
+        if not self.placed.complete:
             self._go_on.start()
-        else:
+        elif self.visible:
             self._ahead.start()
 
-    def _is_hidden(self, place: int) -> bool:
-        # The height says it without a look at the item.
-        return self.items.heights[place] == 0
-
-    def _anchored(self, until: float) -> tuple[int, int]:
-        """The item that stays where it is, and its top."""
-        page, margin = self.viewport().height(), theme().px(tokens.SPACE_3)
-        if not self._following and self._anchor is not None:
-            place = self.items.place_of(self._anchor[0])
-            if place >= 0:
-                return place, self._anchor[1]
-        place = len(self.items) - 1
-        while place > 0 and self._is_hidden(place):
-            place -= 1
-        self._seen(place, 0, until)
-        return place, page - margin - self.items.heights[place]
-
-    def _seen(self, place: int, top: int, until: float) -> VisibleItem:
-        drawn = self.items.laid_out(place)
-        if drawn is None and perf_counter() < until:
-            drawn = self.items.lay_out(place)
-        elif drawn is not None:
-            self.items.heights.set(place, drawn.height)
-        return VisibleItem(place, top, drawn)
-
-    def _shift_to_edges(self, end: int) -> None:
-        """No empty room above the first item, nor below the last one where more would fit."""
-        margin, page = theme().px(tokens.SPACE_3), self.viewport().height()
-        if not self.visible:
-            return
-        last_shown = self.visible[-1].place
-        total = self.items.heights.total
-        shift = 0
-        bottom = page - margin
-        reaches_end = self.items.heights.top(last_shown + 1) == total
-        if reaches_end and end < bottom:
-            shift = bottom - end
-        top = self.visible[0].top + shift
-        if self.items.heights.top(self.visible[0].place) == 0 and top > margin:
-            shift -= top - margin
-        if shift:
-            self.visible = [shown._replace(top=shown.top + shift) for shown in self.visible]
-
-    def _keep_place(self) -> None:
-        """Remember what is in view: the first item whose beginning is, else the first."""
-        if self.visible:
-            shown = next((one for one in self.visible if one.top >= 0), self.visible[0])
-            self._anchor = (self.items.key(shown.place), shown.top)
+    @property
+    def _margin(self) -> int:
+        return theme().px(tokens.SPACE_3)
 
     def _fit_bar(self) -> None:
-        bar, page, margin = self.verticalScrollBar(), self.viewport().height(), theme().px(tokens.SPACE_3)
+        bar, page, margin = self.verticalScrollBar(), self.viewport().height(), self._margin
         total = self.items.heights.total + 2 * margin
         self._quiet = True
         bar.setPageStep(page)
@@ -269,15 +194,7 @@ class PaintedItems(QAbstractScrollArea):
         """Called when the person moved the bar."""
         if self._quiet or not len(self.items):
             return
-        bar, margin = self.verticalScrollBar(), theme().px(tokens.SPACE_3)
-        near = [one for one in self.visible if -self.viewport().height() < one.top + dy < self.viewport().height()]
-        if near and abs(dy) < 2 * self.viewport().height():
-            # What was in view moves by exactly that, whatever the items above turn out to be.
-            shown = next((one for one in near if one.top + dy >= 0), near[-1])
-            self._anchor = (self.items.key(shown.place), shown.top + dy)
-        else:
-            place = max(0, self.items.heights.at(bar.value() - margin))
-            self._anchor = (self.items.key(place), self.items.heights.top(place) + margin - bar.value())
+        self.placed.hold_scrolled(dy, self.verticalScrollBar().value(), self.viewport().height(), self._margin)
         self._set_following(self._at_end() and dy <= 0)
         # What stays in view is moved on the screen, and only the rest painted.
         self._on_screen = {place: (top + dy, drawn) for place, (top, drawn) in self._on_screen.items()}
@@ -327,7 +244,7 @@ class PaintedItems(QAbstractScrollArea):
         for first, step in ((self.visible[-1].place + 1, 1), (self.visible[0].place - 1, -1)):
             room, place = page, first
             while 0 <= place < len(self.items) and room > 0:
-                if not self._is_hidden(place):
+                if not self.placed.is_hidden(place):
                     if self.items.laid_out(place) is None:
                         self.items.lay_out(place)
                         self._fit_bar()
@@ -386,7 +303,7 @@ class PaintedItems(QAbstractScrollArea):
 
     def _set_following(self, following: bool) -> None:
         if following:
-            self._anchor = None
+            self.placed.hold_end()
             self._behind_from = len(self.items)
             if self._behind:
                 self._behind = 0

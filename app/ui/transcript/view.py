@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QPoint, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QPoint, Qt, Signal
 from PySide6.QtGui import QGuiApplication, QKeySequence
 from PySide6.QtWidgets import QToolTip
 
 from app.marks import revealed_name
 from app.ui.theme import theme, tokens
-from app.ui.transcript.copied import joined, markdown_of
+from app.ui.transcript.copier import TranscriptCopier, put_on_clipboard
 from app.ui.transcript.item_names import ItemNames
 from app.ui.transcript.painted import ItemPainter
 from app.ui.transcript.painted_items import PaintedItems
 from app.ui.transcript.text_selection import TextSelection
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.markdown_document import LONGEST_SHOWN_ADDRESS
-from app.ui.widgets.plain_text import mime_data
 from app.ui.widgets.prose import link_menu
 from app.ui.widgets.tips import plain_tip
 
@@ -28,12 +26,9 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QContextMenuEvent, QFocusEvent, QKeyEvent, QMouseEvent, QPainter
     from PySide6.QtWidgets import QWidget
 
-    from app.core.runs.items import Item
     from app.ui.transcript.drawn import DrawnItem, PressableSpot
-    from app.ui.transcript.painted_items import VisibleItem
+    from app.ui.transcript.placing import VisibleItem
 
-# So long may copying keep the window from painting.
-COPY_SECONDS = 0.006
 PLAIN = (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.KeypadModifier)
 
 
@@ -70,9 +65,8 @@ class TranscriptView(PaintedItems):
             Qt.Key.Key_PageDown: lambda: self._page(1),
             Qt.Key.Key_PageUp: lambda: self._page(-1),
         }
-        self._copied: list[str] = []
-        self._copy_soon = QTimer(self, singleShot=True, interval=0)
-        self._copy_soon.timeout.connect(self._copy_more)
+        self.copier = TranscriptCopier(self)
+        self.copier.said.connect(self.said)
         self.settled.connect(self._names.update_soon)
 
     @property
@@ -121,12 +115,6 @@ class TranscriptView(PaintedItems):
             found = next((turn for turn in reversed(turns) if turn < here), turns[0])
         self.set_current(found, top=True)
 
-    def item(self, place: int) -> Item:
-        """An item of the source. Raises `LookupError` without one."""
-        if self.source is None:
-            raise LookupError("there is no transcript")
-        return self.source.item(place)
-
     def copy(self) -> None:
         """Put the selected text on the clipboard, or else the current item as Markdown."""
         shown = next((one for one in self.visible if self.items.key(one.place) == self.selection.key), None)
@@ -134,52 +122,14 @@ class TranscriptView(PaintedItems):
             QGuiApplication.clipboard().setText(shown.drawn.selected_text(*self.selection.span))
             self.said.emit(self.tr("Copied the selection"))
         elif self.current >= 0:
-            self.copy_item(self.current)
-
-    def copy_item(self, place: int) -> None:
-        """Put an item on the clipboard as Markdown."""
-        _put_on_clipboard(markdown_of(self.item(place)))
-        self.said.emit(self.tr("Copied the entry"))
-
-    def copy_turn(self, place: int) -> None:
-        """Put all items of the turn on the clipboard."""
-        source = self.source
-        if source is None:
-            return
-        turn = source.head(place).turn
-        first, last = place, place + 1
-        while first > 0 and source.head(first - 1).turn == turn:
-            first -= 1
-        while last < len(source) and source.head(last).turn == turn:
-            last += 1
-        _put_on_clipboard(joined(source.item(number) for number in range(first, last)))
-        self.said.emit(self.tr("Copied the turn"))
-
-    def copy_all(self) -> None:
-        """Put the whole transcript on the clipboard as Markdown."""
-        self._copied = []
-        self._copy_soon.start()
-
-    def _copy_more(self) -> None:
-        """Copy in slices: a long transcript is read from the disk."""
-        source, until = self.source, perf_counter() + COPY_SECONDS
-        while source is not None and len(self._copied) < len(source):
-            self._copied.append(markdown_of(source.item(len(self._copied))))
-            if perf_counter() > until:
-                self._copy_soon.start()
-                return
-        _put_on_clipboard("\n\n".join(text for text in self._copied if text) + "\n")
-        self._copied = []
-        self.said.emit(self.tr("Copied the transcript"))
+            self.copier.copy_item(self.current)
 
     def _to_first(self) -> None:
         if len(self.items):
             self.set_current(0, top=True)
 
     def _to_end(self) -> None:
-        place = len(self.items) - 1
-        while place > 0 and self.items.heights[place] == 0:
-            place -= 1
+        place = self.placed.last_place()
         if place >= 0:
             self._current = self.items.key(place)
             self._names.focus(place)
@@ -283,7 +233,7 @@ class TranscriptView(PaintedItems):
         if spot.kind == "fold":
             self.toggle_place(shown.place)
         elif spot.kind == "copy":
-            _put_on_clipboard(spot.text)
+            put_on_clipboard(spot.text)
             self.said.emit(self.tr("Copied"))
             at = self.viewport().mapToGlobal(spot.rect.bottomLeft() + QPoint(0, shown.top))
             QToolTip.showText(at, self.tr("Copied"), self)
@@ -376,8 +326,3 @@ class TranscriptView(PaintedItems):
         super().leaveEvent(event)
         self._over = (-1, None)
         self.viewport().update()
-
-
-def _put_on_clipboard(text: str) -> None:
-    # As Qt's own data: a text may hold what a string of Qt cannot.
-    QGuiApplication.clipboard().setMimeData(mime_data(text))

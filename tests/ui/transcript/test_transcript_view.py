@@ -229,7 +229,7 @@ def test_copying_gives_the_item_its_turn_or_the_selection(view: TranscriptView) 
     view.set_current(1)
     QTest.keyClick(view, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
     assert QGuiApplication.clipboard().text() == "Some **bold** words"
-    view.copy_turn(1)
+    view.copier.copy_turn(1)
     assert QGuiApplication.clipboard().text() == "## You\n\nDo \u202eit\n\nSome **bold** words\n\n---\n"
     one = next(one for one in view.visible if one.place == 1)
     assert one.drawn is not None
