@@ -46,7 +46,8 @@ if TYPE_CHECKING:
 ARM_MS = 600
 # Of the height of the page.
 LARGEST_SHARE = 0.4
-LEAST_DETAILS = 96
+# In pixels of the design, in a low window.
+LEAST_DETAILS = 32
 
 
 class AskCard(QFrame):
@@ -75,7 +76,7 @@ class AskCard(QFrame):
         self._column = QVBoxLayout(self._content)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.addWidget(self.parts)
-        self.details = FittedScroll(self._content, most=self._most)
+        self.details = FittedScroll(self._content, least=current.px(LEAST_DETAILS), most=self._most)
         self.about = Text("", "caption", "muted", wrap=True)
         self.text = TextField(self.tr("What the agent should do instead"), lines=1, most=6)
         self.text.setPlaceholderText(self.tr("What the agent should do instead"))
@@ -198,7 +199,6 @@ class AskCard(QFrame):
             keys=str(number) if number <= 9 else "",
             clicked=lambda: self._choose(option),
         )
-        button.setAccessibleName(words)
         hints = [option.description, consequence(self.permission, option) if self.permission is not None else ""]
         button.setAccessibleDescription(" ".join(hint for hint in hints if hint))
         return button

@@ -21,6 +21,8 @@ else:
     _Button = object
 
 TALLEST = 10_000
+# In pixels of the design. A row takes all the width that there is.
+LEAST_WIDTH = 120
 
 
 class _ChoiceRow(_Button):
@@ -40,11 +42,10 @@ class _ChoiceRow(_Button):
         self.setSizePolicy(policy)
 
     def sizeHint(self) -> QSize:
-        width = theme().px(tokens.READING_WIDTH)
-        return QSize(width, self.heightForWidth(self.width() or width))
+        return self.minimumSizeHint()
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(theme().px(tokens.TARGET) * 4, self.heightForWidth(self.width() or theme().px(200)))
+        return QSize(theme().px(LEAST_WIDTH), self.heightForWidth(max(self.width(), theme().px(LEAST_WIDTH))))
 
     def hasHeightForWidth(self) -> bool:
         return True

@@ -74,7 +74,7 @@ class RunHeader(QWidget):
         self._row = HeadRow([self.status, self.branch, self.about], controls, gap=tokens.SPACE_3)
         self.title = ElidedLabel("", "section", mode=Qt.TextElideMode.ElideRight)
         self.title.setVisible(False)
-        box = QVBoxLayout(self)
+        self._box = box = QVBoxLayout(self)
         wide = current.px(tokens.SPACE_4)
         box.setContentsMargins(wide, current.px(tokens.SPACE_1), wide, current.px(tokens.SPACE_1))
         box.setSpacing(0)
@@ -87,6 +87,9 @@ class RunHeader(QWidget):
         """Name what is run above the rest."""
         self.title.setText(title)
         self.title.setVisible(bool(title))
+        top = tokens.SPACE_2 if title else tokens.SPACE_1
+        wide, least = theme().px(tokens.SPACE_4), theme().px(tokens.SPACE_1)
+        self._box.setContentsMargins(wide, theme().px(top), wide, least)
 
     def show_facts(self, facts: HeaderFacts | None) -> None:
         """Show these; None for no run."""

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from app.ui.transcript.source import ItemSource
 
 LOOK_MS = 100
+LEAST_HEIGHT = 48
 
 
 class TranscriptPage(QWidget):
@@ -65,6 +66,8 @@ class TranscriptPage(QWidget):
         self.stack = QStackedWidget()
         for page in (self.view, self.empty, self.reader):
             self.stack.addWidget(page)
+        # In a low window a question needs the room more.
+        self.stack.setMinimumHeight(current.px(LEAST_HEIGHT))
         self.pill = NewLinesPill(self.view)
         self.ask = AskCard(self.height)
         self.queued = QueuedList()
