@@ -64,7 +64,7 @@ class _ChoiceRow(_Button):
         current = theme()
         left = current.px(tokens.ICON + tokens.SPACE_2) + (current.px(tokens.SPACE_4) if self._number else 0)
         room, top = max(1, width - left), current.px(tokens.SPACE_1)
-        flags = Qt.TextFlag.TextWordWrap | Qt.TextFlag.TextWrapAnywhere
+        flags = Qt.TextFlag.TextWordWrap
         rows = []
         for text, role in ((self._label, "body"), (self._about, "caption")):
             font = current.font("body" if role == "body" else "caption")
@@ -84,7 +84,7 @@ class _ChoiceRow(_Button):
         mark = QRect(0, label.top() + (line - side) // 2, side, side)
         self._paint_mark(painter, QRectF(self._mirrored(mark)))
         align = Qt.AlignmentFlag.AlignRight if self.isRightToLeft() else Qt.AlignmentFlag.AlignLeft
-        flags = int(Qt.TextFlag.TextWordWrap | Qt.TextFlag.TextWrapAnywhere) | int(align)
+        flags = int(Qt.TextFlag.TextWordWrap) | int(align)
         painter.setFont(current.font("body"))
         if self._number:
             painter.setPen(current.colour("muted"))

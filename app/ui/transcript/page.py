@@ -26,6 +26,7 @@ from app.ui.widgets.feedback import EmptyState
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.prose import link_menu
 from app.ui.widgets.scroll_edge import ScrollEdge
+from app.ui.widgets.scrolling import LowArea, LowColumn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -86,8 +87,12 @@ class TranscriptPage(QWidget):
         box.setSpacing(0)
         for above in (self.header, self.find_bar, self.connection, self.edge):
             box.addWidget(above)
-        box.addWidget(self.stack, 1)
-        box.addWidget(self.talk)
+        column = LowColumn()
+        column.box.addWidget(self.stack, 1)
+        column.box.addWidget(self.talk)
+        # In a low window both are scrolled together.
+        self.area = LowArea(self.tr("Run"), column)
+        box.addWidget(self.area, 1)
         self._look_soon = QTimer(self, singleShot=True, interval=LOOK_MS)
         self._look_soon.timeout.connect(self._look)
         self._connect()
@@ -190,7 +195,10 @@ class TranscriptPage(QWidget):
             self._state = state
             self.state_changed.emit(state)
         waiting = [item for key in state.waiting if isinstance(item := self._item(key), Permission)]
+        asked = self.ask.permission
         self.ask.show_permission(waiting[0] if waiting else None, len(waiting))
+        if self.ask.permission is not asked and self.ask.permission is not None:
+            self.area.bring(self.ask)
 
     def _item(self, key: str) -> object:
         place = self._source.index_of(key) if self._source is not None else None
