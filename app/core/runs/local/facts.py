@@ -58,7 +58,10 @@ def client_part(version: int, burrow: str) -> dict[str, object]:
 
 
 def agent_facts(result: Mapping[str, object], command: tuple[str, ...] = ()) -> AgentFacts:
-    """What an agent that was started with `command` answered to `initialize`. Raises `ProtocolTrouble` for a version that is not spoken here."""
+    """What an agent that was started with `command` answered to `initialize`.
+
+    Raises `ProtocolTrouble` for a version that is not spoken here.
+    """
     version = result.get("protocolVersion")
     if not isinstance(version, int) or isinstance(version, bool) or version not in VERSIONS:
         raise ProtocolTrouble(
@@ -131,7 +134,7 @@ def _sign_in(methods: object, command: tuple[str, ...]) -> tuple[SignInHint, ...
         if not name_of_it:
             continue
         terminal = _members(_members(method.get("_meta")).get("terminal-auth"))
-        own = (_text(terminal.get("command")),) if terminal.get("command") else ()
+        own: tuple[str, ...] = (_text(terminal.get("command")),) if terminal.get("command") else ()
         if method.get("type") == "terminal":
             # The agent's own command, with other arguments.
             own, terminal = command[:1], method
