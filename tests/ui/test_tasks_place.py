@@ -825,7 +825,7 @@ async def test_a_run_that_stays_queued_is_explained(opened: Opener) -> None:
         await press(o.place.pages.detail, "Run")
         await until(lambda: o.place.controller.runs.get("t1") is not None)
         await settle()
-        assert "no runner is attached to this workspace" in o.place.pages.detail.queued.text()
+        assert "starts it as soon as an agent is free" in o.place.pages.detail.queued.text()
         assert "Queued" in o.words("One")
         assert not o.place.pages.detail.run_button.isEnabled()
 

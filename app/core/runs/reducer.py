@@ -73,12 +73,6 @@ class Reducer:
         self.stopped: set[str] = set()
         self.moment: datetime | None = None
 
-    def clear(self) -> None:
-        self.items.clear()
-        self.at = Position()
-        self.turns.clear()
-        self.touched.clear()
-
     # Items
 
     def key(self, name: str) -> str:
@@ -215,6 +209,12 @@ class Reducer:
         at.running.clear()
         at.state = msgspec.structs.replace(at.state, busy=False, compacting=False)
         self.add(TurnEnd(key=self.key("end"), turn=at.turn, at=self.moment, reason=reason))
+
+    def finish(self) -> None:
+        """The run ended. Its last turn may have no end in the log."""
+        self.close_text()
+        self.settle_permissions(CANCELLED)
+        self.at.state = msgspec.structs.replace(self.at.state, busy=False, compacting=False, accepts=False)
 
     # Permissions
 

@@ -24,6 +24,8 @@ from app.ui.tasks.outbox import OutboxSender
 from app.ui.tasks.pages import TaskPages
 from app.ui.tasks.pane import TaskPane
 from app.ui.tasks.preferences import ListPreferences
+from app.ui.tasks.run_desk import RunDesk
+from app.ui.tasks.run_sources import RunChoices
 from app.ui.tasks.selection import TaskSelection
 from app.ui.tasks.submission import TaskSubmission
 from app.ui.tasks.works import works_of
@@ -52,13 +54,16 @@ class TasksPlace(Place):
         services, bridge, navigator = context.services, context.bridge, context.navigator
         self._generation = Generation(bridge, self)
         self._recovery: RecoveryDetector | None = None
-        self.preferences = ListPreferences(UiSettings(services.storage.settings, bridge, self))
+        settings = UiSettings(services.storage.settings, bridge, self)
+        self.preferences = ListPreferences(settings)
         self.controller = TaskController(services, bridge, self)
         self.controller.query = msgspec.structs.replace(self.controller.query, ordering=self.preferences.ordering)
         self.outbox = OutboxSender(services, bridge, self)
         self.drafts = TaskDrafts(services, bridge, self)
         self.pane = TaskPane(self.controller, self.outbox, self.drafts, self.preferences)
         self.pages = TaskPages(context, self.controller)
+        self.run_choices = RunChoices(settings, bridge, self)
+        self.run_desk = RunDesk(self.controller, self.run_choices, self.pages)
         self.selection = TaskSelection(navigator, self.controller, self.outbox, self.pane, self.pages, self.preferences)
         self.task_actions = TaskActions(navigator, self.controller, self.selection, self.pane, self.pages)
         self.menus = TaskMenus(self.task_actions, self.selection, self.pane)
@@ -110,6 +115,8 @@ class TasksPlace(Place):
         self.pages.start(backend)
         self.edits.start(backend)
         self.files.start(backend)
+        self.run_choices.start(backend)
+        self.run_desk.start()
         self.controller.start(backend)
         self.outbox.start(backend)
         self.drafts.start(backend.scope if backend is not None else None)

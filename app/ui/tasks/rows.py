@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from app.core.errors import BurrowError
+    from app.core.posthog.run_options import RunOptions
     from app.core.posthog.types import NewTask, Task
     from app.core.storage import Draft
 
@@ -54,7 +55,8 @@ class Grouping(Enum):
 class PendingTask:
     """A task on its way to the server; with `run`, one that is to run once it is there.
 
-    `files` names its attachments (`core/storage/attachments.py`).
+    `files` names its attachments (`core/storage/attachments.py`). `options` are those to run it with, if they were
+    chosen.
     """
 
     id: str
@@ -64,6 +66,7 @@ class PendingTask:
     error: BurrowError | None = field(default=None, compare=False)
     run: bool = False
     files: str = ""
+    options: RunOptions | None = None
 
 
 def place_of(slug: str, repository: str | None) -> str:

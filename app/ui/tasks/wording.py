@@ -171,7 +171,7 @@ def queued_explanation(run: TaskRun | None, *, embedded: bool) -> str | None:
     if run is None or run.status != "queued":
         return None
     if embedded:
-        return _tr("Queued: no runner is attached to this workspace. The run starts when one is.")
+        return _tr("Queued. The workspace starts it as soon as an agent is free.")
     return _tr("Queued: waiting for the server to start it.")
 
 
