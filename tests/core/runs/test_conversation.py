@@ -336,24 +336,21 @@ async def test_a_run_that_failed_before_its_agent_was_there_is_not_tried_again_b
 
 
 async def test_of_two_windows_one_sends_a_message(tmp_path: Path) -> None:
-    async with talking(tmp_path) as talk:
-        other = Storage.open(tmp_path)
-        await talk.storage.follow_ups.add(SCOPE, "t1", "One")
-        await talk.storage.follow_ups.add(SCOPE, "t1", "Two")
-        claims = await asyncio.gather(
-            *(storage.follow_ups.claim(SCOPE, "t1") for storage in (talk.storage, other) for _ in range(3))
-        )
-        assert sorted(len(each) for each in claims) == [0, 0, 0, 0, 0, 2]
-        winner = talk.storage if any(claims[:3]) else other
-        loser = other if winner is talk.storage else talk.storage
-        [seen, _] = await loser.follow_ups.list(SCOPE, "t1")
-        assert seen.elsewhere
-        assert not await loser.follow_ups.edit(seen.id, "Changed")
-        assert not await loser.follow_ups.remove(seen.id)
-        # The other window dies while it sends: what it had may have arrived.
-        winner.follow_ups.close()
-        assert [each.state for each in await loser.follow_ups.list(SCOPE, "t1")] == ["unknown", "unknown"]
-        await other.close()
+    one, other = Storage.open(tmp_path), Storage.open(tmp_path)
+    await one.follow_ups.add(SCOPE, "t1", "One")
+    await one.follow_ups.add(SCOPE, "t1", "Two")
+    claims = await asyncio.gather(*(each.follow_ups.claim(SCOPE, "t1") for each in (one, other) for _ in range(3)))
+    assert sorted(len(each) for each in claims) == [0, 0, 0, 0, 0, 2]
+    winner, loser = (one, other) if any(claims[:3]) else (other, one)
+    [seen, _] = await loser.follow_ups.list(SCOPE, "t1")
+    assert seen.elsewhere
+    assert not await loser.follow_ups.edit(seen.id, "Changed")
+    assert not await loser.follow_ups.remove(seen.id)
+    # The other window dies while it sends: what it had may have arrived.
+    winner.follow_ups.close()
+    assert [each.state for each in await loser.follow_ups.list(SCOPE, "t1")] == ["unknown", "unknown"]
+    await one.close()
+    await other.close()
 
 
 async def test_files_of_messages_are_kept_as_long_as_the_messages(tmp_path: Path) -> None:
