@@ -107,7 +107,6 @@ async def test_a_real_run_is_followed_talked_to_and_gone_on_with_whatever_breaks
             storage.follow_ups,
             Scope("workspace", me.account_key),
             go_on=go_on,
-            upload=lambda run, files: asyncio.sleep(0, []),
             attachments=storage.attachments,
         )
         transcript = one.follower.transcript
