@@ -249,7 +249,7 @@ def test_files_that_were_uploaded_reach_the_agent(person: Person) -> None:
     assert upload.status_code == 204
     path = {"storage_path": staged["storage_path"]}
     person.call("POST", f"{run.path}artifacts/finalize_upload/", json={"artifacts": [path]})
-    assert run.get()["status"] == "queued"
+    assert run.get()["status"] == "not_started"
     body = {"pending_user_message": "Look at it", "pending_user_artifact_ids": [staged["id"]]}
     assert person.call("POST", f"{run.path}start/", json=body).status_code == 200
     ended = run.until_ended()
