@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def workspace_arguments() -> tuple[str, ...]:
-    """Of the module's workspace. Runs stay queued in it, unless a module overrides this."""
-    return ("--runs", "0")
+    """Of the module's workspace; a module may override it."""
+    return ()
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 from typing import TYPE_CHECKING
 
+from app.workspace.code_host.git import GitFailed
 from app.workspace.runner import credentials
 from app.workspace.runner.commands import COMMANDS
+from app.workspace.runner.made import change, keep_what_was_made
 from app.workspace.runner.run import STOPPED, CarriedRun
-from app.workspace.tasks import run_rows
+from app.workspace.runner.work_folder import CLONE, WorkFolder, folder_of
 from app.workspace.tasks.fields import TERMINAL
 from app.workspace.tasks.run_control import CommandFailed, RunControl
 
@@ -38,7 +42,7 @@ class Runner:
 
     async def carry_out(self) -> None:
         """Until the workspace stops; then every agent is ended."""
-        await self._workspace.db.run(self._clear_up)
+        await self._clear_up()
         self._workspace.state(RunControl).runner = self
         try:
             while True:
@@ -112,10 +116,16 @@ class Runner:
             # There is room for the next one.
             self.wake()
 
-    def _clear_up(self, db: sqlite3.Connection) -> None:
-        """End what a workspace left behind that was killed."""
-        credentials.withdraw(db)
-        now = self._workspace.clock.now()
-        for run in db.execute(LEFT).fetchall():
-            values = {"status": "failed", "error_message": STOPPED, "state": {"sandbox_alive": False}}
-            run_rows.change_run(db, run, values, now)
+    async def _clear_up(self) -> None:
+        """End what a workspace left behind that was killed, and keep what its runs had made."""
+        workspace = self._workspace
+        await workspace.db.run(credentials.withdraw)
+        for run in await workspace.db.read(lambda db: db.execute(LEFT).fetchall()):
+            base = json.loads(run["state"]).get("base_commit") or ""
+            folder = WorkFolder(folder_of(workspace, run["id"]) / CLONE, base=str(base))
+            # A clone that was damaged or removed costs what was in it, not the start.
+            with contextlib.suppress(GitFailed, OSError):
+                await keep_what_was_made(workspace, run, folder)
+            await folder.remove()
+            state = {"sandbox_alive": False}
+            await change(workspace, run, {"status": "failed", "error_message": STOPPED, "state": state})

@@ -13,6 +13,7 @@ from app.workspace.code_host.git import GitFailed
 from app.workspace.runner import credentials, prompts
 from app.workspace.runner.agent_session import AgentSession, own_agent
 from app.workspace.runner.journal import RunJournal
+from app.workspace.runner.made import change, keep_what_was_made
 from app.workspace.runner.questions import OpenQuestions
 from app.workspace.runner.turns import FAILED, Said, Turns
 from app.workspace.runner.work_folder import (
@@ -28,11 +29,9 @@ from app.workspace.runner.work_folder import (
 from app.workspace.tasks import run_rows
 from app.workspace.tasks.feeds import RunFeeds
 from app.workspace.tasks.fields import TERMINAL
-from app.workspace.tasks.staged_files import store_file
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping
     from pathlib import Path
 
     from app.workspace.runner.journal import JsonObject
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 STOPPED = "The workspace was stopped while this run was under way. Run the task again to go on from its branch."
 CANCEL_SECONDS = 2.0
-AGENT_SOURCE = "agent"
 # As at PostHog, an agent that was given no mode asks for nothing.
 DEFAULT_MODES = {"codex": "auto"}
 
@@ -187,8 +185,14 @@ class CarriedRun:
         journal.session_id = session.id
         journal.progress("agent", "Starting the agent", "completed", f"{session.name} {session.version}".strip())
         await self._set_options(session, journal)
-        state: JsonObject = {"sandbox_alive": True, "agent": session.name, "agent_session_id": session.id}
-        row = await self._change({"status": "in_progress", "branch": folder.branch or run["branch"], "state": state})
+        state: JsonObject = {
+            "sandbox_alive": True,
+            "agent": session.name,
+            "agent_session_id": session.id,
+            "base_commit": folder.base,
+        }
+        begun: JsonObject = {"status": "in_progress", "branch": folder.branch or run["branch"], "state": state}
+        row = await change(self._workspace, run, begun)
         if row["status"] in TERMINAL:
             self.end(row["status"])
         journal.notify("_posthog/sdk_session", sessionId=session.id, adapter=run["runtime_adapter"] or "claude")
@@ -276,29 +280,10 @@ class CarriedRun:
         return Said(text, files, hidden)
 
     async def _keep_what_was_made(self) -> None:
-        """After each turn: push the branch, note it in the run's output, and keep the files that were written."""
-        folder = self._folder
-        if folder is None or not folder.is_repository:
-            return
         try:
-            output, made = await folder.push(), await folder.made()
+            await keep_what_was_made(self._workspace, self._run, self._folder)
         except GitFailed as failure:
             self._journal.notify("_posthog/console", level="error", message=str(failure))
-            return
-        if not made:
-            return
-        now = self._workspace.clock.now()
-
-        def keep(db: sqlite3.Connection) -> None:
-            for file in made:
-                query = "DELETE FROM staged_files WHERE run_id = ? AND source = ? AND name = ?"
-                db.execute(query, (self.id, AGENT_SOURCE, file.name))
-                named = {"name": file.name, "type": "output", "source": AGENT_SOURCE, "size": len(file.content)}
-                announced = {**named, "content_type": file.content_type}
-                store_file(db, self._run["task_id"], self.id, announced, file.content, now)
-
-        await self._workspace.db.run(keep)
-        await self._change({"output": output, "branch": folder.branch} if output else {})
 
     def _background_end(self, reason: str, journal: RunJournal) -> tuple[str, str | None]:
         if reason == FAILED:
@@ -329,25 +314,18 @@ class CarriedRun:
                 with contextlib.suppress(Exception):
                     await self._keep_what_was_made()
             await journal.close()
-            values: JsonObject = {"status": status, "state": {"sandbox_alive": False}}
-            await self._change({**values, "error_message": error} if error is not None else values)
+            await self._withdraw_token()
+            said: JsonObject = {} if error is None else {"error_message": error}
+            end_state: JsonObject = {"sandbox_alive": False}
+            await change(self._workspace, self._run, {"status": status, "state": end_state, **said})
         finally:
             if self.session is not None:
                 await self.session.end()
-            grant = self._grant
-            if grant is not None:
-                await self._workspace.db.run(lambda db: credentials.withdraw(db, grant))
+            await self._withdraw_token()
             if self._folder is not None:
                 await self._folder.remove()
 
-    async def _change(self, values: Mapping[str, object]) -> sqlite3.Row:
-        now = self._workspace.clock.now()
-
-        def change(db: sqlite3.Connection) -> sqlite3.Row:
-            run = run_rows.find_run(db, self._run["task_id"], self.id)
-            assert run is not None
-            return run_rows.change_run(db, run, values, now)
-
-        row = await self._workspace.db.run(change)
-        self._workspace.state(RunFeeds).changed(self.id)
-        return row
+    async def _withdraw_token(self) -> None:
+        grant, self._grant = self._grant, None
+        if grant is not None:
+            await self._workspace.db.run(lambda db: credentials.withdraw(db, grant))
