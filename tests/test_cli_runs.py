@@ -18,7 +18,7 @@ from app.core.runs.transcript import Transcript
 from tests._command import SECONDS, STREAMS, burrow, started
 from tests._in_process import CommandLine
 from tests.conftest import RunningWorkspace
-from tests.workspace.conftest import lab, shared_lab, shared_workspace, workspace_arguments  # noqa: F401 - fixtures
+from tests.workspace.conftest import lab, shared_lab, shared_workspace  # noqa: F401 - fixtures
 from tests.workspace.lab import Lab
 
 
