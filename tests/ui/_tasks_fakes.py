@@ -230,7 +230,8 @@ class FakeGitHub:
             raise error
         found = [name for name in names if search.casefold() in name.casefold()]
         end = offset + self.page
-        return NamesPage(tuple(found[offset:end]), end if end < len(found) else None, "main")
+        following = end if end < len(found) else None
+        return NamesPage(tuple(found[offset:end]), following, "main", connected=bool(self.connected))
 
     async def repositories(self, search: str = "", offset: int = 0) -> NamesPage:
         return self._part("repositories", self.all or self._tasks.names, search, offset)
@@ -244,6 +245,9 @@ class FakeGitHub:
 
     async def address_to_connect(self) -> str:
         return "https://github.example/connect"
+
+    def forget(self) -> None:
+        self.asked.append(("forget", "", 0))
 
     async def connections(self, *, again: bool = False) -> tuple[Connection, ...]:
         return self.connected

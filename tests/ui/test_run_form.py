@@ -237,6 +237,32 @@ async def test_github_is_connected_in_the_browser_and_then_the_run_starts(
         assert len(tasks.called("run")) == 2
 
 
+async def test_github_is_connected_from_the_list_of_repositories_too(
+    qapp: QApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: opened.append(url.toString()))
+    async with task_desk(qapp, shop()) as desk:
+        backend = desk.services.backend
+        assert backend is not None
+        desk.place.selection.new_task()
+        field = desk.place.pages.composer.repository
+        field.showPopup()
+        await until(lambda: field.popup is not None and field.popup.action.isVisible())
+        assert field.popup is not None
+        assert field.popup.state.text() == "Those that tasks name."
+        assert not field.popup.refresh.isVisible()
+        field.popup.action.click()
+        await until(lambda: opened == ["https://github.example/connect"])
+        qapp.applicationStateChanged.emit(Qt.ApplicationState.ApplicationActive)
+        backend.github.connected = (Connection("u", personal=True),)
+        assert ("forget", "", 0) in backend.github.asked
+        field.showPopup()
+        await until(lambda: field.popup is not None and field.popup.refresh.isVisible())
+        assert not field.popup.action.isVisible()
+        field.popup.close()
+
+
 async def test_what_the_server_does_not_accept_is_chosen_again_in_the_form(qapp: QApplication) -> None:
     tasks = shop()
     async with task_desk(qapp, tasks) as desk:

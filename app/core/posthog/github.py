@@ -47,12 +47,13 @@ class Connection(Value, frozen=True):
 class NamesPage(Value, frozen=True):
     """A part of a list that is searched on the server. `following` is the offset of the next part, None at the end.
 
-    `default` is the one among them that is meant where none is chosen.
+    `default` is the one among them that is meant where none is chosen. `connected` says whether GitHub was asked.
     """
 
     items: tuple[str, ...] = ()
     following: int | None = None
     default: str = ""
+    connected: bool = True
 
 
 class _Account(msgspec.Struct):
@@ -120,7 +121,8 @@ class GitHub:
         """Repositories whose names contain `search`, as `organization/name` in lower case."""
         connected = await self._first()
         if connected is None:
-            return _part(await self._named(), search, offset, limit)
+            part = _part(await self._named(), search, offset, limit)
+            return msgspec.structs.replace(part, connected=False)
         listing = "repos" if connected.personal else "github_repos"
         answer = await self._fetcher.get(
             f"{self._path(connected)}{listing}/",
@@ -132,7 +134,7 @@ class GitHub:
         """Branches of a repository whose names contain `search`; none where nobody is connected to GitHub."""
         connected = await self._first()
         if connected is None or not repository:
-            return NamesPage()
+            return NamesPage(connected=False)
         listing = "branches" if connected.personal else "github_branches"
         answer = await self._fetcher.get(
             f"{self._path(connected)}{listing}/",
