@@ -18,7 +18,7 @@ from app.core.busy import Busy
 from app.core.errors import BurrowError, NotFound
 from app.core.events import Event
 from app.core.fetcher import Admission
-from app.core.posthog.github import Connection, NamesPage
+from app.core.posthog.github import GitHubConnection, NamesPage
 from app.core.posthog.run_files import RunFile
 from app.core.posthog.run_options import AgentModel, RunOptions
 from app.core.posthog.task_fields import cleaned, texts_of
@@ -220,7 +220,7 @@ class FakeGitHub:
         self.all: list[str] | None = None
         self.heads = ["dev", "main", "release"]
         self.fail: BurrowError | None = None
-        self.connected: tuple[Connection, ...] = ()
+        self.connected: tuple[GitHubConnection, ...] = ()
         self.refreshed = 0
 
     def _part(self, what: str, names: Sequence[str], search: str, offset: int) -> NamesPage:
@@ -249,7 +249,7 @@ class FakeGitHub:
     def forget(self) -> None:
         self.asked.append(("forget", "", 0))
 
-    async def connections(self, *, again: bool = False) -> tuple[Connection, ...]:
+    async def connections(self, *, again: bool = False) -> tuple[GitHubConnection, ...]:
         return self.connected
 
 

@@ -32,7 +32,7 @@ REFRESHES, REFRESH_SECONDS = 8, 60.0
 CONNECT_FROM = "posthog_code"
 
 
-class Connection(Value, frozen=True):
+class GitHubConnection(Value, frozen=True):
     """A connection to GitHub. `personal` says whether it is the person's own; `id` is that of the integration.
 
     `account` is the name of the account or organisation on GitHub, where the server says it.
@@ -98,10 +98,10 @@ class GitHub:
         named: Callable[[], Awaitable[tuple[str, ...]]],
     ) -> None:
         self._fetcher, self._host, self._project, self._named = fetcher, host, project, named
-        self._connected: dict[int, tuple[float, tuple[Connection, ...]]] = {}
+        self._connected: dict[int, tuple[float, tuple[GitHubConnection, ...]]] = {}
         self._refreshed: deque[float] = deque(maxlen=REFRESHES)
 
-    async def connections(self, *, again: bool = False) -> tuple[Connection, ...]:
+    async def connections(self, *, again: bool = False) -> tuple[GitHubConnection, ...]:
         """The connections, the person's own first; none on a host without them, or that does not permit the question.
 
         The answer is kept for a minute; `again` asks anew.
@@ -186,10 +186,10 @@ class GitHub:
         """Ask anew who is connected, the next time that it matters."""
         self._connected.clear()
 
-    async def _first(self) -> Connection | None:
+    async def _first(self) -> GitHubConnection | None:
         return next(iter(await self.connections()), None)
 
-    async def _integrations(self, path: str, *, personal: bool) -> tuple[Connection, ...]:
+    async def _integrations(self, path: str, *, personal: bool) -> tuple[GitHubConnection, ...]:
         try:
             answer = await self._fetcher.get(path)
         except (NotFound, PermissionMissing):
@@ -201,10 +201,10 @@ class GitHub:
             number = each.installation_id if personal else each.id
             if each.kind == "github" and number is not None:
                 name = (each.account.name if each.account is not None else None) or each.display_name or ""
-                found.append(Connection(str(each.id or number), personal, name, str(number) if personal else ""))
+                found.append(GitHubConnection(str(each.id or number), personal, name, str(number) if personal else ""))
         return tuple(found)
 
-    def _path(self, connected: Connection) -> str:
+    def _path(self, connected: GitHubConnection) -> str:
         if connected.personal:
             return f"/api/users/@me/integrations/github/{segment(connected.installation)}/"
         return f"/api/environments/{self._project()}/integrations/{segment(connected.id)}/"

@@ -18,7 +18,7 @@ from app.ui.tasks.wording import can_run
 
 if TYPE_CHECKING:
     from app.core.errors import BurrowError
-    from app.core.posthog.github import Connection
+    from app.core.posthog.github import GitHubConnection
     from app.ui.tasks.composer import Composer
     from app.ui.tasks.controller import FailedAction, TaskController
     from app.ui.tasks.detail import TaskPage
@@ -197,7 +197,7 @@ class RunDesk(QObject):
                 backend.github.connections(again=True), self._looked, lambda _error: None, key="github"
             )
 
-    def _looked(self, connected: tuple[Connection, ...]) -> None:
+    def _looked(self, connected: tuple[GitHubConnection, ...]) -> None:
         waiting = self._waiting
         if waiting is None or not any(each.personal for each in connected):
             return
