@@ -64,7 +64,7 @@ async def say_to(options: argparse.Namespace) -> int:
 async def _when_it_listens(backend: Backend, runs: Runs, task: Task, run: TaskRun) -> TaskRun:
     """Wait until the agent has started and no turn of it is under way; the run as it is then.
 
-    What is said before that would race with what the agent was asked first (docs/wire.md, "Commands").
+    What is said before that would race with what the agent was asked first (docs/wire.md, "Commands to a run").
     """
     from app.core.runs.follower import RunFollower
 
