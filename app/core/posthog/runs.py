@@ -1,4 +1,4 @@
-"""One run: its log, its stream, what its agent is told, its files (docs/wire.md, "Runs" to "Commands").
+"""One run: its log, its stream, what its agent is told, its files (docs/wire.md, "Runs" to "Run stream").
 
 What a log or a stream has in it is read by `app.core.runs`; here it is bytes.
 """
