@@ -60,8 +60,12 @@ Process = subprocess.Popen[str] | Forked
 
 
 def start_workspace_process(folder: Path, *arguments: str) -> Process:
-    """A workspace that ends with its standard input, and whose first line of output says that it is ready."""
-    whole = ("workspace", "--watch-stdin", "--data", str(folder), *arguments)
+    """A workspace that ends with its standard input, and whose first line of output says that it is ready.
+
+    Its runs stay queued unless `--runs` says otherwise: few tests are about agents.
+    """
+    runs = () if "--runs" in arguments else ("--runs", "0")
+    whole = ("workspace", "--watch-stdin", "--data", str(folder), *runs, *arguments)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     if sys.platform == "win32":
         return subprocess.Popen([sys.executable, "-m", "app", *whole], text=True, **pipes)

@@ -14,7 +14,7 @@ from app.survey_agent.options import SessionOptions, UnknownOption
 from app.survey_agent.session import kept_ids, kept_session, new_session
 from app.survey_agent.turn import CANCELLED, END, Turn
 from app.survey_agent.voice import Voice
-from app.survey_agent.words import prompt_text
+from app.survey_agent.words import is_hidden, prompt_text
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -142,7 +142,9 @@ class SurveyAgent:
             if self._version < LATEST:
                 await asyncio.wait((session.turn,))
             return {} if self._version >= LATEST else {"stopReason": END}
-        turn = Turn(session, text, voice)
+        blocks = params.get("prompt")
+        continues = any(is_hidden(block) for block in blocks) if isinstance(blocks, list) else False
+        turn = Turn(session, text, voice, continues=continues)
         if turn.stubborn:
             self._stubborn.add(session.id)
         session.turn = asyncio.create_task(self._run(session, text, turn, voice), name=f"turn of {session.id}")

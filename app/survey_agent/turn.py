@@ -51,13 +51,14 @@ FAILED = -32603
 
 
 class Turn:
-    """One turn of a session. `prompt` is its text."""
+    """One turn of a session. `prompt` is its text; `continues`: it came with what was said in another session."""
 
-    def __init__(self, session: SurveySession, prompt: str, voice: Voice) -> None:
+    def __init__(self, session: SurveySession, prompt: str, voice: Voice, *, continues: bool = False) -> None:
         self._session = session
         self._prompt = prompt
         self._voice = voice
         self._wishes = wishes_in(prompt)
+        self._continues = continues
         self._survey = Survey(session.folder)
         self._told = Told()
 
@@ -73,7 +74,9 @@ class Turn:
             sys.stderr.write("survey-agent: asked to crash on purpose\n")
             sys.stderr.flush()
             os._exit(CRASH_CODE)
-        await voice.think(f"The prompt is: {self._prompt[:300] or 'empty'}. I look at the folder before I write.")
+        earlier = " It continues earlier work." if self._continues or self._session.last_commit else ""
+        words = self._prompt[:300] or "empty"
+        await voice.think(f"The prompt is: {words}.{earlier} I look at the folder before I write.")
         if wishes.fail:
             raise RpcError(FAILED, "The survey failed on purpose, because the prompt asks for it.")
         if wishes.refuse:
@@ -217,13 +220,13 @@ class Turn:
     async def _write(self) -> tuple[str, str] | None:
         """Write and commit the report: commit and branch, or None when the turn is over."""
         await self._step(4)
-        session, survey = self._session, self._survey
+        survey = self._survey
         branch = await self._own_branch() if survey.is_repository else ""
         path = survey.folder / REPORT
         old: str | None = None
         with suppress(OSError, UnicodeDecodeError):
             old = await asyncio.to_thread(path.read_text, "utf-8")
-        changes = await self._changes() if session.last_commit else []
+        changes = await self._changes() if survey.is_repository and old is not None else []
         new = report(self._prompt, survey, self._told, changes)
         diff = diff_content(str(path), old, new, patch_of(REPORT, old, new))
         place = [{"path": str(path), "line": 1}]
@@ -269,7 +272,11 @@ class Turn:
 
     async def _changes(self) -> list[str]:
         """The commits since the last report, and what is not committed."""
-        folder, last = self._survey.folder, self._session.last_commit
+        folder = self._survey.folder
+        reported = await run_git(folder, "log", "-1", "--format=%H", "--", REPORT)
+        last = self._session.last_commit or reported.output.strip()
+        if not last or reported.code:
+            return []
         async with self._voice.card("execute", f"git log {last[:8]}..HEAD") as card:
             log = await run_git(folder, "log", "--format=%h %s", f"{last}..HEAD")
             status = await run_git(folder, "status", "--short")

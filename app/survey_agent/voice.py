@@ -23,7 +23,7 @@ CHARACTERS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True)
-class Choice:
+class Decided:
     """What the person chose. `option` is empty when the question was cancelled."""
 
     option: str
@@ -87,7 +87,7 @@ class Voice:
             raise
         await self._end(card, "failed" if card.failed else "completed", card.content)
 
-    async def ask(self, card: Card, title: str, options: Options, **fields: object) -> Choice:
+    async def ask(self, card: Card, title: str, options: Options, **fields: object) -> Decided:
         """Ask the person about a tool call that was announced. A refusal may say why."""
         choices: list[dict[str, object]] = [
             {
@@ -104,10 +104,10 @@ class Voice:
         await self.state("running")
         outcome, meta = answer.get("outcome"), answer.get("_meta")
         if not isinstance(outcome, dict) or outcome.get("outcome") != "selected":
-            return Choice("")
+            return Decided("")
         said = meta if isinstance(meta, dict) else {}
         answers = said.get("answers")
-        return Choice(
+        return Decided(
             str(outcome.get("optionId", "")),
             str(said.get("customInput") or ""),
             {str(name): str(value) for name, value in answers.items()} if isinstance(answers, dict) else {},

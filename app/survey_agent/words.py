@@ -64,11 +64,23 @@ def branch_word(prompt: str) -> str:
     return "-".join(words[:5])[:40].strip("-") or "survey"
 
 
+def is_hidden(block: object) -> bool:
+    """Whether a content block is for the agent only."""
+    match block:
+        case {"_meta": {"ui": {"hidden": True}}}:
+            return True
+        case _:
+            return False
+
+
 def prompt_text(blocks: object) -> str:
-    """The text of a prompt's content blocks; files are named by their addresses."""
+    """The text of a prompt's content blocks; files are named by their addresses.
+
+    Blocks that are hidden from the person are background, such as earlier conversations: no words of this prompt.
+    """
     parts = []
     for block in blocks if isinstance(blocks, list) else []:
-        if not isinstance(block, dict):
+        if not isinstance(block, dict) or is_hidden(block):
             continue
         resource = block.get("resource")
         if isinstance(block.get("text"), str):

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import secrets
+import shlex
 import signal
 import socket
 import sqlite3
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 RUNTIME_FILE = "runtime.json"
 CODE_SECONDS = 5.0
+MOST_RUNS = 64
 
 
 def main(argv: Sequence[str]) -> int:
@@ -73,6 +75,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--any-port", action="store_true", help="if --port is not free, let the system choose")
     parser.add_argument("--watch-users", action="store_true", help="end when no process uses it any more")
     parser.add_argument("--code", action="store_true", help="show a code for a sign-in page of the running workspace")
+    parser.add_argument(
+        "--agent",
+        default=(),
+        type=_command,
+        metavar="CMD",
+        help="an ACP agent with its arguments that carries out cloud runs; the survey agent without it",
+    )
+    parser.add_argument("--runs", type=_natural, default=2, metavar="N", help="runs at once; with 0 they stay queued")
     parser.add_argument("--watch-stdin", action="store_true", help="end when standard input ends")
     for name, seconds, words in (
         ("--access-token-seconds", 604_800.0, "lifetime of the first-party client's access tokens"),
@@ -81,6 +91,8 @@ def _parser() -> argparse.ArgumentParser:
         ("--code-seconds", 300.0, "lifetime of an authorization code"),
         ("--header-seconds", 15.0, "how long the header of a request may take to arrive"),
         ("--body-seconds", 60.0, "how long the body of a request may take to arrive"),
+        ("--idle-seconds", 1800.0, "how long an interactive run waits for a message before it is completed"),
+        ("--cancel-seconds", 10.0, "how long an agent may take to stop"),
     ):
         parser.add_argument(name, type=_seconds, default=seconds, metavar="N", help=words)
     return parser
@@ -109,6 +121,17 @@ def _seconds(text: str) -> float:
     if not 0 <= value <= 10**9:
         raise ValueError(text)
     return value
+
+
+def _natural(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > MOST_RUNS:
+        raise ValueError(text)
+    return int(text)
+
+
+def _command(text: str) -> tuple[str, ...]:
+    """A command as a shell would read it; on Windows backslashes stay what they are."""
+    return tuple(shlex.split(text, posix=sys.platform != "win32"))
 
 
 def _listen(port: int, *, or_any: bool) -> socket.socket:
@@ -146,6 +169,10 @@ async def _serve(
         code_seconds=options.code_seconds,
         header_seconds=options.header_seconds,
         body_seconds=options.body_seconds,
+        agent_command=options.agent,
+        most_runs=options.runs,
+        idle_seconds=options.idle_seconds,
+        cancel_seconds=options.cancel_seconds,
     )
     workspace = Workspace(settings, database, AdjustableClock(), FaultRules(), RequestCounters())
     await seed(workspace)

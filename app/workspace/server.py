@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route
 
+from app.workspace import runner
 from app.workspace.accounts import users
 from app.workspace.code_host import connecting as code_host_page
 from app.workspace.code_host import views as code_host
@@ -63,7 +64,7 @@ MODULES: tuple[ModuleType, ...] = (
 """Each has `routes()`, in matching order."""
 STARTUP = (vendors.startup, endpoint.startup)
 """Called before the first request."""
-AFTER_READY = (store.after_ready, endpoint.after_ready)
+AFTER_READY = (store.after_ready, endpoint.after_ready, runner.after_ready)
 """Started in the background once connections are accepted."""
 # How long requests have to end by themselves when the workspace stops.
 CUT_AFTER_SECONDS = 0.3

@@ -31,7 +31,10 @@ FRESH_REFUSED = StreamEnd(401)
     [
         (StreamEnd(404), ReconnectStep.NEVER),
         (StreamEnd(405), ReconnectStep.NEVER),
-        (StreamEnd(404, body=b'{"jsonrpc": "2.0", "error": {}}', error=RpcErrorObject(-32601, "no")), ReconnectStep.NEVER),
+        (
+            StreamEnd(404, body=b'{"jsonrpc": "2.0", "error": {}}', error=RpcErrorObject(-32601, "no")),
+            ReconnectStep.NEVER,
+        ),
         (StreamEnd(200, error=RpcErrorObject(-32601, "no")), ReconnectStep.NEVER),
         (StreamEnd(200, error=RpcErrorObject(-32602, "no")), ReconnectStep.NEVER),
         (StreamEnd(202, error=RpcErrorObject(-32600, "answered a request with 202")), ReconnectStep.NEVER),

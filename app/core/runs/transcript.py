@@ -250,6 +250,17 @@ class Rebuild:
         """Add entries, which may be few at a time."""
         self._body.apply(entries)
 
+    @property
+    def state(self) -> SessionState:
+        return self._body.reducer.at.state
+
+    def __len__(self) -> int:
+        return len(self._body.items)
+
+    def mark(self) -> TranscriptMark:
+        """Where the log is now, to read what follows again after `finish`."""
+        return self._body.mark()
+
     def finish(self) -> Change | None:
         """Show it in the place of what was shown. None where nothing differs."""
         return self._transcript._rebuilt(self._body, self._since)

@@ -69,13 +69,10 @@ class _Stream:
                 async for chunk in self._from_log():
                     yield chunk
             chunks = self._next()
-            if asked and not chunks:
-                # After a new connection the client may lack them, wherever it continues.
-                asked = False
-                chunks += [f"data: {data}\n\n" for data in self._feed.questions.values()]
+            caught_up = not chunks
             # Before the row is read: what changes meanwhile is seen in the next turn.
             seen, ended = self._feed.version, False
-            if seen != version and not chunks:
+            if seen != version and caught_up:
                 version = seen
                 run = await self._run()
                 if run is not None and run["updated_at"] != updated_at:
@@ -85,6 +82,10 @@ class _Stream:
                 ended = (run is None or run["status"] in TERMINAL) and not self._feed.after(self._number, 1)
                 if not ended and (run is None or run["status"] in TERMINAL):
                     version = -1
+            if asked and caught_up:
+                # After a new connection the client may lack them, wherever it continues.
+                asked = False
+                chunks += [f"data: {data}\n\n" for data in self._feed.questions.values()]
             if chunks:
                 yield "".join(chunks)
                 quiet_since = loop.time()
