@@ -21,12 +21,14 @@ class WaitingText(NamedTuple):
     id: str
     text: str
     files: tuple[str, ...] = ()
+    state: str = "waiting"
+    error: BurrowError | None = None
 
 
 class RecordedConversation:
     """`done` has what was asked for, in order; `fails` is raised instead, once."""
 
-    steers = True
+    steers, hold, stopping = True, "turn", False
 
     def __init__(self, run: TaskRun, items: ListedItems | None = None) -> None:
         self.changed: Event[None] = Event()
@@ -66,7 +68,10 @@ class RecordedConversation:
     async def send(self, text: str, *, now: bool = False) -> None:
         await self._do("send", text, now)
 
-    async def remove(self, queued_id: str) -> str:
+    async def send_again(self, queued_id: str) -> None:
+        await self._do("send_again", queued_id)
+
+    async def remove(self, queued_id: str) -> str | None:
         await self._do("remove", queued_id)
         found = next(each for each in self.queued if each.id == queued_id)
         self.queue(*(each for each in self.queued if each.id != queued_id))

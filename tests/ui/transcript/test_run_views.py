@@ -123,7 +123,7 @@ async def test_what_the_user_writes_answers_and_stops_reaches_the_run(
         page.header.stop.click()
         await until(lambda: len(conversation.done) == 5)
         assert conversation.done == [
-            ("answer", "always", "", None),
+            ("answer", "always", "", ()),
             ("send", "go on", False),
             ("send", "look here", True),
             ("dismiss", "two"),
