@@ -24,7 +24,7 @@ from app.ui.tasks.outbox import OutboxSender
 from app.ui.tasks.pages import TaskPages
 from app.ui.tasks.pane import TaskPane
 from app.ui.tasks.preferences import ListPreferences
-from app.ui.tasks.run_conversations import open_conversation
+from app.ui.tasks.run_conversations import ConversationOpener
 from app.ui.tasks.run_desk import RunDesk
 from app.ui.tasks.run_sources import RunChoices
 from app.ui.tasks.run_transcripts import RunTranscripts
@@ -57,7 +57,7 @@ class TasksPlace(Place):
         context: Context,
         parent: QWidget | None = None,
         *,
-        open_conversation: OpenConversation = open_conversation,
+        open_conversation: OpenConversation | None = None,
     ) -> None:
         super().__init__(context, parent)
         services, bridge, navigator = context.services, context.bridge, context.navigator
@@ -82,7 +82,8 @@ class TasksPlace(Place):
         self.edits = TaskEdits(services, bridge, self)
         self.files = TaskFiles(services, bridge, self)
         self.editing = TaskEditing(navigator, self.controller, self.edits, self.files, self.pane, self.pages)
-        self.runs = RunTranscripts(context, self.controller, self.pages, open_conversation)
+        open_run = open_conversation or ConversationOpener(services, bridge, self)
+        self.runs = RunTranscripts(context, self.controller, self.pages, open_run)
         self.draft_actions = DraftActions(navigator, self.drafts, self.selection, self.pane, self.pages)
         width = theme().px(tokens.LIST)
         self.splitter = RememberedSplitter(
@@ -202,6 +203,7 @@ class TasksPlace(Place):
             if self.controller.load.error is not None:
                 self.controller.refresh()
             self.outbox.drain()
+            self.runs.retry()
 
     def _refresh_if_active(self) -> None:
         """Refresh, but only while somebody may look at it: the place is in view and the window is active."""

@@ -89,6 +89,11 @@ class RunPool(QObject):
         self._look(run.id)
         return kept.opened.conversation
 
+    def retry(self) -> None:
+        """Have every conversation connect and send at once."""
+        for kept in self._kept.values():
+            kept.opened.conversation.try_now()
+
     def has(self, run_id: str) -> bool:
         """Whether the conversation with a run is open."""
         return run_id in self._kept

@@ -87,6 +87,10 @@ class RunTranscripts(QObject):
         if self._draft is not None:
             await self._draft.flush()
 
+    def retry(self) -> None:
+        """The credential works again: connect and send at once."""
+        self.pool.retry()
+
     def stop_turn(self) -> None:
         """Stop what the agent of the run in view does."""
         if self._views is not None and self._views.has_transcript:
