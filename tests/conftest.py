@@ -21,9 +21,12 @@ from tests.forks import Forked
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ["QT_API"] = "pyside6"
 os.environ.pop("BURROW_DATA", None)
-# A shell starts what it puts in the background with interrupts ignored, which every process of a test would inherit.
+# A shell starts what it puts in the background with interrupts ignored, and nohup what it starts with hang-ups, which
+# every process of a test would inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 pytest_plugins = ("tests.faults.report",)
 

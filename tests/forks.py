@@ -36,7 +36,10 @@ IMPORTS = {
         *("app.core.mcp.servers.store_source", "app.core.mcp.protocol.session", "app.core.mcp.protocol.transport"),
         *("app.core.mcp.protocol.legacy_listen", "aiohttp", "httpcore", "httpcore2", "mcp", "anyio._backends._asyncio"),
     ),
-    "workspace": ("app.workspace.__main__",),
+    "workspace": (
+        *("app.workspace.__main__", "app.workspace.mcp.server", "app.workspace.vendors.tools", "mcp.client.client"),
+        *("mcp.client.streamable_http", "mcp.server.streamable_http_manager", "anyio._backends._asyncio"),
+    ),
 }
 
 

@@ -125,6 +125,8 @@ class Peer:
         finally:
             self._close(reason)
             writing.cancel()
+            # The first step of each, so that what it has open is closed by itself.
+            await asyncio.sleep(0)
             handlers = list(self._handlers)
             for handler in handlers:
                 handler.cancel()
@@ -226,7 +228,8 @@ class Peer:
     def _cancel(self, request_id: object) -> None:
         for handler, request in list(self._handlers.items()):
             if request.id == request_id:
-                handler.cancel()
+                # Behind its first step, so that what it has open is closed by itself.
+                asyncio.get_running_loop().call_soon(handler.cancel)
 
     def _tell(self, notification: IncomingNotification) -> None:
         if notification.method == CANCEL_REQUEST:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from app.cli.terminal import line, printable, styled
+from app.cli.terminal import line, printable, say, styled
 from app.core.redaction import redact_text
 from app.core.runs.items import (
     DiffPart,
@@ -42,15 +42,25 @@ LEVELS = {"error": "bad", "warn": "note"}
 
 
 class ItemWriter:
-    """Writes what is new in a transcript. What may still grow waits until it is whole."""
+    """Writes what is new in a transcript. What may still grow waits until it is whole.
 
-    def __init__(self, *, as_json: bool = False, full: bool = False) -> None:
-        self._as_json, self._full = as_json, full
+    With `last`, only so many of the items are written that are there at the first time.
+    """
+
+    def __init__(self, *, as_json: bool = False, full: bool = False, last: int | None = None) -> None:
+        self._as_json, self._full, self._last = as_json, full, last
         self._written: set[str] = set()
+        # Everything before this index is written.
+        self._from = 0
 
-    def write(self, transcript: Transcript, *, first: int = 0, over: bool = False) -> None:
-        """Write the items from index `first` on that are whole; with `over`, those too that are not."""
-        for index in range(first, len(transcript)):
+    def write(self, transcript: Transcript, *, first: int | None = None, over: bool = False) -> None:
+        """Write the items that are whole; with `over`, those too that are not. `first` is the first that changed."""
+        if self._last is not None:
+            self._skip(transcript, len(transcript) - self._last)
+        if first is not None:
+            self._from = min(self._from, first)
+        waiting = len(transcript)
+        for index in range(self._from, len(transcript)):
             head = transcript.head(index)
             if head.key in self._written:
                 continue
@@ -58,10 +68,15 @@ class ItemWriter:
             if over or _whole(item, followed=index + 1 < len(transcript)):
                 self._written.add(head.key)
                 self._put(item)
+            else:
+                waiting = min(waiting, index)
+        self._from = waiting
 
-    def skip(self, transcript: Transcript, until: int) -> None:
-        """Do not write the items before index `until`."""
-        self._written |= {transcript.head(index).key for index in range(until)}
+    def _skip(self, transcript: Transcript, count: int) -> None:
+        self._last = None
+        if count > 0:
+            self._written |= {transcript.head(index).key for index in range(count)}
+            say(f"{count} earlier entries; more with --limit.")
 
     def _put(self, item: Item) -> None:
         if self._as_json:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from app.cli.common import backend_of
-from app.cli.tasks import find_task
+from app.cli.run_items import ItemWriter
+from app.cli.run_logs import follow
+from app.cli.tasks import find_task, latest_run
 from app.cli.terminal import data, line, printable, say
-from app.core.errors import BurrowError, Facts, NotFound, QuotaReached, Rejected
+from app.core.errors import BurrowError, Facts, QuotaReached, Rejected
 from app.core.posthog.run_memory import SETTING, RepositoryKey, RunMemory
 from app.core.posthog.run_options import BYPASS_SETTING, MODES, UNASKING, RunOptions, asking, settled
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from app.core.backend import Backend
     from app.core.posthog.run_options import AgentModel
-    from app.core.posthog.types import Task, TaskRun
+    from app.core.posthog.types import Task
 
 # As a person writes them, to the names of the agents.
 MODE_NAMES = {
@@ -46,6 +48,7 @@ def add_arguments(group: Any, add: Callable[..., argparse.ArgumentParser]) -> No
     )
     run.add_argument("--effort", choices=EFFORTS, help="how hard the model thinks")
     run.add_argument("--branch", metavar="NAME", help="the branch to start from")
+    run.add_argument("--follow", action="store_true", help="show what the agent says and does, until the run ends")
     run.add_argument("--mode", choices=list(MODE_NAMES), help="what the agent may do without asking")
     stop = add(group, "stop", stop_run, "End the latest run of a task.", acts=True)
     stop.add_argument("task", help=named)
@@ -74,6 +77,8 @@ async def run_task(options: argparse.Namespace) -> int:
         if key is not None:
             await settings.set(SETTING, RunMemory(settings).with_last(key, chosen))
         _show(started, options)
+        if options.follow and started.latest_run is not None:
+            return await follow(backend, started, started.latest_run.id, ItemWriter(as_json=options.json))
     return 0
 
 
@@ -87,15 +92,6 @@ async def stop_run(options: argparse.Namespace) -> int:
             task = await backend.tasks.cancel(task.id, run.id)
         _show(task, options)
     return 0
-
-
-def latest_run(task: Task) -> TaskRun:
-    """The latest run of a task. Raises `NotFound` if there is none."""
-    if task.latest_run is None:
-        raise NotFound(
-            "This task has not been run yet.", action=f"Run it with: burrow tasks run {task.slug or task.id}"
-        )
-    return task.latest_run
 
 
 def _chosen(options: argparse.Namespace, last: RunOptions, models: Sequence[AgentModel], *, bypass: bool) -> RunOptions:
@@ -162,12 +158,17 @@ def _with_reset(limit: QuotaReached) -> QuotaReached:
 
 
 async def _about_github(backend: Backend, refusal: Rejected) -> Rejected:
+    """Say where GitHub is connected, if that is what is missing. The address is for once, and in no error."""
     if refusal.facts.code != GITHUB_NEEDED:
         return refusal
     try:
-        where = f"Open {await backend.github.address_to_connect()} in a browser, then run the task again."
+        address = await backend.github.address_to_connect()
     except BurrowError:
         where = "Connect it on the pages of your account, then run the task again."
+    else:
+        say("Connect GitHub at this address:")
+        say(printable(address))
+        where = "Connect it in the browser, then run the task again."
     return Rejected("GitHub is not connected to your account.", refusal.facts, action=where)
 
 

@@ -25,6 +25,7 @@ from app.workspace.runtime.context import FIRST_PARTY_CLIENT_ID, Workspace, Work
 from app.workspace.runtime.counters import RequestCounters
 from app.workspace.runtime.database import WorkspaceDatabase
 from app.workspace.runtime.fault_rules import FaultRules
+from app.workspace.runtime.import_thread import end_beside_imports
 from app.workspace.runtime.log import start_log
 from app.workspace.seed.fill import seed
 from app.workspace.server import WorkspaceHttpServer
@@ -62,9 +63,11 @@ def main(argv: Sequence[str]) -> int:
         logging.getLogger("app.workspace").error("cannot start: %s", trouble)
         return 1
     try:
-        return asyncio.run(_serve(options, listener, database, folder, lifetime))
+        code = asyncio.run(_serve(options, listener, database, folder, lifetime))
     finally:
         database.close()
+    end_beside_imports(code)
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:

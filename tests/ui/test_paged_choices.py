@@ -10,7 +10,8 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
 from app.ui.theme import apply_theme
-from app.ui.widgets.paged_choices import ChoicesPage, PagedChoice, PagedPopup, PagedSelect
+from app.ui.widgets.paged_choices import PagedSelect
+from app.ui.widgets.paged_popup import ChoicesPage, PagedChoice, PagedPopup
 from tests.ui._tasks_fakes import settle, until
 
 PAGE = 30

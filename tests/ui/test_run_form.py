@@ -120,6 +120,7 @@ async def test_one_press_runs_with_what_was_used_last_for_the_repository(qapp: Q
         desk.place.controller.refresh()
         await until(lambda: "Nine" in desk.titles)
         await desk.select("task:t9")
+        assert "GPT · Codex · Medium · Read only · dev" in desk.place.pages.detail.run_button.toolTip()
         await until(lambda: desk.place.pages.task_id == "t9")
         desk.place.pages.detail.run_button.click()
         await until(lambda: "t9" in desk.tasks.options)
@@ -190,7 +191,7 @@ async def test_the_composer_runs_with_what_was_chosen_there_also_after_a_wait(qa
         composer.description.setPlainText("Do it")
         composer.run_with.click()
         await settle()
-        form = composer._form
+        form = composer.run_box.form
         assert form is not None
         form._choose_model(value_of("codex", "gpt"))
         composer.send_and_run.click()

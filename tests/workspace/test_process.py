@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from tests.forks import Forked
 from tests.workspace.lab import Lab
 
 if TYPE_CHECKING:
@@ -104,6 +105,43 @@ def test_a_signal_ends_it_cleanly_with_a_request_in_flight(start_workspace: Star
         thread.join(5)
         assert len(outcome) == 1
         assert not (workspace.data / "runtime.json").exists()
+
+
+# A workspace whose MCP server takes long to build, in a compiled extension that calls Python.
+BUILDS = """
+import app.workspace.mcp.mount
+from app.workspace.__main__ import main
+from pydantic import BaseModel, field_validator
+
+class Model(BaseModel):
+    number: int
+
+    @field_validator("number")
+    @classmethod
+    def check(cls, number):
+        return sum(range(1000)) + number
+
+def assemble(server):
+    while True:
+        Model(number=1)
+
+app.workspace.mcp.mount._assemble = assemble
+raise SystemExit(main(["--watch-stdin", "--data", "data"]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+def test_it_ends_cleanly_while_its_mcp_server_is_still_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "builds.py").write_text(BUILDS)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    for _ in range(3):
+        with Forked("workspace", "builds", (), **pipes) as process:
+            assert process.stdout is not None
+            assert process.stdin is not None
+            assert process.stdout.readline()
+            process.stdin.close()
+            assert process.wait(5) == 0
 
 
 @pytest.fixture(scope="module")

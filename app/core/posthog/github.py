@@ -1,4 +1,4 @@
-"""GitHub as a host knows it: who is connected, repositories, branches (docs/wire.md, "GitHub").
+"""GitHub as a host knows it: who is connected, repositories, branches (docs/wire.md, "Repositories").
 
 A person may have connected GitHub themselves, and a project for its team. The person's own connection goes first:
 pull requests are then theirs. On a host with neither, the repositories are those that tasks name.

@@ -92,7 +92,7 @@ def settled(options: RunOptions, models: Sequence[AgentModel]) -> RunOptions:
 
 
 def going_on(run: TaskRun, message: str = "") -> RunOptions:
-    """The options of a run that goes on from `run`, which has ended, with a message (docs/wire.md, "Follow-ups").
+    """The options of a run that goes on from `run`, which has ended, with a message (docs/wire.md, "Starting a run").
 
     It starts from the branch that was pushed last, with the same agent and permission mode.
     """

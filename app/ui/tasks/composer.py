@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QTextCursor
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from app.core.errors import Rejected
 from app.core.posthog.task_fields import TASK_FIELDS, TaskFieldKind, texts_of
@@ -16,6 +16,7 @@ from app.ui.tasks.attached import AttachmentBox
 from app.ui.tasks.field_inputs import FieldInput, LineInput, SuggestedInput, TextInput
 from app.ui.tasks.field_rows import TaskFieldRow
 from app.ui.tasks.open_draft import OpenDraft
+from app.ui.tasks.run_form import RunBox
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton, with_keys
 from app.ui.widgets.column import ScrollColumn
@@ -28,7 +29,7 @@ from app.ui.widgets.text import Text
 from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from PySide6.QtGui import QHideEvent, QKeyEvent
 
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from app.core.services import Services
     from app.core.storage import Draft, Scope
     from app.ui.bridge import Bridge, Job
-    from app.ui.tasks.run_form import RunForm
     from app.ui.tasks.run_sources import RunChoices
     from app.ui.widgets.feedback import Action
 
@@ -60,7 +60,7 @@ class Composer(QWidget):
         self.inputs: dict[str, FieldInput] = {name: row.input for name, row in self.rows.items()}
         self.attached = AttachmentBox(lambda: services.storage.attachments, bridge)
         self.choices: RunChoices | None = None
-        self._form: RunForm | None = None
+        self.about_run: Callable[[str | None], str] = lambda _repository: ""
         self.draft = OpenDraft(services, bridge, self.fields, self)
         self.draft.loaded.connect(self._loaded)
         self.draft.missing.connect(self._missing)
@@ -88,7 +88,7 @@ class Composer(QWidget):
     @property
     def run_options(self) -> RunOptions | None:
         """What was chosen for the run; None: as the last run of the repository."""
-        return self._form.options if self._form is not None and not self._run_box.isHidden() else None
+        return self.run_box.options
 
     def fields(self) -> dict[str, str]:
         """What is typed, as it is saved in the draft."""
@@ -211,6 +211,7 @@ class Composer(QWidget):
     def _build(self) -> None:
         current = theme()
         self.card = InlineCard()
+        self.run_box = RunBox()
         self._state = Text(role="caption", tone="muted")
         self._state.setMinimumHeight(current.px(tokens.CONTROL))
         self.send = PrimaryButton(self.tr("Create task"), keys="Ctrl+Return", clicked=self.submit)
@@ -233,12 +234,7 @@ class Composer(QWidget):
             box.addWidget(row, 1 if field.kind is TaskFieldKind.TEXT else 0)
             box.addSpacing(current.px(tokens.SPACE_2))
         box.addWidget(self.attached)
-        self._run_box = QFrame()
-        self._run_box.setProperty("card", "true")
-        self._run_box.setAccessibleName(self.tr("Run with"))
-        self._run_layout = QVBoxLayout(self._run_box)
-        self._run_box.setVisible(False)
-        box.addWidget(self._run_box)
+        box.addWidget(self.run_box)
         box.addWidget(self.card)
         buttons = FlowLayout()
         for button in (self.send, self.send_and_run, self.run_with, self.back, self.discard, self._state):
@@ -267,19 +263,11 @@ class Composer(QWidget):
 
     def toggle_run_form(self) -> None:
         """Show what the task would be run with, to be changed; or hide it."""
-        if self.choices is None:
-            return
-        if self._form is None:
-            from app.ui.tasks.run_form import RunForm
-
-            self._form = RunForm(self.choices)
-            self._run_layout.addWidget(self._form)
-        shown = self._run_box.isHidden()
-        self._run_box.setVisible(shown)
-        self.run_with.setText(self.tr("Hide run options") if shown else self.tr("Run with…"))
-        if shown:
-            self._form.show_last(self.rows["repository"].cleaned())
-            self._form.focus_first()
+        if self.run_box.isHidden() and self.choices is not None:
+            self.run_box.show_for(self.choices, self.rows["repository"].cleaned())
+        else:
+            self.run_box.setVisible(False)
+        self.run_with.setText(self.tr("Run with…") if self.run_box.isHidden() else self.tr("Hide run options"))
 
     def _first_mistake(self) -> tuple[str, str] | None:
         if not self.rows["description"].cleaned() and not self.rows["title"].cleaned():
@@ -294,8 +282,8 @@ class Composer(QWidget):
         self.rows["description"].focus()
 
     def _typed(self) -> None:
-        if self._form is not None and not self.rows["repository"].mistake():
-            self._form.set_repository(self.rows["repository"].cleaned())
+        if not self.rows["repository"].mistake():
+            self.run_box.set_repository(self.rows["repository"].cleaned())
         self._show_buttons()
         self.draft.typed()
 
@@ -321,7 +309,9 @@ class Composer(QWidget):
         wrong = next((row.mistake() for row in self.rows.values() if row.too_long), "")
         for button, keys in ((self.send, "Ctrl+Return"), (self.send_and_run, "Ctrl+Shift+Return")):
             button.setEnabled(not wrong)
-            button.setToolTip(plain_tip(wrong) or with_keys(button.text(), keys))
+            about = self.about_run(self.rows["repository"].cleaned()) if button is self.send_and_run else ""
+            words = with_keys(button.text(), keys)
+            button.setToolTip(plain_tip(wrong) or (plain_tip(f"{words}\n{about}") if about else words))
 
     def _loaded(self, fields: dict[str, str]) -> None:
         self._put(fields)

@@ -84,6 +84,8 @@ class TaskPage(QWidget):
         self._task: Task | None = None
         self._runs: Page[TaskRun] | None = None
         self._panel: QWidget | None = None
+        # What a run of a repository is started with.
+        self.about_run: Callable[[str | None], str] = lambda _repository: self.tr("Start a run of this task")
         self._pinned = False
         self._embedded = False
         self._shown_facts: object = None
@@ -342,7 +344,7 @@ class TaskPage(QWidget):
 
     def _about_running(self, task: Task) -> str:
         if can_run(task):
-            return self.tr("Start a run of this task")
+            return self.about_run(task.repository)
         if task.archived:
             return self.tr("Unarchive the task to run it")
         return self.tr("A run is already in progress")

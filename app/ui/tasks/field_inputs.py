@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
 
     from app.core.posthog.task_fields import TaskField
-    from app.ui.widgets.paged_choices import ChoiceSource, ChoicesPage, PagedPopup
+    from app.ui.widgets.paged_popup import ChoiceSource, ChoicesPage, PagedPopup
 
 TEXT_AT_LEAST = 96
 # How long typing pauses before the server is asked.
@@ -166,7 +166,7 @@ class SuggestedInput(QComboBox):
             super().showPopup()
             return
         # Loaded when it is first opened.
-        from app.ui.widgets.paged_choices import PagedPopup
+        from app.ui.widgets.paged_popup import PagedPopup
 
         self.popup = PagedPopup(self.source, self.accessibleName(), (), None, self)
         self.popup.chosen.connect(self._choose)

@@ -10,7 +10,10 @@ from PySide6.QtGui import QGuiApplication
 
 from app.core.posthog.run_options import RunOptions
 from app.core.posthog.web import billing_page
+from app.ui.tasks.field_inputs import SuggestedInput
 from app.ui.tasks.run_refusals import RunHelp
+from app.ui.tasks.run_sources import value_of
+from app.ui.tasks.run_words import summary
 from app.ui.tasks.wording import can_run
 
 if TYPE_CHECKING:
@@ -80,13 +83,17 @@ class RunDesk(QObject):
                 failure.again()
 
     def _connect_detail(self, page: TaskPage) -> None:
+        page.about_run = self._about
         page.run_with.connect(self.open_panel)
         page.helped.connect(self.help)
         page.task_changed.connect(lambda _id: self._another_task())
+        for row in page.editor.rows.values():
+            if isinstance(row.input, SuggestedInput):
+                row.input.source = self._choices.repositories
 
     def _connect_composer(self, page: Composer) -> None:
         page.repository.source = self._choices.repositories
-        page.choices = self._choices
+        page.choices, page.about_run = self._choices, self._about
 
     def _panel_of(self, page: TaskPage) -> RunPanel:
         if self._panel is None:
@@ -98,6 +105,12 @@ class RunDesk(QObject):
             panel.run_wanted.connect(self._run)
             panel.closed.connect(self._panel_closed)
         return self._panel
+
+    def _about(self, repository: str | None) -> str:
+        """What a press of the button runs with."""
+        last = self._choices.last(repository)
+        model = self._choices.models.model(value_of(last.adapter, last.model))
+        return self.tr("Run with: {0}").format(summary(last, model.title if model is not None else ""))
 
     def _panel_closed(self) -> None:
         page = self._pages.detail

@@ -15,7 +15,8 @@ from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.choices import Select
 from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.guard import guarded
-from app.ui.widgets.paged_choices import PagedChoice, PagedSelect
+from app.ui.widgets.paged_choices import PagedSelect
+from app.ui.widgets.paged_popup import PagedChoice
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class RunForm(QWidget):
             self._field(words, control)
             for words, control in (
                 (self.tr("&Model"), self.model),
-                (self.tr("Effo&rt"), self.effort),
+                (self.tr("&Effort"), self.effort),
                 (self.tr("Permission mode"), self.mode),
                 (self.tr("&Branch to start from"), self.branch),
             )
@@ -274,6 +275,39 @@ class RunPanel(QFrame):
             self._run()
         else:
             super().keyPressEvent(event)
+
+
+class RunBox(QFrame):
+    """The form of a run inside another form; hidden until it is wanted."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setProperty("card", "true")
+        self.setAccessibleName(self.tr("Run with"))
+        self.form: RunForm | None = None
+        self._box = QVBoxLayout(self)
+        edge = theme().px(tokens.SPACE_3)
+        self._box.setContentsMargins(edge, edge, edge, edge)
+        self.setVisible(False)
+
+    @property
+    def options(self) -> RunOptions | None:
+        """What is chosen; None while the form is hidden."""
+        return self.form.options if self.form is not None and not self.isHidden() else None
+
+    def show_for(self, choices: RunChoices, repository: str) -> None:
+        """Show what a run of a repository was started with the last time."""
+        if self.form is None:
+            self.form = RunForm(choices)
+            self._box.addWidget(self.form)
+        self.setVisible(True)
+        self.form.show_last(repository)
+        self.form.focus_first()
+
+    def set_repository(self, repository: str) -> None:
+        """The task is about another repository."""
+        if self.form is not None and not self.isHidden():
+            self.form.set_repository(repository)
 
 
 def _agent_of(value: str) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from PySide6.QtCore import QCoreApplication, QObject
 
 from app.core.posthog.run_memory import SETTING, RepositoryKey, RunMemory
 from app.core.posthog.run_options import BYPASS_SETTING, MODES, AgentModel, RunOptions, asking
-from app.ui.widgets.paged_choices import ChoicesPage, PagedChoice
+from app.ui.widgets.paged_popup import ChoicesPage, PagedChoice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence

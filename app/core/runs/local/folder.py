@@ -46,16 +46,17 @@ class WorkingFolder:
             handle = os.open(real, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_NOFOLLOW", 0))
         except OSError as failure:
             raise self._failed(path, failure) from None
-        with os.fdopen(handle, "rb") as file:
+        try:
             self._check_opened(handle, path)
             found = os.fstat(handle)
             if not stat.S_ISREG(found.st_mode):
                 raise RpcError(INVALID_PARAMS, f"{path} is no file")
             if found.st_size > LARGEST_FILE:
-                raise RpcError(
-                    INVALID_PARAMS, f"{path} has {found.st_size:,} bytes, and at most {LARGEST_FILE:,} are read"
-                )
-            text = file.read(LARGEST_FILE + 1).decode("utf-8", "replace")
+                raise RpcError(INVALID_PARAMS, f"{path} is larger than {LARGEST_FILE:,} bytes")
+            with os.fdopen(handle, "rb", closefd=False) as file:
+                text = file.read(LARGEST_FILE).decode("utf-8", "replace")
+        finally:
+            os.close(handle)
         if line is None and limit is None:
             return text
         first = max(line - 1, 0) if isinstance(line, int) else 0
@@ -110,9 +111,8 @@ class WorkingFolder:
                 raise self._outside(path)
 
     def _outside(self, path: object) -> RpcError:
-        return RpcError(
-            INVALID_PARAMS, f"{path} is outside of the working folder {self.path}, and Burrow allows no access"
-        )
+        text = f"{path} is outside of {self.path}, the only folder that Burrow gives access to"
+        return RpcError(INVALID_PARAMS, text)
 
     def _failed(self, path: object, failure: OSError) -> RpcError:
         code = RESOURCE_NOT_FOUND if isinstance(failure, FileNotFoundError) else INVALID_PARAMS

@@ -1,0 +1,190 @@
+"""AgentSide: the agent of a run with all that belongs to it: process, session, servers, and what it asks.
+
+It is started and ended as often as the run wants; `LocalRun` decides when.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from app.acp.messages import METHOD_NOT_FOUND, PeerClosed, RpcError
+from app.acp.process import AgentProcess
+from app.core.errors import BurrowError, Facts, ServerTrouble
+from app.core.runs.local.facts import mode_of
+from app.core.runs.local.opening import SessionOpening
+from app.core.runs.local.record import save_record
+from app.core.runs.local.requests import AgentRequests
+from app.core.runs.local.run_log import UPDATE
+from app.core.runs.local.session import AgentSession
+from app.core.runs.local.status import words_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from app.core.runs.local.folder import WorkingFolder
+    from app.core.runs.local.record import LocalRecord
+    from app.core.runs.local.run_log import RunLog
+    from app.core.runs.local.servers import RunServers
+
+log = logging.getLogger(__name__)
+
+NO_SERVERS = "The agent takes no MCP servers over HTTP, so it gets none of Burrow's."
+
+
+class AgentSide:
+    """`process` and `session` are there while the agent runs. `record` is what is kept of the run, as it is stored."""
+
+    def __init__(
+        self,
+        data: Path,
+        record: LocalRecord,
+        folder: WorkingFolder,
+        run_log: RunLog,
+        environment: Mapping[str, str],
+        servers: RunServers | None,
+    ) -> None:
+        self.record = record
+        self.process: AgentProcess | None = None
+        self.session: AgentSession | None = None
+        self.requests = AgentRequests(run_log, folder, environment, lambda: self._mode)
+        self._mode = ""
+        self._data = data
+        self._folder = folder
+        self._log = run_log
+        self._environment = environment
+        self._servers = servers
+        self._opening = SessionOpening(run_log)
+
+    async def start(self, version: int, burrow: str) -> None:
+        """Start the process and agree on a version. Raises `NotStarted` and as `AgentSession` does."""
+        self.process = await AgentProcess.start(
+            self.record.agent.command,
+            self._folder.path,
+            self._environment,
+            on_request=lambda method, params, _id: self.requests.handle(method, params),
+            on_notification=self._notified,
+        )
+        self.session = session = AgentSession(self.process.peer, self._folder.path)
+        await session.initialize(version, burrow)
+        self.requests.version = session.facts.version
+
+    async def open(self, *, anew: bool) -> str:
+        """Open the session that the run had, or a new one. Returns why the agent does not know what was said, if so."""
+        session = self._running()
+        servers = await self._open_servers(session)
+        return await self._opening.open(session, "" if anew else self.record.session, servers)
+
+    async def announce(self) -> None:
+        """Store the session, and say in the log that the agent takes messages now."""
+        session = self._running()
+        await self._keep(session=session.id)
+        name = " ".join(each for each in (session.facts.name, session.facts.agent_version) if each)
+        ids = {"sessionId": session.id, "runId": self.record.id, "taskId": self.record.task}
+        self._log.notify("_posthog/run_started", **ids, agentVersion=name)
+        self._show_options(session)
+        self.requests.questions.closed = False
+
+    async def set_option(self, option: str, value: str | bool) -> None:
+        """Change a setting of the session. Raises `BurrowError` with the agent's words."""
+        session = self._running()
+        try:
+            await session.set_option(option, value)
+        except RpcError as failure:
+            if failure.code != METHOD_NOT_FOUND or option != "mode" or not isinstance(value, str):
+                raise refused(failure) from None
+            await self._set_mode(session, value)
+            return
+        except (PeerClosed, TimeoutError) as failure:
+            raise refused(failure) from None
+        self._show_options(session)
+
+    async def sign_in(self, method: str) -> None:
+        """Have the agent sign in. Raises `BurrowError` with its words."""
+        try:
+            await self._running().authenticate(method)
+        except (RpcError, PeerClosed) as failure:
+            raise refused(failure) from None
+
+    async def end(self) -> None:
+        """End the process with all that it started, and revoke the key of its servers."""
+        process, self.process = self.process, None
+        self.requests.questions.cancel_all()
+        if process is not None:
+            await process.end()
+        self.session = None
+        await self.requests.terminals.end()
+        if self._servers is not None:
+            await self._servers.close()
+            await self._keep(client="")
+
+    async def _open_servers(self, session: AgentSession) -> list[dict[str, object]]:
+        if self._servers is None or self._servers.client:
+            return []
+        if not session.facts.http_servers:
+            self._log.notify("_posthog/console", level="warn", message=NO_SERVERS)
+            return []
+
+        async def created(client: str) -> None:
+            await self._keep(client=client)
+
+        return await self._servers.open(created)
+
+    async def _keep(self, **fields: str) -> None:
+        record = msgspec.structs.replace(self.record, **fields)
+        if record != self.record:
+            self.record = record
+            try:
+                await asyncio.to_thread(save_record, self._data, record)
+            except OSError as failure:
+                log.warning("the record of a run cannot be stored: %s", failure)
+
+    def _notified(self, method: str, params: dict[str, object]) -> None:
+        if method != UPDATE:
+            if not method.startswith("$/"):
+                self._log.add({"method": method, "params": params})
+            return
+        session = self.session
+        for each in (params,) if session is None else session.updates(params):
+            if self._opening.replay is not None:
+                self._opening.replay.add(dict(each))
+                continue
+            update = each.get("update")
+            if isinstance(update, dict) and session is not None:
+                if update.get("sessionUpdate") == "current_mode_update":
+                    self._mode = str(update.get("currentModeId"))
+                elif isinstance(options := update.get("configOptions"), list):
+                    session.options = options
+                    self._mode = mode_of(options)
+            self._log.update(each)
+
+    def _show_options(self, session: AgentSession) -> None:
+        self._mode = mode_of(session.options) or self._mode
+        if session.options:
+            self._update({"sessionUpdate": "config_option_update", "configOptions": session.options})
+
+    def _update(self, update: Mapping[str, object]) -> None:
+        session = "" if self.session is None else self.session.id
+        self._log.add({"method": UPDATE, "params": {"sessionId": session, "update": update}})
+
+    async def _set_mode(self, session: AgentSession, mode: str) -> None:
+        try:
+            await session.set_mode(mode)
+        except (RpcError, PeerClosed, TimeoutError) as failure:
+            raise refused(failure) from None
+        self._mode = mode
+        self._update({"sessionUpdate": "current_mode_update", "currentModeId": mode})
+
+    def _running(self) -> AgentSession:
+        if self.session is None:
+            raise ServerTrouble("The agent is not running.", action="Start the run again.")
+        return self.session
+
+
+def refused(failure: Exception) -> BurrowError:
+    """What the agent did not do, as an error for the person."""
+    return ServerTrouble(words_of(failure), Facts(code="agent-refused"), action="Check the agent's settings.")

@@ -1,0 +1,91 @@
+"""What an agent may have its client do without a question, by the mode that the person chose.
+
+Files of the working folder may always be read. What the person allowed the agent in answer to its own question is not
+asked a second time: agents ask about a tool first, and then have the client carry it out.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Consent(Enum):
+    """How a request is treated."""
+
+    ALLOW = "allow"
+    ASK = "ask"
+    REFUSE = "refuse"
+
+
+class ModeRule(NamedTuple):
+    """What a mode says of writing files and of running commands."""
+
+    write: Consent
+    run: Consent
+
+
+ASKING = ModeRule(Consent.ASK, Consent.ASK)
+READING = ModeRule(Consent.REFUSE, Consent.ASK)
+EDITING = ModeRule(Consent.ALLOW, Consent.ASK)
+FREE = ModeRule(Consent.ALLOW, Consent.ALLOW)
+# By the agents' names for their modes, in lower case and without punctuation. What is not known asks.
+MODES = {
+    **dict.fromkeys(("plan", "readonly", "ask", "architect"), READING),
+    **dict.fromkeys(("acceptedits", "autoedit"), EDITING),
+    **dict.fromkeys(("auto", "bypasspermissions", "bypass", "fullaccess", "agentfullaccess", "yolo", "dontask"), FREE),
+}
+
+
+def rule_of(mode: str) -> ModeRule:
+    """What a mode says."""
+    return MODES.get("".join(each for each in mode.lower() if each.isalnum()), ASKING)
+
+
+class Granted:
+    """What the person allowed: files and commands of tool calls, and what is allowed for the whole run."""
+
+    def __init__(self) -> None:
+        self._files: set[str] = set()
+        self._commands: set[str] = set()
+        self._always: set[str] = set()
+
+    def remember(self, call: object) -> None:
+        """The person allowed this tool call."""
+        if not isinstance(call, dict):
+            return
+        given = call.get("rawInput")
+        members = given if isinstance(given, dict) else {}
+        for each in (*_list(call.get("locations")), *_list(call.get("content")), members):
+            if isinstance(each, dict):
+                self._files |= {str(each[name]) for name in ("path", "file_path", "abs_path") if each.get(name)}
+        command = members.get("command")
+        if isinstance(command, str):
+            self._commands.add(command)
+        elif isinstance(command, list):
+            self._commands.add(" ".join(map(str, command)))
+
+    def always(self, kind: str) -> None:
+        """The person allowed this kind of request until the run ends."""
+        self._always.add(kind)
+
+    def forget_calls(self) -> None:
+        """The turn is over: what was allowed in it counts no longer."""
+        self._files.clear()
+        self._commands.clear()
+
+    def allows(self, kind: str, params: Mapping[str, object]) -> bool:
+        """Whether a request of the agent is among what was allowed. `kind` is `edit` or `execute`."""
+        if kind in self._always:
+            return True
+        if kind == "edit":
+            return str(params.get("path")) in self._files
+        words = [str(params.get("command")), *map(str, _list(params.get("args")))]
+        return bool({" ".join(words), words[-1] if words[1:2] in (["-c"], ["-lc"]) else ""} & self._commands)
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []

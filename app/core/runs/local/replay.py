@@ -1,0 +1,151 @@
+"""What an agent says again when an earlier session is loaded, compared with what is stored of it.
+
+Agents give what they replay other ids, or none, so texts are compared. What is stored stays as it is; what it lacks at
+the end, because the session went on elsewhere, is added.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from app.core.runs.local.run_log import UPDATE, WHOLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from app.core.runs.log_entries import LogEntry
+
+PROMPT = "session/prompt"
+USER_CHUNK = "user_message_chunk"
+_KINDS = {**{kind: kind for kind in WHOLE.values()}, **WHOLE, USER_CHUNK: "prompt"}
+_SPACE = re.compile(r"\s+")
+
+Members = dict[str, object]
+
+
+class Replay:
+    """Collects the updates of a session that is being loaded."""
+
+    def __init__(self) -> None:
+        self._updates: list[Members] = []
+
+    def add(self, params: Members) -> None:
+        """An update arrived while the session was being loaded."""
+        self._updates.append(params)
+
+    @property
+    def empty(self) -> bool:
+        """Whether the agent said nothing of what was said before."""
+        return not any(_identity(each) for each in self._updates)
+
+    def missing(self, stored: Iterable[LogEntry]) -> list[Members]:
+        """The messages that are to be added to what is stored: those after the last that is known, else all of them.
+
+        Without anything stored the replay is all that there is.
+        """
+        known = set(_identities(stored))
+        said = list(_joined(self._updates))
+        last = max((index for index, each in enumerate(said) if _identity(each) in known), default=-1)
+        if known and last < 0:
+            # Another conversation, or one in other words. What is stored is what the person knows.
+            return []
+        return [_message(each, index) for index, each in enumerate(said) if index > last]
+
+
+def history_text(stored: Iterable[LogEntry], most: int) -> str:
+    """The end of a conversation as text, for an agent that is to go on with it without having led it."""
+    lines = []
+    for kind, text in _identities(stored):
+        if kind in {"prompt", "agent_message"}:
+            lines.append(f"{'User' if kind == 'prompt' else 'Agent'}: {text}")
+    whole = "\n\n".join(lines)
+    return whole if len(whole) <= most else f"…{whole[-most:]}"
+
+
+def has_prompts(stored: Iterable[LogEntry]) -> bool:
+    """Whether anything was said to the agent."""
+    return any(each.message.method == PROMPT for each in stored)
+
+
+def _joined(updates: Iterable[Members]) -> Iterator[Members]:
+    """The updates with the parts of a text put together."""
+    held: Members | None = None
+    for params in updates:
+        update = params.get("update")
+        members: Members = update if isinstance(update, dict) else {}
+        kind, text = members.get("sessionUpdate"), _text(members)
+        if held is not None and kind in _KINDS and text is not None:
+            former = held["update"]
+            assert isinstance(former, dict)
+            if (former["sessionUpdate"], former.get("messageId")) == (kind, members.get("messageId")):
+                joined = {**former, "content": {"type": "text", "text": f"{_text(former)}{text}"}}
+                held = {**held, "update": joined}
+                continue
+        if held is not None:
+            yield held
+        held = None
+        if kind in _KINDS and text is not None:
+            held = {**params, "update": members}
+        else:
+            yield params
+    if held is not None:
+        yield held
+
+
+def _message(params: Members, index: int) -> Members:
+    """A replayed update as an entry of the log: what the person said is a prompt."""
+    update = params.get("update")
+    members: Members = update if isinstance(update, dict) else {}
+    kind = members.get("sessionUpdate")
+    if kind == USER_CHUNK:
+        prompt = {"sessionId": params.get("sessionId"), "prompt": [members.get("content")]}
+        return {"id": f"replayed-{index}", "method": PROMPT, "params": prompt}
+    whole = WHOLE.get(str(kind), kind)
+    return {"method": UPDATE, "params": {**params, "update": {**members, "sessionUpdate": whole}}}
+
+
+def _identities(stored: Iterable[LogEntry]) -> Iterator[tuple[str, str]]:
+    for entry in stored:
+        method = entry.message.method
+        if method not in {PROMPT, UPDATE} or not entry.message.params:
+            continue
+        try:
+            params = msgspec.json.decode(entry.message.params)
+        except msgspec.DecodeError:
+            continue
+        if method == PROMPT:
+            blocks = params.get("prompt") if isinstance(params, dict) else None
+            shown = [each for each in (blocks if isinstance(blocks, list) else ()) if isinstance(each, dict)]
+            text = "".join(
+                str(each["text"]) for each in shown if isinstance(each.get("text"), str) and not _hidden(each)
+            )
+            yield ("prompt", _SPACE.sub(" ", text).strip())
+        elif (identity := _identity(params)) is not None:
+            yield identity
+
+
+def _identity(params: object) -> tuple[str, str] | None:
+    """What makes an update the same one, whatever its ids: its text, or its tool call."""
+    update = params.get("update") if isinstance(params, dict) else None
+    if not isinstance(update, dict):
+        return None
+    kind, text = str(update.get("sessionUpdate")), _text(update)
+    if kind in _KINDS and text is not None:
+        return (_KINDS[kind], _SPACE.sub(" ", text).strip())
+    if kind == "tool_call":
+        return ("tool_call", str(update.get("toolCallId")))
+    return None
+
+
+def _text(update: Members) -> str | None:
+    content = update.get("content")
+    text = content.get("text") if isinstance(content, dict) else None
+    return text if isinstance(text, str) else None
+
+
+def _hidden(block: Members) -> bool:
+    meta = block.get("_meta")
+    return isinstance(meta, dict) and "ui" in meta

@@ -1,0 +1,236 @@
+"""An agent's files and commands: one folder, asked for by mode, and nothing of the person's secrets."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.acp.messages import RpcError
+from app.core.errors import Rejected
+from app.core.redaction import hide
+from app.core.runs.local.agents import agent_of_command, found_agents
+from app.core.runs.local.approval import Consent, rule_of
+from app.core.runs.local.environment import agent_environment
+from app.core.runs.local.folder import WorkingFolder
+from app.core.runs.local.masking import MaskedStream, masked
+from app.core.runs.local.servers import RunServers
+from app.core.runs.local.status import RunPhase
+from tests.core.runs_local.running import Watched, running, scripted
+from tests.until import until
+
+KEY = "bw_" + "k" * 43
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> WorkingFolder:
+    work = tmp_path / "work"
+    work.mkdir()
+    (tmp_path / "secret.txt").write_text("secret")
+    (work / "in").symlink_to(work)
+    (work / "out").symlink_to(tmp_path)
+    (work / "link.txt").symlink_to(tmp_path / "secret.txt")
+    (work / "file.txt").write_text("one\ntwo\nthree\n")
+    return WorkingFolder(work)
+
+
+@pytest.mark.parametrize(
+    "path", ["../secret.txt", "out/secret.txt", "link.txt", "/etc/passwd", "in/../../secret.txt", "in/out/secret.txt"]
+)
+def test_no_path_leads_out_of_the_folder(folder: WorkingFolder, path: str) -> None:
+    for attempt in (lambda: folder.read_text(path), lambda: folder.write_text(path, "x")):
+        with pytest.raises(RpcError, match="the only folder that Burrow gives access to"):
+            attempt()
+
+
+def test_a_link_that_is_put_in_the_place_of_a_folder_meanwhile_leads_nowhere(
+    folder: WorkingFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if it had been a folder when the path was checked.
+    monkeypatch.setattr(folder, "resolve", lambda path: folder.path / path)
+    with pytest.raises(RpcError, match="outside of"):
+        folder.write_text("out/secret.txt", "x")
+    with pytest.raises(RpcError, match="outside of"):
+        folder.read_text("out/secret.txt")
+    assert (tmp_path / "secret.txt").read_text() == "secret"
+
+
+def test_files_are_read_in_part_and_written_with_the_mode_that_they_had(folder: WorkingFolder) -> None:
+    assert folder.read_text("in/file.txt", 2, 1) == "two\n"
+    assert folder.read_text(str(folder.path / "file.txt"), None, 2) == "one\ntwo\n"
+    (folder.path / "file.txt").chmod(0o750)
+    folder.write_text("file.txt", "new")
+    folder.write_text("a/b/c.txt", "deep")
+    assert (folder.path / "file.txt").read_text() == "new"
+    assert (folder.path / "file.txt").stat().st_mode & 0o777 == 0o750
+    assert (folder.path / "a/b/c.txt").read_text() == "deep"
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        *(("gone.txt", "No such file"), ("", "no path"), (5, "no path")),
+        *(("a\0b", "no path"), ("in", "is no file"), ("pipe", "no file")),
+    ],
+)
+def test_what_is_no_file_is_refused_in_words(folder: WorkingFolder, path: object, words: str) -> None:
+    os.mkfifo(folder.path / "pipe")
+    with pytest.raises(RpcError, match=words):
+        folder.read_text(path)
+
+
+async def test_reading_is_free_and_writing_is_asked_for(tmp_path: Path) -> None:
+    async with running(tmp_path, scripted()) as it:
+        (it.run.folder.path / "a.txt").write_text("old\n")
+        assert '"content": "old\\n"' in await it.turn("read:a.txt")
+        it.run.say("write:a.txt")
+        [question] = await it.question()
+        asked = it.stored()[-1]["params"]["toolCall"]
+        assert (asked["title"], asked["content"][0]["oldText"]) == ("Write a.txt", "old\n")
+        it.run.answer(question, "reject")
+        await it.phase(RunPhase.READY)
+        assert (it.run.folder.path / "a.txt").read_text() == "old\n"
+        it.run.say("write:a.txt")
+        it.run.answer((await it.question())[0], "allow_always")
+        await it.phase(RunPhase.READY)
+        await it.turn("write:b.txt")
+        assert [(it.run.folder.path / each).read_text() for each in ("a.txt", "b.txt")] == ["new\n", "new\n"]
+
+
+async def test_what_the_person_allowed_the_agent_is_not_asked_again_in_that_turn(tmp_path: Path) -> None:
+    async with running(tmp_path, scripted()) as it:
+        it.run.say("ask write:granted.txt")
+        it.run.answer((await it.question())[0], "yes")
+        await it.phase(RunPhase.READY)
+        assert (it.run.folder.path / "granted.txt").read_text() == "new\n"
+        it.run.say("write:granted.txt")
+        assert len(await it.question()) == 1
+
+
+async def test_commands_run_in_the_folder_and_are_asked_for(tmp_path: Path) -> None:
+    async with running(tmp_path, scripted()) as it:
+        it.run.say("run:pwd;exit${IFS}3")
+        it.run.answer((await it.question())[0], "allow")
+        await it.phase(RunPhase.READY)
+        said = str(it.stored())
+        assert '"exitCode": 3' in said
+        assert f"{it.run.folder.path}\\\\n" in said
+
+
+async def test_the_mode_decides_what_is_asked_for(tmp_path: Path) -> None:
+    async with running(tmp_path, scripted(modes="bypassPermissions")) as it:
+        await it.turn("write:a.txt run:true")
+        assert (it.run.folder.path / "a.txt").exists()
+    async with running(tmp_path, scripted(modes="plan")) as it:
+        assert "no files are written" in await it.turn("write:b.txt")
+    assert rule_of("Accept edits").write is Consent.ALLOW
+    assert rule_of("a mode of tomorrow") == (Consent.ASK, Consent.ASK)
+
+
+class Clients:
+    """The proxy's clients."""
+
+    def __init__(self) -> None:
+        self.revoked: list[str] = []
+        self.made: list[tuple[str, Any]] = []
+
+    async def create(self, name: str, program: str = "", servers: Any = None) -> tuple[Any, str]:
+        self.made.append((name, servers))
+        return type("Client", (), {"id": f"c-{len(self.made)}"})(), KEY
+
+    async def revoke(self, client: str) -> None:
+        self.revoked.append(client)
+
+
+async def test_servers_come_through_the_proxy_with_a_key_that_ends_with_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide("a-token-that-burrow-keeps")
+    environment = {
+        **dict(os.environ),
+        "POSTHOG_KEY": "phx_0123456789abcdefgh",
+        "KEPT": "x a-token-that-burrow-keeps",
+        "BURROW_DATA": "/x",
+        "MODEL_API_KEY": "sk-the-person-wants-this",
+    }
+    clients = Clients()
+    servers = RunServers(clients, lambda server: f"http://127.0.0.1:1/mcp/{server}", {"s1": "Search"}, "Run 1")
+    given = agent_environment(environment)
+    async with running(tmp_path, scripted(http="yes"), servers=servers, environment=given) as it:
+        assert it.run.record.client == "c-1"
+        it.run.say("env")
+        await until(lambda: it.ends())
+        said = json.loads(next(each for each in said_in(it) if each.startswith("{")).removesuffix("heard 3"))
+        # The agent says what it was given: the key is masked even there.
+        assert said["servers"] == [
+            {
+                "type": "http",
+                "name": "Search",
+                "url": "http://127.0.0.1:1/mcp/s1",
+                "headers": [{"name": "Authorization", "value": "Bearer [redacted]"}],
+            }
+        ]
+        assert said["environ"].keys() & {"POSTHOG_KEY", "KEPT", "BURROW_DATA"} == set()
+        assert "MODEL_API_KEY" in said["environ"]
+        assert clients.made == [("Run 1", ("s1",))]
+        assert clients.revoked == []
+    assert clients.revoked == ["c-1"]
+    assert it.run.record.client == ""
+    for each in (it.run.log.path, tmp_path / "data" / "runs" / "run-1" / "run.json"):
+        assert KEY not in each.read_text()
+
+
+def said_in(it: Watched) -> list[str]:
+    updates = [each["params"]["update"] for each in it.stored() if each.get("method") == "session/update"]
+    return [each["content"]["text"] for each in updates if "content" in each]
+
+
+async def test_credentials_are_masked_in_live_view_and_log_also_when_they_come_in_parts(tmp_path: Path) -> None:
+    async with running(tmp_path, scripted()) as it:
+        await it.turn("secret")
+        await it.run.log.flush()
+        whole = it.run.log.path.read_text() + json.dumps(it.live)
+        for secret in ("abcdef0123456789", "_0123456789ab", "dXNlcjpwYXNz", '"abc"'):
+            assert secret not in whole
+        live = [each["notification"]["params"]["update"] for each in it.live if "chunk" in str(each)]
+        assert "".join(each["content"]["text"] for each in live).startswith("The header is Authorization: [redacted]")
+        assert '"path":"a=b"' in whole
+
+
+def test_source_code_is_not_masked() -> None:
+    code = "token = next(tokens)\npassword: str = ask()\n"
+    assert masked({"content": {"text": code}}) == {"content": {"text": code}}
+
+
+def test_a_word_waits_until_it_is_complete_and_a_long_one_is_shown() -> None:
+    stream = MaskedStream()
+    assert stream.feed("one two") == "one "
+    assert stream.feed(" ") == "two "
+    assert len(stream.feed("x" * 5_000)) == 3_000
+    assert len(stream.flush()) == 2_000
+
+
+def test_a_command_is_split_into_words_and_no_shell_sees_it() -> None:
+    assert agent_of_command("npx -y 'a b' $HOME").command == ("npx", "-y", "a b", "$HOME")
+    for wrong in ("", "   ", "a 'b"):
+        with pytest.raises(Rejected):
+            agent_of_command(wrong)
+
+
+def test_known_agents_are_found_in_the_path(tmp_path: Path) -> None:
+    for name in ("claude-agent-acp", "claude-code-acp", "gemini"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    found = found_agents({"PATH": str(tmp_path)})
+    assert [each.command for each in found] == [("claude-agent-acp",), ("gemini", "--acp")]
+    assert found_agents({"PATH": str(tmp_path / "nothing")}) == ()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="folders without modes")
+def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Rejected, match="is no folder"):
+        WorkingFolder(tmp_path / "gone")

@@ -1,0 +1,92 @@
+"""Going on with an earlier session: what agents do wrong with `session/load`, and what becomes of the transcript."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.core.runs.local.status import RunPhase
+from tests.core.runs_local.running import Watched, running, scripted
+from tests.until import until
+
+
+async def an_earlier_run(tmp_path: Path) -> list[bytes]:
+    """A run with one turn. Returns its log."""
+    async with running(tmp_path, scripted()) as it:
+        await it.turn("say:one")
+    return it.run.log.path.read_bytes().splitlines()
+
+
+def prompts(it: Watched) -> list[str]:
+    return [
+        block["text"]
+        for each in it.stored()
+        if each.get("method") == "session/prompt"
+        for block in each["params"]["prompt"]
+    ]
+
+
+@pytest.mark.parametrize("how", ["none", "ids", "new-ids", "null", "empty"])
+async def test_a_session_that_is_loaded_changes_nothing_of_what_is_stored(tmp_path: Path, how: str) -> None:
+    before = await an_earlier_run(tmp_path)
+    async with running(tmp_path, scripted(load=how), session="s-1") as it:
+        assert it.run.status.phase is RunPhase.READY
+        assert prompts(it) == []
+        silent = [each for each in it.said_by_burrow() if "repeated nothing" in each]
+        assert len(silent) == (1 if how in {"null", "empty"} else 0)
+        await it.turn("say:two")
+        await it.run.log.flush()
+        assert it.run.log.path.read_bytes().splitlines()[: len(before)] == before
+        assert prompts(it) == ["say:two"]
+
+
+async def test_what_was_said_elsewhere_meanwhile_is_added(tmp_path: Path) -> None:
+    await an_earlier_run(tmp_path)
+    async with running(tmp_path, scripted(load="longer"), session="s-1") as it:
+        assert prompts(it) == ["elsewhere"]
+        assert "said elsewhere" in str(it.stored())
+
+
+async def test_a_log_that_is_lost_is_not_a_reason_to_load(tmp_path: Path) -> None:
+    async with running(tmp_path, scripted(load="error"), session="s-1") as it:
+        assert it.run.status.phase is RunPhase.READY
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "words"),
+    [
+        ({"load": "error"}, "The agent does not know this session any more: No such session"),
+        ({}, "The agent cannot go on with an earlier session."),
+    ],
+)
+async def test_an_agent_that_forgot_says_so_before_the_first_word_is_sent(
+    tmp_path: Path, behaviour: dict[str, str], words: str
+) -> None:
+    before = await an_earlier_run(tmp_path)
+    async with running(tmp_path, scripted(**behaviour), session="s-1", started=False) as it:
+        it.run.say("say:two")
+        await it.run.start()
+        assert it.run.status.phase is RunPhase.FORGOTTEN
+        assert it.run.status.text == words
+        assert it.said_by_burrow() == [words]
+        assert [each.text for each in it.run.waiting.all] == ["say:two"]
+        await it.run.log.flush()
+        stored = it.run.log.path.read_bytes().splitlines()
+        assert stored[: len(before)] == before
+
+        await it.run.start_anew()
+        await until(lambda: it.ends() == ["end_turn"])
+        told, asked = prompts(it)
+        assert told.endswith("User: say:one\n\nAgent: oneheard 7")
+        assert asked == "say:two"
+        # Once only.
+        await it.turn("say:three")
+        assert prompts(it)[2:] == ["say:three"]
+
+
+async def test_an_agent_that_resumes_is_not_asked_to_repeat(tmp_path: Path) -> None:
+    await an_earlier_run(tmp_path)
+    async with running(tmp_path, scripted(load="error", resume="yes"), session="s-1") as it:
+        assert it.run.status.phase is RunPhase.READY
+        assert it.said_by_burrow() == []

@@ -1,0 +1,160 @@
+"""A worktree that is ready to work in: what it gets of ignored files, and its setup script."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.core.runs.local.run_log import RunLog
+from app.core.runs.worktrees.carried import carry
+from app.core.runs.worktrees.environments import find_environments
+from app.core.runs.worktrees.setup import SetupConsent, SetupFailed, SetupNotAgreed, set_up
+from app.core.runs.worktrees.worktrees import Worktrees
+from tests.core.worktrees.conftest import run_git
+
+
+async def test_ignored_files_are_copied_or_linked_as_the_repository_says(
+    repository: Path, worktrees: Worktrees, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.env").write_text("not yours")
+    (repository / ".worktreeinclude").write_text("*.env\n!skipped.env\na.txt\nplain.txt\ndeep/\n")
+    (repository / ".worktreelink").write_text("node_modules\n")
+    (repository / "here.env").write_text("KEY=1")
+    (repository / "skipped.env").write_text("no")
+    (repository / "plain.txt").write_text("not ignored")
+    (repository / "link.env").symlink_to(outside / "secret.env")
+    (repository / "deep").mkdir()
+    (repository / "deep" / "caf\udce9.env").write_text("KEY=2")
+    (repository / "node_modules" / "left-pad").mkdir(parents=True)
+    (repository / "node_modules" / "left-pad" / "x.env").write_text("z")
+    made = await worktrees.create(repository, "x")
+    folder = Path(made.path)
+    carried = await carry(repository, folder)
+    assert carried.copied == ("deep/caf\udce9.env", "here.env")
+    assert carried.linked == ("node_modules/",)
+    assert carried.left == (("link.env", "it leads out of the repository"),)
+    assert (folder / "here.env").read_text() == "KEY=1"
+    assert (folder / "node_modules").readlink() == repository / "node_modules"
+    assert not (folder / "plain.txt").exists()
+    # What came along is no loss; what became of it would be.
+    assert not (await worktrees.losses(made)).any
+    (folder / "here.env").write_text("KEY=3")
+    assert (await worktrees.losses(made)).ignored == ("here.env",)
+
+
+async def test_what_is_there_already_stays_and_a_link_leads_nothing_out(
+    repository: Path, worktrees: Worktrees, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    (repository / "dir").symlink_to(tmp_path / "out")
+    run_git(repository, "add", "dir")
+    run_git(repository, "commit", "--quiet", "-m", "A link that leads out")
+    made = await worktrees.create(repository, "x")
+    (repository / "dir").unlink()
+    (repository / "dir").mkdir()
+    (repository / "dir" / "a.env").write_text("x")
+    (repository / "b.env").write_text("new")
+    (Path(made.path) / "b.env").write_text("old")
+    (repository / ".worktreeinclude").write_text("*.env\n")
+    carried = await carry(repository, Path(made.path))
+    assert carried.copied == ()
+    assert dict(carried.left) == {"dir/a.env": "its folder leads out of the worktree", "b.env": "it is there already"}
+    assert (Path(made.path) / "b.env").read_text() == "old"
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def write_environment(folder: Path, text: str, name: str = "default.toml") -> None:
+    place = folder / ".posthog-code" / "environments"
+    place.mkdir(parents=True, exist_ok=True)
+    (place / name).write_text(text)
+
+
+SCRIPT = '''
+id = "web"
+version = 1
+name = "Web"
+[setup]
+script = """
+echo preparing
+echo run >> ran.env
+"""
+[[actions]]
+name = "Test"
+icon = "test"
+command = "npm test"
+'''
+
+
+def test_environments_are_read_and_wrong_ones_named(tmp_path: Path) -> None:
+    write_environment(tmp_path, SCRIPT)
+    write_environment(tmp_path, "name = ", "broken.toml")
+    write_environment(tmp_path, "[setup]\nscript = 5", "types.toml")
+    write_environment(tmp_path, "x = '" + "x" * 300_000 + "'", "large.toml")
+    write_environment(tmp_path, "", "bare.toml")
+    found = find_environments(tmp_path)
+    bare, web = sorted(found.environments, key=lambda each: each.id)
+    assert (bare.id, bare.name, bare.script) == ("bare", "bare", "")
+    assert (web.name, web.version, [each.command for each in web.actions]) == ("Web", "1", ["npm test"])
+    assert [name.rpartition("/")[2] for name, _ in found.wrong] == ["broken.toml", "large.toml", "types.toml"]
+    assert "$.setup.script" in found.wrong[2][1]
+    assert find_environments(tmp_path / "gone").environments == ()
+
+
+class Settings:
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self.values.get(key, default)
+
+    async def set(self, key: str, value: Any) -> None:
+        self.values[key] = value
+
+
+async def test_a_setup_script_runs_once_and_only_with_consent_to_its_text(
+    repository: Path, worktrees: Worktrees, tmp_path: Path
+) -> None:
+    made = await worktrees.create(repository, "x")
+    folder = Path(made.path)
+    log = RunLog(tmp_path / "log.jsonl")
+    consent = SetupConsent(Settings())
+    write_environment(folder, SCRIPT)
+    [web] = find_environments(folder).environments
+    with pytest.raises(SetupNotAgreed):
+        await set_up(folder, made.repository, web, consent, log)
+    assert not (folder / "ran.env").exists()
+    await consent.agree(made.repository, web)
+    assert not consent.agreed("/another/repository", web)
+    for _ in range(2):
+        await set_up(folder, made.repository, web, consent, log)
+    assert (folder / "ran.env").read_text() == "run\n"
+    write_environment(folder, SCRIPT.replace("echo preparing", "echo changed"))
+    [changed] = find_environments(folder).environments
+    with pytest.raises(SetupNotAgreed):
+        await set_up(folder, made.repository, changed, consent, log)
+    await log.flush()
+    whole = log.path.read_text()
+    assert '"stdout":"preparing\\n"' in whole
+    assert '"status":"completed"' in whole
+
+
+async def test_a_setup_that_fails_says_how_and_runs_again(
+    repository: Path, worktrees: Worktrees, tmp_path: Path
+) -> None:
+    made = await worktrees.create(repository, "x")
+    folder = Path(made.path)
+    log = RunLog(tmp_path / "log.jsonl")
+    consent = SetupConsent(Settings())
+    write_environment(folder, "[setup]\nscript = 'echo no space; test -e ready'")
+    [environment] = find_environments(folder).environments
+    await consent.agree(made.repository, environment)
+    with pytest.raises(SetupFailed, match="ended with code 1"):
+        await set_up(folder, made.repository, environment, consent, log)
+    await log.flush()
+    assert '"stdout":"no space\\n","stderr":"","exitCode":1' in log.path.read_text()
+    (folder / "ready").write_text("")
+    await set_up(folder, made.repository, environment, consent, log)
