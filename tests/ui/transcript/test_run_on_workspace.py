@@ -19,7 +19,7 @@ from app.ui.transcript import ask_card
 from app.ui.transcript.page import TranscriptPage
 from tests.conftest import RunningWorkspace
 from tests.ui._screens import save
-from tests.ui._tasks_fakes import until
+from tests.ui._tasks_fakes import settle, until
 from tests.ui._workspace import on_workspace
 
 pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
@@ -77,6 +77,7 @@ async def test_a_run_is_started_watched_answered_and_talked_to(
         asked = [source.item(place) for place, kind in enumerate(kinds(page)) if kind is Permission]
         assert asked
         assert all(isinstance(each, Permission) and each.answer for each in asked)
+        await settle()
         save(page, "run-turn", "light", 1.0, folder)
         assert page.header.status.state is not None
         await until(lambda: page.header.status.state.word == "Your turn", 5)  # type: ignore[union-attr]
