@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from app.core.runs.local import session as session_module
 from app.core.runs.local.status import RunPhase
 from tests.core.runs_local.running import Watched, running, scripted
 from tests.until import until
@@ -57,12 +58,15 @@ async def test_a_log_that_is_lost_is_not_a_reason_to_load(tmp_path: Path) -> Non
     ("behaviour", "words"),
     [
         ({"load": "error"}, "The agent does not know this session any more: No such session"),
+        ({"load": "hang"}, "The agent does not know this session any more: The agent did not answer in time."),
         ({}, "The agent cannot go on with an earlier session."),
     ],
 )
 async def test_an_agent_that_forgot_says_so_before_the_first_word_is_sent(
-    tmp_path: Path, behaviour: dict[str, str], words: str
+    tmp_path: Path, behaviour: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if "hang" in behaviour.values():
+        monkeypatch.setattr(session_module, "OPEN_SECONDS", 0.2)
     before = await an_earlier_run(tmp_path)
     async with running(tmp_path, scripted(**behaviour), session="s-1", started=False) as it:
         it.run.say("say:two")

@@ -14,6 +14,7 @@ import msgspec
 from app.acp.messages import METHOD_NOT_FOUND, PeerClosed, RpcError
 from app.acp.process import AgentProcess
 from app.core.errors import BurrowError, Facts, ServerTrouble
+from app.core.runs.local.embedded import EmbeddedTerminals
 from app.core.runs.local.facts import mode_of
 from app.core.runs.local.opening import SessionOpening
 from app.core.runs.local.record import save_record
@@ -59,6 +60,7 @@ class AgentSide:
         self._environment = environment
         self._servers = servers
         self._opening = SessionOpening(run_log)
+        self._embedded = EmbeddedTerminals(self.requests.terminals, run_log.update)
 
     async def start(self, version: int, burrow: str) -> None:
         """Start the process and agree on a version. Raises `NotStarted` and as `AgentSession` does."""
@@ -120,6 +122,7 @@ class AgentSide:
             self.session.ended()
         self.session = None
         await self.requests.terminals.end()
+        self._embedded.end()
         if self._servers is not None:
             await self._servers.close()
             await self._keep(client="")
@@ -162,7 +165,7 @@ class AgentSide:
                 elif isinstance(options := update.get("configOptions"), list):
                     session.options = options
                     self._mode = mode_of(options)
-            self._log.update(each)
+            self._log.update(self._embedded.shown(dict(each)))
 
     def _show_options(self, session: AgentSession) -> None:
         self._mode = mode_of(session.options) or self._mode
