@@ -94,3 +94,15 @@ async def test_an_agent_that_resumes_is_not_asked_to_repeat(tmp_path: Path) -> N
     async with running(tmp_path, scripted(load="error", resume="yes"), session="s-1") as it:
         assert it.run.status.phase is RunPhase.READY
         assert it.said_by_burrow() == []
+
+
+async def test_a_turn_that_was_cut_off_by_the_end_of_burrow_has_an_end_after_the_next_start(tmp_path: Path) -> None:
+    lines = await an_earlier_run(tmp_path)
+    log = tmp_path / "data" / "runs" / "run-1" / "log.jsonl"
+    # The last line is torn as well.
+    log.write_bytes(b"\n".join(lines)[:-20])
+    async with running(tmp_path, scripted(load="none"), session="s-1") as it:
+        assert it.ends() == ["cancelled"]
+        assert it.said_by_burrow() == ["Burrow ended during this turn, and the agent with it."]
+    async with running(tmp_path, scripted(load="none"), session="s-1") as it:
+        assert it.ends() == []
