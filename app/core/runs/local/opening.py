@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.core.runs.local.run_log import RunLog
-    from app.core.runs.local.session import AgentSession
+    from app.core.runs.local.session import AcpSession
 
 UNKNOWN = "The agent does not know this session any more"
 UNABLE = "The agent cannot go on with an earlier session."
@@ -32,10 +32,10 @@ class SessionOpening:
         self.replay: Replay | None = None
         self._log = log
 
-    async def open(self, session: AgentSession, former: str, servers: Sequence[object]) -> str:
+    async def open(self, session: AcpSession, former: str, servers: Sequence[object]) -> str:
         """Open the session with the id `former`, or a new one where nothing was said in it.
 
-        Returns why the agent does not know what was said before, in words, or nothing. Raises as `AgentSession.new`.
+        Returns why the agent does not know what was said before, in words, or nothing. Raises as `AcpSession.new`.
         """
         stored = await asyncio.to_thread(lambda: list(self._log.stored()))
         if cut_off := unfinished_prompt(stored):
