@@ -224,6 +224,13 @@ def test_cancelling_a_run_ends_it_wherever_it_is(person: Person) -> None:
     assert stop_reasons(run.stored()) == ["cancelled"]
 
 
+def test_a_task_that_is_deleted_takes_its_run_along(person: Person) -> None:
+    run = person.survey("Survey and ask me")
+    run.until(run.questions)
+    assert person.call("DELETE", run.task).status_code == 204
+    run.until(lambda: person.lab.switch("runs")["runs"] == 0)
+
+
 def test_a_killed_agent_fails_the_run_and_a_new_run_goes_on_from_its_branch(person: Person, lab: Lab) -> None:
     run = person.survey("Survey this")
     run.until_turns(1)

@@ -27,6 +27,7 @@ WAITING = (
     "SELECT r.* FROM runs r JOIN tasks t ON t.id = r.task_id WHERE r.status = 'queued' AND r.environment = 'cloud'"
     " AND t.deleted = 0 ORDER BY r.created_at, r.rowid"
 )
+STILL_WANTED = "SELECT r.id, r.status, t.deleted FROM runs r JOIN tasks t ON t.id = r.task_id WHERE r.id = ?"
 LEFT = "SELECT * FROM runs WHERE status = 'in_progress' AND json_extract(state, '$.sandbox_alive')"
 
 
@@ -93,8 +94,8 @@ class Runner:
             waiting = [row for row in db.execute(WAITING).fetchall() if row["id"] not in ids]
             waiting = waiting[: self._workspace.settings.most_runs - len(ids)] if self._room(ids) else []
             tasks = [db.execute("SELECT * FROM tasks WHERE id = ?", (row["task_id"],)).fetchone() for row in waiting]
-            rows = [db.execute("SELECT id, status FROM runs WHERE id = ?", (each,)).fetchone() for each in ids]
-            return waiting, tasks, [row["id"] for row in rows if row["status"] in TERMINAL]
+            rows = [db.execute(STILL_WANTED, (each,)).fetchone() for each in ids]
+            return waiting, tasks, [row["id"] for row in rows if row["status"] in TERMINAL or row["deleted"]]
 
         waiting, tasks, over = await self._workspace.db.read(find)
         for run_id in over:
