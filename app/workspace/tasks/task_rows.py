@@ -28,6 +28,7 @@ ORDERINGS = {
     "updated_at": "t.updated_at, t.task_number",
     "-updated_at": "t.updated_at DESC, t.task_number DESC",
 }
+FILE_FIELDS = ("id", "name", "type", "source", "size", "content_type", "uploaded_at")
 DEFAULT_ORDERING = "-created_at"
 COLUMNS = (
     "title",
@@ -295,14 +296,15 @@ def task_json(db: sqlite3.Connection, row: sqlite3.Row) -> dict[str, object]:
 
 def run_json(db: sqlite3.Connection, row: sqlite3.Row, project: int) -> dict[str, object]:
     """The TaskRun object. `log_url` is always null: no log is stored elsewhere, `session_logs/` has all of it."""
-    files = db.execute("SELECT * FROM staged_files WHERE run_id = ? AND finalized = 1 ORDER BY rowid", (row["id"],))
+    # Not the contents, which have megabytes.
+    query = f"SELECT {', '.join(FILE_FIELDS)} FROM staged_files WHERE run_id = ? AND finalized = 1 ORDER BY rowid"
+    files = db.execute(query, (row["id"],)).fetchall()
     return {**run_columns(row, project), "artifacts": [file_json(each) for each in files]}
 
 
 def file_json(row: sqlite3.Row) -> dict[str, object]:
     """A file of a run, as its list of artifacts has it."""
-    names = ("id", "name", "type", "source", "size", "content_type", "uploaded_at")
-    return {**{name: row[name] for name in names}, "storage_path": row["id"]}
+    return {**{name: row[name] for name in FILE_FIELDS}, "storage_path": row["id"]}
 
 
 def run_columns(row: sqlite3.Row, project: int) -> dict[str, object]:
