@@ -85,6 +85,7 @@ def test_each_refusal_has_words_and_what_helps() -> None:
     assert helps(QuotaReached("No.", Facts(code="signal_report_task_cap"))) == (RunHelp.AGAIN,)
     assert helps(ServerTrouble("No.", Facts(status=503))) == (RunHelp.AGAIN,)
     assert helps(Rejected("No.", Facts(status=400, attr="branch"))) == (RunHelp.CHOOSE, RunHelp.AGAIN)
+    assert helps(Rejected("No model.", Facts(attr="model"))) == (RunHelp.CHOOSE,)
     assert helps(PermissionMissing("No.", Facts(status=403))) == (RunHelp.AGAIN,)
     assert helps(NotFound("No.", Facts(status=404))) == (RunHelp.AGAIN,)
     assert helps(OutcomeUnknown("Lost.")) == (RunHelp.LOOK,)
@@ -200,6 +201,7 @@ async def test_the_composer_runs_with_what_was_chosen_there_also_after_a_wait(qa
         assert desk.place.outbox.pending[0].options == chosen
         [stored] = [item.payload for _scope, item in desk.services.storage.outbox.items.values()]
         assert stored["run_with"]["adapter"] == "codex"
+        assert desk.place.run_choices.last(None).model == "gpt"
         desk.place.outbox.drain()
         await until(lambda: bool(tasks.options))
         assert list(tasks.options.values()) == [chosen]

@@ -69,7 +69,7 @@ class AgentSide:
             on_request=lambda method, params, _id: self.requests.handle(method, params),
             on_notification=self._notified,
         )
-        self.session = session = AgentSession(self.process.peer, self._folder.path)
+        self.session = session = AgentSession(self.process.peer, self._folder.path, self.record.agent.command)
         await session.initialize(version, burrow)
         self.requests.version = session.facts.version
 
@@ -116,6 +116,8 @@ class AgentSide:
         self.requests.questions.cancel_all()
         if process is not None:
             await process.end()
+        if self.session is not None:
+            self.session.ended()
         self.session = None
         await self.requests.terminals.end()
         if self._servers is not None:
