@@ -228,6 +228,9 @@ class Turn:
         survey = self._survey
         branch = await self._own_branch() if survey.is_repository else ""
         path = survey.folder / REPORT
+        if path.is_symlink():
+            await self._voice.say(f"{REPORT} is a link, so I write nothing: it may lead out of the folder.")
+            return "", branch
         old: str | None = None
         with suppress(OSError, UnicodeDecodeError):
             old = await asyncio.to_thread(path.read_text, "utf-8")

@@ -80,6 +80,13 @@ def test_live_a_message_comes_in_pieces_and_stored_it_is_one(person: Person) -> 
     assert rest == [each for each in stored if "agent_message" not in str(each)]
 
 
+def test_a_message_of_five_megabytes_arrives_whole(person: Person) -> None:
+    run = person.survey("One long line, only read", mode="background")
+    run.until_ended()
+    for messages, kind in ((run.live(), "agent_message_chunk"), (run.stored(), "agent_message")):
+        assert max(len(each["content"]["text"]) for each in updates(messages, kind)) == 5 * 2**20
+
+
 def test_a_stream_goes_on_after_any_event_without_a_gap(person: Person) -> None:
     run = person.survey("Survey and ask me")
     run.until(run.questions)
