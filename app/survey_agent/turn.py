@@ -43,7 +43,7 @@ QUESTIONS = (
     ("How long may the report be?", "Length", (("Short", "One page"), ("Long", "Everything"))),
 )
 LONG_LINE = 5 * 1024 * 1024
-MANY_LINES = 2000
+MANY_LINES = 500
 TOOLS_OF_A_SERVER = 3
 DEFAULT_BRANCHES = frozenset({"main", "master", "trunk", "develop", "HEAD"})
 CRASH_CODE = 3
