@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.survey_agent.client import git
 from tests.workspace.carried import Person, methods, stop_reasons, text_of, updates
+from tests.workspace.test_code_host import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +59,7 @@ def test_a_run_goes_from_the_queue_to_a_report_on_a_branch(person: Person) -> No
     query = {"repo": "hedgerow/shop"}
     branches = person.call("GET", "/api/environments/1/integrations/1/github_branches/", params=query)
     assert ended["output"]["head_branch"] in branches.json()["branches"]
+    assert author_of(person, ended) == "Burrow <runs@burrow.invalid>"
     files = {each["name"]: each for each in ended["artifacts"]}
     assert set(files) == {"SURVEY.md", "changes.patch"}
     report = {"storage_path": files["SURVEY.md"]["storage_path"]}
@@ -65,6 +68,18 @@ def test_a_run_goes_from_the_queue_to_a_report_on_a_branch(person: Person) -> No
     url = person.call("POST", f"{run.path}artifacts/presign/", json=report).json()["url"]
     assert person.lab.http.get(url).content == content.content
     assert person.lab.http.get(url.replace("signature=", "signature=0")).status_code == 403
+
+
+def test_a_run_in_ones_own_name_commits_in_it(person: Person, held: Tokens) -> None:
+    connect(person.lab, held)
+    ended = person.survey("Survey", mode="background", pr_authorship_mode="user").until_ended()
+    assert author_of(person, ended) == "Ana Pereira <ana@example.org>"
+
+
+def author_of(person: Person, run: dict[str, Any]) -> str:
+    """Who made the commit of a run, in the repository that it was pushed to."""
+    folder = person.lab.workspace.data / "repositories" / "hedgerow" / "shop.git"
+    return git(folder, "log", "-1", "--format=%an <%ae>", run["output"]["head_branch"])
 
 
 def test_live_a_message_comes_in_pieces_and_stored_it_is_one(person: Person) -> None:
