@@ -138,6 +138,14 @@ async def test_a_prompt_that_the_agent_refuses_is_given_back_with_what_helps(tmp
         assert it.run.status.sign_in[0].command == ("agent", "login")
 
 
+async def test_a_prompt_that_the_agent_has_begun_is_not_sent_again_with_the_next(tmp_path: Path) -> None:
+    async with running(tmp_path, scripted()) as it:
+        it.run.say("begun")
+        await until(lambda: it.run.status.text == "Overloaded")
+        assert it.run.waiting.all == ()
+        assert await it.turn("say:next") == "nextheard 8"
+
+
 async def test_a_crash_is_shown_with_its_last_words_and_without_secrets(tmp_path: Path) -> None:
     async with running(tmp_path, scripted()) as it:
         it.run.say("crash")

@@ -243,10 +243,11 @@ class LocalRun:
             blocks = [{"type": "text", "text": told, "_meta": {"ui": {"hidden": True}}}, *blocks]
         self._agent.requests.questions.closed = False
         self.log.add({"id": name, "method": "session/prompt", "params": {"sessionId": session.id, "prompt": blocks}})
+        heard = self._agent.heard
         try:
             reason = await session.prompt(blocks)
         except RpcError as failure:
-            self._turn_failed(name, failure, sent)
+            self._turn_failed(name, failure, sent if heard == self._agent.heard else ())
         except PeerClosed:
             # `_watch` says how the agent ended.
             self.log.add({"id": name, "result": {"stopReason": CANCELLED}})
@@ -271,13 +272,14 @@ class LocalRun:
             self._set(LocalStatus(phase=RunPhase.READY, held=self.status.held))
             return
         self.log.add({"id": name, "error": {"code": failure.code, "message": failure.message}})
+        # What the agent has begun is not sent again with the next message.
         self.waiting.put_back(sent)
         wants_sign_in = failure.code == AUTH_REQUIRED
         self._set(
             LocalStatus(
                 phase=RunPhase.READY,
                 text=words_of(failure),
-                advice="Sign in to the agent, then send the message again." if wants_sign_in else "Send it again.",
+                advice="Sign in to the agent, then send the message again." if wants_sign_in else "Try again.",
                 sign_in=self._agent.session.facts.sign_in if wants_sign_in and self._agent.session is not None else (),
                 held=True,
             )
