@@ -10,6 +10,8 @@ SUBCOMMANDS = frozenset({"login", "logout", "status", "tasks", "mcp", "connect",
 KEEP_PORT = "keep-port"
 # Nor is this: packages ask it whether Burrow finds what it needs on a machine (`self_test.py`).
 SELF_TEST = "self-test"
+# Nor this: it speaks to another program, which starts it for each run (`survey_agent`).
+SURVEY_AGENT = "survey-agent"
 # Their value is not the subcommand, even if it is spelled like one: `--data tasks`.
 OPTIONS_WITH_VALUE = frozenset({"--host", "--data", "--store", "--screenshot", "--place", "--client-id", "--account"})
 
@@ -32,6 +34,10 @@ def main() -> int:
         from app.self_test import main as self_test
 
         return self_test(sys.argv[2:])
+    if sys.argv[1:2] == [SURVEY_AGENT]:
+        from app.survey_agent.__main__ import main as run_survey_agent
+
+        return run_survey_agent(sys.argv[2:])
     command, arguments = split(texts(sys.argv[1:]))
     if command == "workspace":
         from app.workspace.__main__ import main as run_workspace

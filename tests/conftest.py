@@ -21,9 +21,12 @@ from tests.forks import Forked
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ["QT_API"] = "pyside6"
 os.environ.pop("BURROW_DATA", None)
-# A shell starts what it puts in the background with interrupts ignored, which every process of a test would inherit.
+# A shell starts what it puts in the background with interrupts ignored, and nohup what it starts with hang-ups, which
+# every process of a test would inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 pytest_plugins = ("tests.faults.report",)
 
@@ -60,12 +63,22 @@ Process = subprocess.Popen[str] | Forked
 
 
 def start_workspace_process(folder: Path, *arguments: str) -> Process:
-    """A workspace that ends with its standard input, and whose first line of output says that it is ready."""
-    whole = ("workspace", "--watch-stdin", "--data", str(folder), *arguments)
+    """A workspace that ends with its standard input, and whose first line of output says that it is ready.
+
+    Its runs stay queued unless `--runs` says otherwise: few tests are about agents.
+    """
+    runs = () if "--runs" in arguments else ("--runs", "0")
+    whole = ("workspace", "--watch-stdin", "--data", str(folder), *runs, *arguments)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     if sys.platform == "win32":
         return subprocess.Popen([sys.executable, "-m", "app", *whole], text=True, **pipes)
     return Forked("workspace", "app", whole, **pipes)
+
+
+@pytest.fixture(scope="module")
+def workspace_arguments() -> tuple[str, ...]:
+    """Those of the workspace of a module that shares one (`tests/workspace/conftest.py`)."""
+    return ()
 
 
 @dataclass(frozen=True)

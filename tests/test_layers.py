@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -21,10 +22,17 @@ def modules_of(package: str) -> dict[str, Path]:
     return found
 
 
+@cache
+def statements_of(source: str) -> tuple[ast.Import | ast.ImportFrom | ast.ClassDef, ...]:
+    """Every import and every class of a source, wherever it stands."""
+    wanted = (ast.Import, ast.ImportFrom, ast.ClassDef)
+    return tuple(node for node in ast.walk(ast.parse(source)) if isinstance(node, wanted))
+
+
 def imports_of(source: str, known: frozenset[str]) -> set[str]:
     """The known modules that a source imports, wherever the statement stands."""
     found = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in statements_of(source):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
@@ -34,7 +42,7 @@ def imports_of(source: str, known: frozenset[str]) -> set[str]:
 
 
 def public_classes_of(source: str) -> set[str]:
-    classes = (node.name for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef))
+    classes = (node.name for node in statements_of(source) if isinstance(node, ast.ClassDef))
     return {name for name in classes if not name.startswith("_")}
 
 

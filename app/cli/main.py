@@ -8,7 +8,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from app.cli import accounts, connect, mcp, own_servers, proxy, tasks, update
+from app.cli import accounts, connect, mcp, own_servers, proxy, run_logs, run_say, runs, tasks, update
 from app.cli.signals import interruption
 from app.cli.status import SHOWN_STEPS
 from app.cli.terminal import data, output, prepare, say
@@ -33,6 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run one subcommand; returns the exit code."""
     prepare()
     options = _parser().parse_args(arguments)
+    output.keeps = options.acts
     try:
         with interruption.caught():
             code = asyncio.run(_run(options.command, options))
@@ -163,6 +164,9 @@ def _add_tasks(group: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
     archive = add(group, "archive", tasks.archive, "Archive a task.", acts=True)
     archive.add_argument("task", help="its id or short name, such as HED-1")
     archive.add_argument("--undo", action="store_true", help="take it out of the archive")
+    runs.add_arguments(group, add)
+    run_logs.add_arguments(group, add, _positive)
+    run_say.add_arguments(group, add)
 
 
 def _add_mcp(group: Any, add: Callable[..., argparse.ArgumentParser]) -> None:

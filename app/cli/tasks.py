@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from app.core.backend import Backend
-    from app.core.posthog.types import Task
+    from app.core.posthog.types import Task, TaskRun
 
 # How many pages of 100 tasks are looked through for a short name.
 SLUG_PAGES = 20
@@ -46,7 +46,7 @@ async def list_tasks(options: argparse.Namespace) -> int:
 
 async def show(options: argparse.Namespace) -> int:
     async with backend_of(options) as backend:
-        _show(await _find_task(backend, options.task), options)
+        _show(await find_task(backend, options.task), options)
     return 0
 
 
@@ -63,13 +63,14 @@ async def create(options: argparse.Namespace) -> int:
 
 async def archive(options: argparse.Namespace) -> int:
     async with backend_of(options) as backend:
-        task = await _find_task(backend, options.task)
+        task = await find_task(backend, options.task)
         changed = await backend.tasks.archive(task.id, not options.undo)
         _show(changed, options)
     return 0
 
 
-async def _find_task(backend: Backend, named: str) -> Task:
+async def find_task(backend: Backend, named: str) -> Task:
+    """The task of this id or short name. Raises `NotFound`."""
     try:
         UUID(named)
     except ValueError:
@@ -86,6 +87,15 @@ async def _find_task(backend: Backend, named: str) -> Task:
                 break
             page = await backend.tasks.more(page.next)
     raise NotFound(f"There is no task {named}.", action="List them with: burrow tasks list")
+
+
+def latest_run(task: Task) -> TaskRun:
+    """The latest run of a task. Raises `NotFound` if there is none."""
+    if task.latest_run is None:
+        raise NotFound(
+            "This task has not been run yet.", action=f"Run it with: burrow tasks run {task.slug or task.id}"
+        )
+    return task.latest_run
 
 
 def _show(task: Task, options: argparse.Namespace) -> None:

@@ -17,24 +17,32 @@ from app.core.mcp.json_text import NotJson, write_json
 from app.marks import FIRST_STRONG_ISOLATE, POP_ISOLATE, isolated, revealed, revealed_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 # How deeply what is written as JSON may be nested. The encoder needs the interpreter's stack.
 DEPTH = 500
 ISOLATES = FIRST_STRONG_ISOLATE + POP_ISOLATE
+# Control sequences (ECMA-48, 8.3.117) of the few styles there are.
+STYLES = {"strong": "\x1b[1m", "faint": "\x1b[2m", "bad": "\x1b[31m", "good": "\x1b[32m", "note": "\x1b[33m"}
+RESET = "\x1b[0m"
 CLOSED = OSError(errno.EBADF, "it is closed")
 
 
 class Output:
-    """Standard output: what was written to it (`text`), and why it could not be, if it could not (`failure`)."""
+    """Standard output: what was written to it (`text`), and why it could not be, if it could not (`failure`).
+
+    `keeps` says whether `text` is of use: a command that follows something writes without end.
+    """
 
     def __init__(self) -> None:
         self.text = ""
+        self.keeps = True
         self.failure: OSError | None = None
 
     def write(self, text: str) -> None:
         # Flushed at once: what was done has to be said, however the process ends after that.
-        self.text += text
+        if self.keeps:
+            self.text += text
         if self.failure is None:
             self.failure = _write(sys.stdout, text)
             if self.failure is not None:
@@ -69,6 +77,18 @@ def column(text: str, width: int) -> str:
 def line(text: str) -> None:
     """Write data."""
     output.write(f"{_harmless(text, sys.stdout)}\n")
+
+
+def styled(parts: Sequence[tuple[str, str]]) -> None:
+    """Write a line of data in parts of (text, style of `STYLES` or nothing). Only a terminal gets styles."""
+    plain = not (_is_terminal(sys.stdout) and _shows_colour())
+    shown = [(_harmless(text, sys.stdout), STYLES.get(style, "")) for text, style in parts]
+    output.write("".join(text if plain or not code else f"{code}{text}{RESET}" for text, code in shown) + "\n")
+
+
+def _shows_colour() -> bool:
+    """Whether the terminal shows colour, and the user wants it (https://no-color.org)."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def data(value: object) -> None:

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from app.core.mcp.servers.local_policies import LocalPolicies
     from app.core.mcp.servers.single_calls import SingleCalls
     from app.core.mcp.servers.source import ServerSource
+    from app.core.posthog.github import GitHub
+    from app.core.posthog.models import AgentModels
+    from app.core.posthog.run_start import RunStart
     from app.core.posthog.store import McpStore
     from app.core.posthog.types import Project, User
     from app.core.storage import Scope, Storage
@@ -97,6 +100,27 @@ class Backend:
             self.fetcher.finished.subscribe(self.activity.record_request),
             self.unbound_fetcher.finished.subscribe(self.activity.record_request),
         ]
+
+    @cached_property
+    def github(self) -> GitHub:
+        """Repositories and branches of the current project, and who has connected GitHub."""
+        from app.core.posthog.github import GitHub
+
+        return GitHub(self.fetcher, self.host, self.require_project, self.tasks.repositories)
+
+    @cached_property
+    def models(self) -> AgentModels:
+        """The models that runs can be carried out with."""
+        from app.core.posthog.models import AgentModels
+
+        return AgentModels(self.fetcher, self.host, self.require_project)
+
+    @cached_property
+    def run_start(self) -> RunStart:
+        """Starts runs in the cloud."""
+        from app.core.posthog.run_start import RunStart
+
+        return RunStart(self.fetcher, self.require_project, self.models, self.github)
 
     @cached_property
     def store(self) -> McpStore:

@@ -174,8 +174,8 @@ class EmbeddedWorkspace:
     async def start(self) -> Ready:
         """Find or start the workspace, also when it has ended meanwhile.
 
-        Raises `ServerTrouble`, which names the log file, when it does not start; `StorageTrouble` when its folder
-        cannot be written.
+        Raises `ServerTrouble`, which names the log file or the program, when it does not start; `StorageTrouble` when
+        its folder cannot be written.
         """
         async with self._lock:
             if self.ready is not None and await asyncio.to_thread(self._is_ours_or_leased, self.ready):
@@ -282,9 +282,11 @@ class EmbeddedWorkspace:
         try:
             make_private_folder(self._folder)
             await asyncio.to_thread(self._leases.tidy)
-            process = self._process = self._spawn(log_path, port)
+            log_file = _log_file(log_path)
         except OSError as failure:
             raise self._cannot_start(failure) from None
+        with log_file:
+            process = self._process = self._spawn(log_file, port)
         assert process.stdout is not None
         try:
             async with asyncio.timeout(READY_SECONDS):
@@ -303,10 +305,11 @@ class EmbeddedWorkspace:
         self._leases.port = _port(ready)
         return ready if ready.pid else replace(ready, pid=process.pid)
 
-    def _spawn(self, log_path: Path, port: int) -> subprocess.Popen[bytes]:
-        with _log_file(log_path) as log_file:
+    def _spawn(self, log_file: BinaryIO, port: int) -> subprocess.Popen[bytes]:
+        command = [*_command(), "--watch-users", "--port", str(port), "--any-port", "--data", str(self._folder)]
+        try:
             return subprocess.Popen(
-                [*_command(), "--watch-users", "--port", str(port), "--any-port", "--data", str(self._folder)],
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log_file,
@@ -314,6 +317,11 @@ class EmbeddedWorkspace:
                 # Ctrl+C and the end of the terminal are meant for the user who started it, not for all of them.
                 start_new_session=True,
             )
+        except OSError as failure:
+            raise ServerTrouble(
+                f"The embedded workspace cannot start: {command[0]}: {failure.strerror}.",
+                action="Install Burrow again, or end programs if the system has too many.",
+            ) from None
 
     def _cannot_start(self, failure: OSError) -> StorageTrouble:
         return StorageTrouble(f"The embedded workspace cannot start in {self._folder}: {failure}.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from app.core.auth.http.classifier import UPSTREAM_UNREACHABLE, Reply, Verdict, classify
@@ -22,6 +23,7 @@ from app.core.errors import (
     PermissionMissing,
     PolicyRefused,
     QuotaReached,
+    ReachedLimit,
     Rejected,
     ServerTrouble,
     SignInNeeded,
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
     from app.core.auth.key import CredentialKey
 
+# As many files as are named at most.
+MOST_FILES = 100
 # Characters of the server's own explanation.
 SHOWN_CHARACTERS = 500
 REFUSES_LIVE_TOKEN = "{name} refuses a sign-in that works elsewhere"
@@ -149,7 +153,37 @@ def _facts(reply: Reply, origin: str) -> Facts:
         retry_after=retry_after(reply.headers),
         origin=origin,
         scopes=reply.missing_scopes,
+        limit=_limit(reply),
+        missing_files=_missing_files(reply),
     )
+
+
+def _limit(reply: Reply) -> ReachedLimit | None:
+    """The limit that a start of a run has met (docs/wire.md, "Starting a run"); None if the answer names none."""
+    body = reply.json or {}
+    if not body.keys() & {"limit_type", "reset_at", "is_pro"}:
+        return None
+    kind, paid = body.get("limit_type"), body.get("is_pro")
+    return ReachedLimit(
+        kind if isinstance(kind, str) else "", _moment(body.get("reset_at")), paid if isinstance(paid, bool) else None
+    )
+
+
+def _moment(value: object) -> datetime | None:
+    """A time of the server: ISO 8601, or seconds since 1970. UTC where it has no zone."""
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value, UTC)
+        found = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except (ValueError, OverflowError, OSError):
+        return None
+    return found.replace(tzinfo=UTC) if found is not None and found.tzinfo is None else found
+
+
+def _missing_files(reply: Reply) -> tuple[str, ...]:
+    found = (reply.json or {}).get("missing_artifact_ids")
+    listed = found[:MOST_FILES] if isinstance(found, list) else []
+    return tuple(each for each in listed if isinstance(each, str))
 
 
 def _readable(reply: Reply) -> bool:

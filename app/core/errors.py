@@ -7,15 +7,31 @@ The family is small and closed. Code branches on the type, never on a message. T
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from app.core.redaction import redact_text
 from app.marks import revealed
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 # What servers say is shown as far as a person reads. A longer text is cut before secrets are looked for in it.
 LONGEST_TEXT = 3_000
 LONGEST_NAME = 200
 LONGEST_SEARCHED = 8 * LONGEST_TEXT
+
+
+@dataclass(frozen=True)
+class ReachedLimit:
+    """The limit of use that an account has reached.
+
+    `kind` is the server's word (`burst`, `sustained`), empty if it gave none. `resets_at` has a time zone. `paid` says
+    whether the account has a paid plan already; None where the server does not say.
+    """
+
+    kind: str = ""
+    resets_at: datetime | None = None
+    paid: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -27,6 +43,7 @@ class Facts:
     - `origin` is scheme, host and port of the server, never a full URL.
     - `scopes` are those that the token lacks, in the server's order (RFC 6750 section 3).
     - `credential` is the text of the key of the credential that the error is about (`auth/key.py`).
+    - `limit` is the limit that was reached; `missing_files` are the ids of files that the server does not have.
     """
 
     status: int | None = None
@@ -37,6 +54,8 @@ class Facts:
     origin: str | None = None
     scopes: tuple[str, ...] = ()
     credential: str | None = None
+    limit: ReachedLimit | None = None
+    missing_files: tuple[str, ...] = ()
 
 
 class BurrowError(Exception):

@@ -20,7 +20,7 @@ from app.core.auth.http.classifier import Reply
 from app.core.auth.http.clients import pause_before_repeating, transport_error
 from app.core.auth.http.decoding import ACCEPTED
 from app.core.auth.http.proxies import ProxySettings
-from app.core.auth.http.target import ANSWER_DEADLINE, REFRESH_FAILURE, RULE, Target
+from app.core.auth.http.target import ANSWER_DEADLINE, REFRESH_FAILURE, RULE, CredentialAtStake, Target
 from app.core.auth.http.trace import TRACE, Trace
 from app.core.auth.status import Trouble
 from app.core.error_mapping import answer_error, concerns_token
@@ -289,6 +289,76 @@ class Fetcher:
             raise Rejected("This cannot be sent as it is.", Facts(origin=origin)) from None
         if response.status_code >= 300:
             raise answer_error(Reply(response.status_code, response.headers, answer), name=origin, origin=origin)
+
+    async def get_openly(self, url: str) -> Answer:
+        """GET an address of another server that needs no sign-in, or whose sign-in is a part of it: without the token.
+
+        It may be a secret, so the request is not recorded. Raises `Rejected` for an address that is neither HTTPS nor
+        on this machine, and what requests raise.
+        """
+        import httpx
+
+        origin = self._open_origin(url)
+        client = await self._transport.client()
+        try:
+            request = client.build_request("GET", url)
+            request.extensions[ANSWER_DEADLINE] = preferences().answer_seconds
+            response = await client.send(request, stream=True)
+            content = await self._read(response, True)
+        except httpx.HTTPError as failure:
+            raise transport_error(failure, origin=origin) from None
+        except (httpx.InvalidURL, ValueError):
+            raise Rejected("This cannot be sent as it is.", Facts(origin=origin)) from None
+        if response.status_code >= 300:
+            raise answer_error(Reply(response.status_code, response.headers, content), name=origin, origin=origin)
+        return Answer(response.status_code, response.headers, content, origin)
+
+    @asynccontextmanager
+    async def stream_openly(
+        self,
+        url: str,
+        *,
+        bearer: str,
+        params: Mapping[str, str | int | bool | None] | None = None,
+        headers: Mapping[str, str] | None = None,
+        silence: float = SILENCE_SECONDS,
+    ) -> AsyncIterator[AnswerStream]:
+        """As `stream`, from another server that the host names, with the `bearer` that the host gave for it.
+
+        Nothing is refreshed for it. The request is not recorded.
+        """
+        import httpx
+
+        origin = self._open_origin(url)
+        client = await self._transport.client()
+        usual = client.timeout
+        timeout = httpx.Timeout(connect=usual.connect, read=silence, write=usual.write, pool=usual.pool)
+        sent = {**(headers or {}), "Authorization": f"Bearer {bearer}"}
+        try:
+            request = client.build_request("GET", url, params=_query(params), headers=sent, timeout=timeout)
+            response = await client.send(request, stream=True)
+        except httpx.HTTPError as failure:
+            raise transport_error(failure, origin=origin) from None
+        except (httpx.InvalidURL, ValueError):
+            raise Rejected("This cannot be sent as it is.", Facts(origin=origin)) from None
+        if response.status_code >= 300:
+            content = await self._read(response, True)
+            reply = Reply(response.status_code, response.headers, content, at_stake=CredentialAtStake.UNMANAGED)
+            raise answer_error(reply, name=origin, origin=origin)
+        try:
+            yield AnswerStream(response, origin)
+        finally:
+            await response.aclose()
+
+    def _open_origin(self, url: str) -> str:
+        """The origin of another server's address. Raises `Rejected` unless it is HTTPS or on this machine."""
+        try:
+            origin, parts = origin_of(url), urlsplit(url)
+        except ValueError:
+            raise Rejected("The server named no address to read from.", Facts(origin=self._host.origin)) from None
+        if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+            raise Rejected("The server named an address without encryption to read from.", Facts(origin=origin))
+        return origin
 
     @asynccontextmanager
     async def stream(

@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(
         prog="burrow",
         description="A desktop client for PostHog's agent tasks and for MCP servers.",
-        epilog="Without a window: burrow login|logout|status|tasks|mcp|update|workspace --help",
+        epilog="Without a window: burrow login|logout|status|tasks|mcp|connect|proxy|update|workspace --help",
     )
     where = found.add_mutually_exclusive_group()
     where.add_argument("--workspace", action="store_true", help="open the embedded workspace: no account, no network")

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import secrets
+import shlex
 import signal
 import socket
 import sqlite3
@@ -24,6 +25,7 @@ from app.workspace.runtime.context import FIRST_PARTY_CLIENT_ID, Workspace, Work
 from app.workspace.runtime.counters import RequestCounters
 from app.workspace.runtime.database import WorkspaceDatabase
 from app.workspace.runtime.fault_rules import FaultRules
+from app.workspace.runtime.import_thread import end_beside_imports
 from app.workspace.runtime.log import start_log
 from app.workspace.seed.fill import seed
 from app.workspace.server import WorkspaceHttpServer
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 RUNTIME_FILE = "runtime.json"
 CODE_SECONDS = 5.0
+MOST_RUNS = 64
 
 
 def main(argv: Sequence[str]) -> int:
@@ -60,9 +63,11 @@ def main(argv: Sequence[str]) -> int:
         logging.getLogger("app.workspace").error("cannot start: %s", trouble)
         return 1
     try:
-        return asyncio.run(_serve(options, listener, database, folder, lifetime))
+        code = asyncio.run(_serve(options, listener, database, folder, lifetime))
     finally:
         database.close()
+    end_beside_imports(code)
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,6 +78,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--any-port", action="store_true", help="if --port is not free, let the system choose")
     parser.add_argument("--watch-users", action="store_true", help="end when no process uses it any more")
     parser.add_argument("--code", action="store_true", help="show a code for a sign-in page of the running workspace")
+    parser.add_argument(
+        "--agent",
+        default=(),
+        type=_command,
+        metavar="CMD",
+        help="an ACP agent with its arguments that carries out cloud runs; the survey agent without it",
+    )
+    parser.add_argument("--runs", type=_natural, default=2, metavar="N", help="runs at once; with 0 they stay queued")
     parser.add_argument("--watch-stdin", action="store_true", help="end when standard input ends")
     for name, seconds, words in (
         ("--access-token-seconds", 604_800.0, "lifetime of the first-party client's access tokens"),
@@ -81,6 +94,8 @@ def _parser() -> argparse.ArgumentParser:
         ("--code-seconds", 300.0, "lifetime of an authorization code"),
         ("--header-seconds", 15.0, "how long the header of a request may take to arrive"),
         ("--body-seconds", 60.0, "how long the body of a request may take to arrive"),
+        ("--idle-seconds", 1800.0, "how long an interactive run waits for a message before it is completed"),
+        ("--cancel-seconds", 10.0, "how long an agent may take to stop"),
     ):
         parser.add_argument(name, type=_seconds, default=seconds, metavar="N", help=words)
     return parser
@@ -109,6 +124,17 @@ def _seconds(text: str) -> float:
     if not 0 <= value <= 10**9:
         raise ValueError(text)
     return value
+
+
+def _natural(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > MOST_RUNS:
+        raise ValueError(text)
+    return int(text)
+
+
+def _command(text: str) -> tuple[str, ...]:
+    """A command as a shell would read it; on Windows backslashes stay what they are."""
+    return tuple(shlex.split(text, posix=sys.platform != "win32"))
 
 
 def _listen(port: int, *, or_any: bool) -> socket.socket:
@@ -146,6 +172,10 @@ async def _serve(
         code_seconds=options.code_seconds,
         header_seconds=options.header_seconds,
         body_seconds=options.body_seconds,
+        agent_command=options.agent,
+        most_runs=options.runs,
+        idle_seconds=options.idle_seconds,
+        cancel_seconds=options.cancel_seconds,
     )
     workspace = Workspace(settings, database, AdjustableClock(), FaultRules(), RequestCounters())
     await seed(workspace)

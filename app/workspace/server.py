@@ -16,7 +16,10 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route
 
+from app.workspace import runner
 from app.workspace.accounts import users
+from app.workspace.code_host import connecting as code_host_page
+from app.workspace.code_host import views as code_host
 from app.workspace.faults import switchboard
 from app.workspace.mcp import endpoint
 from app.workspace.oauth import authorize, metadata, registration, token
@@ -24,7 +27,7 @@ from app.workspace.oauth.wire import OAuthError, oauth_error_response
 from app.workspace.runtime.context import Workspace, workspace_of
 from app.workspace.store import connecting, proxy
 from app.workspace.store import views as store
-from app.workspace.tasks import run_views, staged_files, task_views
+from app.workspace.tasks import command_views, log_views, run_files, run_views, staged_files, task_views
 from app.workspace.vendors import endpoints as vendors
 from app.workspace.web.errors import ApiError, api_error_response, http_error_response, reply
 from app.workspace.web.guard import RequestGuard, TrackedConnection, connections
@@ -43,8 +46,13 @@ MODULES: tuple[ModuleType, ...] = (
     authorize,
     token,
     users,
+    code_host,
+    code_host_page,
     task_views,
     run_views,
+    log_views,
+    command_views,
+    run_files,
     staged_files,
     connecting,
     store,
@@ -56,7 +64,7 @@ MODULES: tuple[ModuleType, ...] = (
 """Each has `routes()`, in matching order."""
 STARTUP = (vendors.startup, endpoint.startup)
 """Called before the first request."""
-AFTER_READY = (store.after_ready, endpoint.after_ready)
+AFTER_READY = (runner.after_ready, store.after_ready, endpoint.after_ready)
 """Started in the background once connections are accepted."""
 # How long requests have to end by themselves when the workspace stops.
 CUT_AFTER_SECONDS = 0.3

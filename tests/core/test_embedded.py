@@ -82,9 +82,11 @@ async def test_a_start_that_fails_names_the_log(tmp_path: Path, monkeypatch: pyt
     await workspace.stop()
 
 
-async def test_a_program_that_is_not_there_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_program_that_is_not_there_is_named_and_not_taken_for_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(embedded, "_command", lambda: [str(tmp_path / "none")])
-    with pytest.raises(StorageTrouble):
+    with pytest.raises(ServerTrouble, match=f"{tmp_path}/none: No such file"):
         await EmbeddedWorkspace(tmp_path).start()
 
 

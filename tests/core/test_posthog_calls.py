@@ -19,7 +19,7 @@ from app.core.errors import (
     Throttled,
 )
 from app.core.posthog.accounts import Accounts
-from app.core.posthog.run_files import RunFile
+from app.core.posthog.run_files import RunFile, RunUploads
 from app.core.posthog.store import McpStore
 from app.core.posthog.tasks import ChangedMeanwhile, Tasks
 from app.core.posthog.types import (
@@ -178,31 +178,9 @@ async def test_servers_without_pins_have_none(tmp_path: Path) -> None:
         assert await tasks.repositories() == ()
 
 
-async def test_a_run_never_starts_without_a_permission_mode_where_one_can_be_sent(tmp_path: Path) -> None:
+async def test_the_runs_of_a_task_are_read(tmp_path: Path) -> None:
     async with signed_in(tmp_path) as rig:
         tasks = tasks_of(rig)
-        rig.server.views[f"{TASKS}1/run/"] = Reply(200, {"id": "1", "latest_run": {"id": "r", "status": "queued"}})
-        task = await tasks.run("1")
-        assert task.latest_run is not None
-        assert task.latest_run.status == "queued"
-        assert sent(rig, f"{TASKS}1/run/") == {"mode": "interactive"}
-        rig.server.views[f"{TASKS}models/"] = Reply(
-            200,
-            {
-                "models": [
-                    {"runtime_adapter": None, "model": "x"},
-                    {"runtime_adapter": "codex", "model": "gpt"},
-                    {"runtime_adapter": "claude", "model": "sonnet", "supported_efforts": ["low"]},
-                ]
-            },
-        )
-        await tasks.run("1")
-        assert sent(rig, f"{TASKS}1/run/") == {
-            "mode": "interactive",
-            "runtime_adapter": "claude",
-            "model": "sonnet",
-            "initial_permission_mode": "plan",
-        }
         rig.server.views[f"{TASKS}1/runs/"] = page(
             {"id": "r", "status": "completed"}, 5, following=f"{rig.server.origin}{TASKS}1/runs/?offset=1"
         )
@@ -446,28 +424,20 @@ async def test_an_edit_of_what_somebody_else_changed_meanwhile_is_not_sent(tmp_p
         assert sent(rig, one) == {"description": "mine"}
 
 
-async def test_a_server_that_takes_no_files_says_so_and_starts_nothing(tmp_path: Path) -> None:
-    async with signed_in(tmp_path) as rig:
-        with pytest.raises(Rejected, match="takes no files"):
-            await tasks_of(rig).run("1", [RunFile("a", "text/plain", 1, lambda: b"a")])
-        assert not [path for path in rig.server.requests if path.endswith("/run/")]
-
-
 async def test_a_file_is_uploaded_without_the_token_and_never_in_the_clear_to_another_server(tmp_path: Path) -> None:
     async with signed_in(tmp_path) as rig:
-        staged = f"{TASKS}1/staged_artifacts/"
+        staged = f"{TASKS}1/staged_artifacts"
         post = {"url": f"{rig.server.origin}/up", "fields": {"key": "k", "policy": "p"}}
         prepared = {"artifacts": [{"id": "f", "storage_path": "s/f", "presigned_post": post}]}
-        rig.server.views[f"{staged}prepare_upload/"] = Reply(200, prepared)
-        rig.server.views[f"{staged}finalize_upload/"] = Reply(200, {"artifacts": [{"id": "final"}]})
+        rig.server.views[f"{staged}/prepare_upload/"] = Reply(200, prepared)
+        rig.server.views[f"{staged}/finalize_upload/"] = Reply(200, {"artifacts": [{"id": "final"}]})
         rig.server.views["/up"] = Reply(204)
-        rig.server.views[f"{TASKS}1/run/"] = Reply(200, {"id": "1"})
-        await tasks_of(rig).run("1", [RunFile("a.txt", "text/plain", 1, lambda: b"a")])
+        file = RunFile("a.txt", "text/plain", 1, lambda: b"a")
+        assert await RunUploads(rig.fetcher, staged).put([file]) == ["final"]
         uploaded = last(rig, "/up")
         assert "authorization" not in {name.lower() for name in uploaded.headers}
         # The signed fields come before the file (contract of the storage).
         assert uploaded.body.index(b'name="policy"') < uploaded.body.index(b'name="file"; filename="a.txt"')
-        assert sent(rig, f"{TASKS}1/run/")["pending_user_artifact_ids"] == ["final"]
         post["url"] = "http://elsewhere.example/up"
         with pytest.raises(Rejected, match="without encryption"):
-            await tasks_of(rig).run("1", [RunFile("a.txt", "text/plain", 1, lambda: b"a")])
+            await RunUploads(rig.fetcher, staged).put([file])

@@ -14,12 +14,16 @@ from app.core.auth.grant.files import GrantFiles
 from app.core.auth.http.clients import HttpClients
 from app.core.auth.oauth.authorization_server import AuthorizationServer
 from app.core.auth.vault.vaults import MemoryVault
-from app.core.errors import NotFound, Rejected
+from app.core.errors import BurrowError, NotFound, PermissionMissing, QuotaReached, Rejected, ServerTrouble
 from app.core.fetcher import Fetcher
 from app.core.hosts import workspace_host
 from app.core.posthog.accounts import Accounts
+from app.core.posthog.github import GitHub
+from app.core.posthog.models import AgentModels
 from app.core.posthog.profile import posthog_profile, sign_in_with_ticket
 from app.core.posthog.run_files import RunFile
+from app.core.posthog.run_options import RunOptions
+from app.core.posthog.run_start import RunStart
 from app.core.posthog.store import McpStore
 from app.core.posthog.tasks import Tasks
 from app.core.posthog.types import NewTask, TaskQuery
@@ -44,6 +48,12 @@ async def connected(workspace: RunningWorkspace, folder: Path) -> AsyncIterator[
     finally:
         await session.close()
         await transport.close()
+
+
+def starter_of(fetcher: Fetcher, project: int) -> RunStart:
+    host = workspace_host(fetcher._host.origin, client_id="", secret="")
+    github = GitHub(fetcher, host, lambda: project, Tasks(fetcher, lambda: project).repositories)
+    return RunStart(fetcher, lambda: project, AgentModels(fetcher, host, lambda: project), github)
 
 
 async def test_a_task_lives_from_creation_to_deletion(workspace: RunningWorkspace, tmp_path: Path) -> None:
@@ -76,7 +86,7 @@ async def test_a_task_lives_from_creation_to_deletion(workspace: RunningWorkspac
         assert (await tasks.archive(created.id, True)).archived
         assert created.id not in {task.id for task in (await tasks.list(limit=100)).items}
         assert created.id in {task.id for task in (await tasks.list(TaskQuery(archived=True))).items}
-        ran = await tasks.run(created.id)
+        ran = await starter_of(fetcher, project).start(created)
         assert ran.latest_run is not None
         assert ran.latest_run.status == "queued"
         assert [run.id for run in (await tasks.runs(created.id)).items] == [ran.latest_run.id]
@@ -142,13 +152,91 @@ async def test_files_are_uploaded_without_the_token_and_go_with_the_run(
         task = await tasks.create(NewTask(description="Read the notes"))
         large = RunFile("large.bin", "application/octet-stream", 4 * 2**20, lambda: b"")
         with pytest.raises(Rejected, match="3 MB"):
-            await tasks.run(task.id, [large])
+            await starter_of(fetcher, project).start(task, files=[large])
         with pytest.raises(Rejected, match="another size"):
-            await tasks.run(task.id, [RunFile("a.txt", "text/plain", 3, lambda: b"four")])
+            await starter_of(fetcher, project).start(task, files=[RunFile("a.txt", "text/plain", 3, lambda: b"four")])
         assert (await tasks.get(task.id)).latest_run is None
         notes = RunFile("notes ü.txt", "text/plain", 5, lambda: b"notes")
         picture = RunFile("picture.png", "image/png", 3, lambda: b"png")
-        ran = await tasks.run(task.id, [notes, picture])
+        ran = await starter_of(fetcher, project).start(task, files=[notes, picture])
         assert ran.latest_run is not None
         assert ran.latest_run.state is not None
         assert len(ran.latest_run.state["pending_user_artifact_ids"]) == 2
+
+
+async def test_github_is_connected_and_a_run_is_the_persons_own_from_then_on(
+    workspace: RunningWorkspace, tmp_path: Path
+) -> None:
+    async with connected(workspace, tmp_path) as fetcher:
+        me = await Accounts(fetcher).me()
+        assert me.team is not None
+        project = me.team.id
+        tasks = Tasks(fetcher, lambda: project)
+        host = workspace_host(workspace.url, client_id="", secret="")
+        github = GitHub(fetcher, host, lambda: project, tasks.repositories)
+        models = AgentModels(fetcher, host, lambda: project)
+        starter = RunStart(fetcher, lambda: project, models, github)
+        repositories = await github.repositories()
+        assert repositories.items
+        [repository, *_] = repositories.items
+        assert (await github.repositories(repository.rpartition("/")[2].upper())).items == (repository,)
+        branches = await github.branches(repository)
+        assert branches.default in branches.items
+        await github.refresh_repositories()
+        task = await tasks.create(NewTask(description="Look at it", repository=repository))
+        known = await models.list()
+        with_effort = next(model for model in known if model.efforts)
+        for model in known:
+            assert model.adapter in {"claude", "codex"}
+        own = RunOptions(with_effort.adapter, with_effort.model, (with_effort.efforts or ("",))[0], authorship="user")
+        if not any(each.personal for each in await github.connections()):
+            with pytest.raises(Rejected) as refused:
+                await starter.start(task, own)
+            assert refused.value.facts.code == "github_authorization_required"
+            address = await github.address_to_connect()
+            async with httpx.AsyncClient(trust_env=False) as browser:
+                ticket = httpx.URL(address).params["ticket"]
+                done = await browser.post(address, data={"ticket": ticket, "decision": "approve"})
+                assert done.status_code == 200
+        assert any(each.personal for each in await github.connections(again=True))
+        assert (await github.repositories()).items
+        started = await starter.start(task, RunOptions(own.adapter, own.model, own.effort, branch=branches.default))
+        run = started.latest_run
+        assert run is not None
+        assert (run.environment, run.model, run.branch) == ("cloud", own.model, branches.default)
+        assert run.state is not None
+        assert run.state["pr_authorship_mode"] == "user"
+        assert run.state["initial_permission_mode"] == "plan"
+        assert (await tasks.get(task.id)).github_user_integration is not None
+        await tasks.cancel(task.id, run.id)
+
+
+async def test_what_the_real_server_refuses_is_typed(workspace: RunningWorkspace, tmp_path: Path) -> None:
+    async with connected(workspace, tmp_path) as fetcher:
+        me = await Accounts(fetcher).me()
+        assert me.team is not None
+        project = me.team.id
+        task = await Tasks(fetcher, lambda: project).create(NewTask(description="Refused"))
+        starter = starter_of(fetcher, project)
+        kinds: dict[str, type[BurrowError]] = {
+            "usage_limit_exceeded": QuotaReached,
+            "billing_limit": QuotaReached,
+            "signal_report_task_cap": QuotaReached,
+            "access_unverified": ServerTrouble,
+            "code_access_required": PermissionMissing,
+            "github_authorization_required": Rejected,
+        }
+        for refusal, kind in kinds.items():
+            async with httpx.AsyncClient(trust_env=False) as client:
+                switched = await client.post(
+                    f"{workspace.url}/_faults/runs",
+                    json={"refuse_start": refusal, "limit_type": "burst", "reset_seconds": 60},
+                    headers={"X-Workspace-Secret": workspace.secret},
+                )
+            assert switched.status_code == 200
+            with pytest.raises(kind) as refused:
+                await starter.start(task)
+            assert refused.value.facts.code == refusal
+            if kind is QuotaReached:
+                assert refused.value.facts.limit is not None
+                assert refused.value.facts.limit.resets_at is not None

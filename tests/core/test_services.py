@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from app.core import backend as backend_module
+from app.core import fetcher
 from app.core.auth.status import CredentialState
 from app.core.auth.vault.base import StoreKind
 from app.core.data_folder import data_folder
@@ -351,7 +352,11 @@ async def test_a_killed_workspace_is_back_with_the_session(tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="suspends as POSIX does")
-async def test_a_workspace_that_was_started_at_another_address_is_followed(tmp_path: Path) -> None:
+async def test_a_workspace_that_was_started_at_another_address_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The suspended one is asked first, and answers nothing.
+    monkeypatch.setattr(fetcher, "PLAIN_SECONDS", 2.0)
     async with services_in(tmp_path) as services:
         backend = await services.connect(await services.resolve("workspace"))
         await backend.ready()

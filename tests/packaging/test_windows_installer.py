@@ -235,6 +235,7 @@ def test_the_longest_home_of_windows_is_counted_with_a_name_of_twenty_characters
     assert layout.troubles([Path(f"{fits}f")]) != []
 
 
+@pytest.mark.packaged
 def test_windows_can_hold_every_file_of_the_real_application(frozen_folder: Path) -> None:
     files = layout.files_of(frozen_folder)
     assert len(files) > 100

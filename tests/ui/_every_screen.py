@@ -149,6 +149,13 @@ async def _tasks(alive: Living) -> AsyncIterator[str]:
         await until(lambda: bool(composer.attached.files), 5)
         await _calm(alive)
     yield "drafts"
+    # With the form of a run, which is on the page of a task too.
+    composer.run_box.show_form(True)
+    form = composer.run_box.form
+    assert form is not None
+    await until(lambda: bool(form.model.value), 5)
+    await _calm(alive)
+    yield "run"
     tasks.selection.new_task()
     await _calm(alive)
     yield "composer"

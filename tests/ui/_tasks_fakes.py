@@ -18,7 +18,9 @@ from app.core.busy import Busy
 from app.core.errors import BurrowError, NotFound
 from app.core.events import Event
 from app.core.fetcher import Admission
+from app.core.posthog.github import GitHubConnection, NamesPage
 from app.core.posthog.run_files import RunFile
+from app.core.posthog.run_options import AgentModel, RunOptions
 from app.core.posthog.task_fields import cleaned, texts_of
 from app.core.posthog.tasks import ChangedMeanwhile
 from app.core.posthog.types import NewTask, Page, Project, Task, TaskQuery, TaskRun, User
@@ -51,6 +53,7 @@ class FakeTasks:
         self.pins: set[str] = set()
         # What the last run of each task was started with.
         self.files: dict[str, dict[str, bytes]] = {}
+        self.options: dict[str, RunOptions | None] = {}
         self.names: tuple[str, ...] = ("acme/shop", "acme/web")
         self.calls: list[tuple[Any, ...]] = []
         self.fail: dict[str, BurrowError | None] = {}
@@ -162,7 +165,8 @@ class FakeTasks:
             self.tasks[task_id] = msgspec.structs.replace(task, latest_run=run)
         return self.tasks[task_id]
 
-    async def run(self, task_id: str, files: Sequence[RunFile] = ()) -> Task:
+    async def run(self, task_id: str, files: Sequence[RunFile] = (), options: RunOptions | None = None) -> Task:
+        self.options[task_id] = options
         await self._enter("run", task_id)
         self.files[task_id] = {each.name: each.read() for each in files}
         made = TaskRun(
@@ -174,6 +178,79 @@ class FakeTasks:
         )
         self.tasks[task_id] = msgspec.structs.replace(self._found(task_id), latest_run=made)
         return self.tasks[task_id]
+
+
+class FakeRunStart:
+    def __init__(self, tasks: FakeTasks) -> None:
+        self._tasks = tasks
+
+    async def start(self, task: Task, options: RunOptions | None = None, files: Sequence[RunFile] = ()) -> Task:
+        return await self._tasks.run(task.id, files, options)
+
+
+class FakeModels:
+    """`offered` are those that the server lists, once it was asked."""
+
+    def __init__(self) -> None:
+        self.offered: tuple[AgentModel, ...] = (
+            AgentModel("claude", "sonnet", "Sonnet", ("low", "high")),
+            AgentModel("claude", "haiku", "Haiku", ()),
+            AgentModel("codex", "gpt", "GPT", ("medium",)),
+        )
+        self.fail: BurrowError | None = None
+        self._known: tuple[AgentModel, ...] = ()
+
+    def known(self) -> tuple[AgentModel, ...]:
+        return self._known
+
+    async def list(self) -> tuple[AgentModel, ...]:
+        if self.fail is not None:
+            raise self.fail
+        self._known = self.offered
+        return self._known
+
+
+class FakeGitHub:
+    """A GitHub in memory, in pages of `page`. `fail` is raised by the next question."""
+
+    def __init__(self, tasks: FakeTasks) -> None:
+        self._tasks = tasks
+        self.page = 100
+        self.asked: list[tuple[str, str, int]] = []
+        self.all: list[str] | None = None
+        self.heads = ["dev", "main", "release"]
+        self.fail: BurrowError | None = None
+        self.connected: tuple[GitHubConnection, ...] = ()
+        self.refreshed = 0
+
+    def _part(self, what: str, names: Sequence[str], search: str, offset: int) -> NamesPage:
+        self.asked.append((what, search, offset))
+        error, self.fail = self.fail, None
+        if error is not None:
+            raise error
+        found = [name for name in names if search.casefold() in name.casefold()]
+        end = offset + self.page
+        following = end if end < len(found) else None
+        return NamesPage(tuple(found[offset:end]), following, "main", connected=bool(self.connected))
+
+    async def repositories(self, search: str = "", offset: int = 0) -> NamesPage:
+        return self._part("repositories", self.all or self._tasks.names, search, offset)
+
+    async def branches(self, repository: str, search: str = "", offset: int = 0) -> NamesPage:
+        return self._part(repository, self.heads, search, offset)
+
+    async def refresh_repositories(self) -> None:
+        self._part("refresh", (), "", 0)
+        self.refreshed += 1
+
+    async def address_to_connect(self) -> str:
+        return "https://github.example/connect"
+
+    def forget(self) -> None:
+        self.asked.append(("forget", "", 0))
+
+    async def connections(self, *, again: bool = False) -> tuple[GitHubConnection, ...]:
+        return self.connected
 
 
 class FakeSettings:
@@ -348,6 +425,9 @@ class FakeBackend:
         self.host = FakeHost()
         self.credential = FakeCredential()
         self.tasks = tasks or FakeTasks()
+        self.run_start = FakeRunStart(self.tasks)
+        self.models = FakeModels()
+        self.github = FakeGitHub(self.tasks)
         self.accounts = FakeAccounts(scope or ANA)
         self.scope = scope
         self.project = project

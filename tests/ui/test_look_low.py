@@ -32,7 +32,8 @@ def part(height: int) -> QWidget:
 
 def test_parts_that_have_no_room_below_each_other_scroll_together(qtbot) -> None:
     upper, lower = part(120), part(160)
-    area = LowSplitter("Parts", [upper, lower], [200, 200])
+    area = LowSplitter("Parts")
+    area.hold([upper, lower], [200, 200])
     qtbot.addWidget(area)
     area.resize(300, 400)
     area.show()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PySide6.QtCore import QEvent, QObject, Qt, QUrl, Signal
+from PySide6.QtCore import QEvent, QObject, QPoint, Qt, QUrl, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QPushButton, QWidget
@@ -29,6 +29,7 @@ from app.core.preferences import (
     preferences,
     use_preferences,
 )
+from app.core.updates.service import MODE_SETTING as UPDATES_MODE
 from app.ui.bridge import Bridge
 from app.ui.places import PLACES
 from app.ui.settings import UiSettings
@@ -46,6 +47,7 @@ from app.ui.shell.settings.look_section import LookSection
 from app.ui.shell.settings.network_section import NetworkSection
 from app.ui.shell.settings.notices_section import NoticesSection
 from app.ui.shell.settings.page import LIST_HEIGHT, LIST_WIDTH, SettingsPage
+from app.ui.shell.settings.runs_section import RunsSection
 from app.ui.shell.settings.section import SettingsContext
 from app.ui.shell.settings.sections import SECTIONS
 from app.ui.shell.settings.sign_in_section import STORE, SignInSection
@@ -181,6 +183,7 @@ async def test_every_setting_counts_at_once_and_can_be_reset(qapp: QApplication)
         choose(shown.section(DesktopSection).close, "quit")
         shown.section(DesktopSection).hidden.toggle()
         shown.section(CrashSection).watch.click()
+        shown.section(RunsSection).bypass.click()
         changed = {key for key, row in shown.rows.items() if row.reset_button.isVisibleTo(shown)}
         assert changed == set(shown.rows) - {STORE, LOGIN_SETTING, KEEP_SETTING, REPORTS_SETTING}
         shown.rows[ANSWER_SETTING].reset_button.click()
@@ -302,6 +305,29 @@ async def test_nothing_else_appears_while_it_is_built(qapp: QApplication) -> Non
     async with page():
         qapp.removeEventFilter(watch)
     assert seen == ["SettingsPage"]
+
+
+async def test_a_setting_that_was_asked_for_is_whole_in_view_also_when_its_words_come_later(qapp: QApplication) -> None:
+    async with page() as shown:
+        shown.resize(shown.width(), 440)
+        shown.focus_on(UPDATES_MODE)
+        row = shown.rows[UPDATES_MODE]
+        await settle()
+        before = row.height()
+        row.set_hint("What is found takes many words. " * 14)
+        await until(lambda: row.height() > before)
+        view = shown.column.viewport()
+
+        def whole() -> bool:
+            top = row.mapTo(view, QPoint(0, 0)).y()
+            return 0 <= top + row.height() <= view.height()
+
+        await until(whole)
+        # The person goes elsewhere, and stays there.
+        shown.column.verticalScrollBar().setValue(0)
+        row.set_hint("Fewer. " * 40)
+        await settle()
+        assert shown.column.verticalScrollBar().value() == 0
 
 
 async def test_the_palette_finds_each_setting_and_opens_it_there() -> None:

@@ -85,7 +85,7 @@ def test_every_word_of_the_filter_must_occur_somewhere() -> None:
 
 
 def test_a_queued_run_is_explained_only_while_it_is_queued() -> None:
-    assert "no runner is attached" in (queued_explanation(TaskRun("r", status="queued"), embedded=True) or "")
+    assert "as soon as an agent is free" in (queued_explanation(TaskRun("r", status="queued"), embedded=True) or "")
     assert queued_explanation(TaskRun("r", status="failed"), embedded=True) is None
     assert queued_explanation(None, embedded=True) is None
 

@@ -46,14 +46,20 @@ async def test_a_task_is_created_renamed_pinned_run_archived_and_deleted(qapp: Q
 
         place.controller.rename(task_id, "Renamed")
         place.controller.pin(task_id, True)
-        place.controller.run(task_id)
+        place.run_desk.open_panel()
+        panel = place.run_desk._panel
+        assert panel is not None
+        await until(lambda: panel.form.model.currentText() == "Survey Large · Claude")
+        panel.form.effort.setCurrentIndex(panel.form.effort.findData("low"))
+        panel.run_button.click()
         await until(lambda: place.controller.runs.get(task_id) is not None and place.controller.runs[task_id].items)
         await settle()
         kept = await backend.tasks.get(task_id)
         assert (kept.title, kept.title_manually_set) == ("Renamed", True)
         assert task_id in await backend.tasks.pinned()
         assert titles(place)[:2] == ["Pinned", "Renamed"]
-        assert "no runner is attached to this workspace" in place.pages.detail.queued.text()
+        assert kept.latest_run is not None
+        assert (kept.latest_run.environment, kept.latest_run.model) == ("cloud", "survey-large")
 
         place.controller.archive(task_id, True)
         await until(lambda: "Renamed" not in titles(place))

@@ -307,6 +307,7 @@ def test_old_and_future_times_are_dates(qapp) -> None:
         ("ca_ES", "28/11/26 14:05:09"),
         ("cs_CZ", "28.11.26 14:05:09"),
         ("zh_CN", "2026/11/28 14:05:09"),
+        ("C", "2026-11-28 14:05:09"),
     ],
 )
 def test_an_absolute_time_is_one_to_the_second_in_the_persons_locale(qapp, locale: str, words: str) -> None:

@@ -145,5 +145,6 @@ def test_organisation_and_project_answer_by_id_and_as_current(lab: Lab) -> None:
     assert renamed["name"] == "Shop"
     lab.http.patch("/api/projects/1/", json={"name": project["name"]}, headers=held.header)
     assert lab.http.get("/api/users/@me/integrations/", headers=held.header).json() == {"results": []}
-    assert lab.http.get("/api/environments/1/integrations/", headers=held.header).json()["results"] == []
+    code_host = lab.http.get("/api/environments/1/integrations/", headers=held.header).json()["results"]
+    assert [each["kind"] for each in code_host] == ["github"]
     assert lab.http.get("/api/projects/1/desktop/access/", headers=held.header).json()["allowed"] is True

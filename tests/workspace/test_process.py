@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from tests.forks import Forked
 from tests.workspace.lab import Lab
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ def test_the_end_of_stdin_ends_the_process_with_a_stream_open(start_workspace: S
     workspace = start_workspace()
     with Lab(workspace) as lab:
         header = lab.sign_in().header
-        tasks = lab.http.get("/api/projects/1/tasks/", params={"status": "queued"}, headers=header).json()["results"]
+        tasks = lab.http.get("/api/projects/1/tasks/", params={"status": "not_started"}, headers=header).json()[
+            "results"
+        ]
         path = f"/api/projects/1/tasks/{tasks[0]['id']}/runs/{tasks[0]['latest_run']['id']}/stream/"
         with lab.http.stream("GET", path, headers=header) as stream:
             lines = stream.iter_lines()
@@ -104,6 +107,43 @@ def test_a_signal_ends_it_cleanly_with_a_request_in_flight(start_workspace: Star
         thread.join(5)
         assert len(outcome) == 1
         assert not (workspace.data / "runtime.json").exists()
+
+
+# A workspace whose MCP server takes long to build, in a compiled extension that calls Python.
+BUILDS = """
+import app.workspace.mcp.mount
+from app.workspace.__main__ import main
+from pydantic import BaseModel, field_validator
+
+class Model(BaseModel):
+    number: int
+
+    @field_validator("number")
+    @classmethod
+    def check(cls, number):
+        return sum(range(1000)) + number
+
+def assemble(server):
+    while True:
+        Model(number=1)
+
+app.workspace.mcp.mount._assemble = assemble
+raise SystemExit(main(["--watch-stdin", "--data", "data"]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+def test_it_ends_cleanly_while_its_mcp_server_is_still_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "builds.py").write_text(BUILDS)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    for _ in range(3):
+        with Forked("workspace", "builds", (), **pipes) as process:
+            assert process.stdout is not None
+            assert process.stdin is not None
+            assert process.stdout.readline()
+            process.stdin.close()
+            assert process.wait(5) == 0
 
 
 @pytest.fixture(scope="module")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
-from app.core.errors import NotFound, ProtocolTrouble, Rejected
+from app.core.errors import ProtocolTrouble
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from app.core.fetcher import Fetcher
+    from app.core.fetcher import Answer, Fetcher
+
+T = TypeVar("T")
 
 TYPE = "user_attachment"
 SOURCE = "posthog_code"
@@ -49,35 +51,58 @@ class _Finals(msgspec.Struct):
     artifacts: list[_Final]
 
 
-async def stage(fetcher: Fetcher, path: str, files: Sequence[RunFile]) -> list[str]:
-    """Upload files for a run that is not started yet; returns the ids to start it with.
+class RunUploads:
+    """The files that are at one place of a server: those of a run, or those staged for a task.
 
-    `path` is that of the task's staged artifacts. Nothing is started, so this can be repeated. Raises `Rejected` on a
-    server that takes no files, and what the requests raise.
+    A file that has arrived is not sent again, whatever happens to the others. `path` is that of the artifacts, without
+    a slash at its end.
     """
-    # Here, because the window is painted before anything is uploaded, and the import takes 50 ms.
-    import asyncio
 
-    announced = [
-        {"name": each.name, "type": TYPE, "source": SOURCE, "size": each.size, "content_type": each.type}
-        for each in files
-    ]
-    try:
-        answer = await fetcher.post(f"{path}/prepare_upload/", {"artifacts": announced})
-    except NotFound:
-        raise Rejected(
-            "This server takes no files with a run.", action="Remove the files, then run the task."
-        ) from None
-    prepared = answer.decode(_Place).artifacts
-    if len(prepared) != len(files):
+    def __init__(self, fetcher: Fetcher, path: str) -> None:
+        self._fetcher, self._path = fetcher, path
+        # By name and SHA-256 of the content.
+        self._there: dict[tuple[str, str], str] = {}
+
+    async def put(self, files: Sequence[RunFile]) -> list[str]:
+        """Upload what is not there yet; returns the ids of `files`, in their order.
+
+        Nothing is started. Raises `NotFound` on a server without such a place, `StorageTrouble`, and what the requests
+        raise. May be repeated.
+        """
+        # Here, because the window is painted before anything is uploaded, and the import takes 50 ms.
+        import asyncio
+        import hashlib
+
+        ids = []
+        for file in files:
+            content = await asyncio.to_thread(file.read)
+            key = file.name, hashlib.sha256(content).hexdigest()
+            if key not in self._there:
+                self._there[key] = await self._put(file, content)
+            ids.append(self._there[key])
+        return ids
+
+    def lose(self, ids: Sequence[str]) -> list[str]:
+        """The server does not have these: they are uploaded again. Returns their names."""
+        lost = [key for key, each in self._there.items() if each in ids]
+        for key in lost:
+            del self._there[key]
+        return [name for name, _digest in lost]
+
+    async def _put(self, file: RunFile, content: bytes) -> str:
+        told = {"name": file.name, "type": TYPE, "source": SOURCE, "content_type": file.type}
+        place = _only((await self._ask("prepare_upload", told | {"size": file.size})).decode(_Place).artifacts)
+        await self._fetcher.upload(place.presigned_post.url, place.presigned_post.fields, file.name, file.type, content)
+        final = told | {"id": place.id, "storage_path": place.storage_path}
+        return _only((await self._ask("finalize_upload", final)).decode(_Finals).artifacts).id
+
+    async def _ask(self, action: str, artifact: Mapping[str, object]) -> Answer:
+        # Twice does no harm: what is prepared and not used is forgotten by the server.
+        body = {"artifacts": [artifact]}
+        return await self._fetcher.request("POST", f"{self._path}/{action}/", body=body, idempotent=True)
+
+
+def _only(found: list[T]) -> T:
+    if len(found) != 1:
         raise ProtocolTrouble("The server prepared another number of files than it was asked to.")
-    for file, place in zip(files, prepared, strict=True):
-        content = await asyncio.to_thread(file.read)
-        await fetcher.upload(place.presigned_post.url, place.presigned_post.fields, file.name, file.type, content)
-    final = [
-        {"id": place.id, "name": file.name, "type": TYPE, "source": SOURCE, "content_type": file.type}
-        | {"storage_path": place.storage_path}
-        for file, place in zip(files, prepared, strict=True)
-    ]
-    finished = await fetcher.post(f"{path}/finalize_upload/", {"artifacts": final})
-    return [each.id for each in finished.decode(_Finals).artifacts]
+    return found[0]

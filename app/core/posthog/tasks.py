@@ -1,4 +1,4 @@
-"""Tasks and their runs (docs/wire.md, "Tasks", "Runs")."""
+"""Tasks, and the lists of their runs (docs/wire.md, "Tasks", "Runs"). `run_start.py` starts them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from app.core.fetcher import Admission, Fetcher
-    from app.core.posthog.run_files import RunFile
 
 ORIGIN = "user_created"
-# Without a mode the agent of a cloud run asks for no permission at all (docs/wire.md, "Starting a run").
-PERMISSION_MODES = {"claude": "plan", "codex": "auto"}
+# In seconds, between looks whether a run has ended that was cancelled.
+CANCEL_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)
 
 
 class _Repositories(msgspec.Struct):
@@ -28,15 +27,6 @@ class _Repositories(msgspec.Struct):
 
 class _Pinned(msgspec.Struct):
     task_ids: list[object] | None = None
-
-
-class _Model(msgspec.Struct):
-    runtime_adapter: str | None = None
-    model: str | None = None
-
-
-class _Models(msgspec.Struct):
-    models: list[_Model] | None = None
 
 
 class ChangedMeanwhile(BurrowError):
@@ -138,39 +128,23 @@ class Tasks:
         answer = await self._fetcher.get(self._path(id, "runs"), params={"limit": bounded(limit)})
         return decode_page(answer, TaskRun)
 
-    async def run(self, id: str, files: Sequence[RunFile] = ()) -> Task:  # noqa: A002
-        """Start an interactive cloud run, with files; the task's `latest_run` is the new one.
-
-        The files are uploaded first: if that fails, no run was started.
-        """
-        staged: list[str] = []
-        if files:
-            # Few runs have any.
-            from app.core.posthog.run_files import stage
-
-            staged = await stage(self._fetcher, self._path(id, "staged_artifacts").rstrip("/"), files)
-        # A permission mode can be sent only with a model, so the first one that the server offers is named.
-        body: dict[str, object] = {"mode": "interactive", **await self._agent()}
-        if staged:
-            body["pending_user_artifact_ids"] = staged
-        return decode_one(await self._fetcher.post(self._path(id, "run"), body), Task)
-
     async def cancel(self, id: str, run_id: str) -> Task:  # noqa: A002
-        """Cancel a cloud run that has not ended; one that has stays as it is. Raises `NotFound` on older servers."""
-        await self._fetcher.post(self._path(id, "runs", run_id, "cancel"), {})
-        # The contract leaves the answer's body open, and the task says what its latest run is now.
-        return await self.get(id)
+        """Cancel a cloud run that has not ended; one that has stays as it is. Raises `NotFound` on older servers.
 
-    async def _agent(self) -> dict[str, str]:
-        try:
-            offered = (await self._fetcher.get(self._path("models"))).decode(_Models).models or []
-        except NotFound:
-            return {}
-        for adapter, mode in PERMISSION_MODES.items():
-            for one in offered:
-                if one.runtime_adapter == adapter and one.model:
-                    return {"runtime_adapter": adapter, "model": one.model, "initial_permission_mode": mode}
-        return {}
+        A server may only begin to end it. The answer is the task once the run has ended, or after some seconds.
+        """
+        # Here, because the window is painted before anything is cancelled, and the import takes 50 ms.
+        import asyncio
+
+        await self._fetcher.post(self._path(id, "runs", run_id, "cancel"), {})
+        for pause in CANCEL_PAUSES:
+            # The contract leaves the answer's body open, and the task says what its latest run is now.
+            task = await self.get(id)
+            run = task.latest_run
+            if run is None or run.id != run_id or run.finished:
+                return task
+            await asyncio.sleep(pause)
+        return await self.get(id)
 
     async def _patch(self, id: str, body: dict[str, object]) -> Task:  # noqa: A002
         return decode_one(await self._fetcher.patch(self._path(id), body), Task)

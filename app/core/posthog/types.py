@@ -85,6 +85,18 @@ class Membership(Value, frozen=True):
     sign_in: str = ""
 
 
+class RunArtifact(Value, frozen=True):
+    """A file of a run. `size` is in bytes; `type` and `source` say what it is (docs/wire.md, "Files of a run")."""
+
+    id: str = ""
+    name: str = ""
+    type: str = ""
+    source: str = ""
+    size: int | None = None
+    content_type: str = ""
+    storage_path: str = ""
+
+
 class TaskRun(Value, frozen=True):
     """`environment` is `local` or `cloud`; `status` is described in docs/wire.md, "Runs"."""
 
@@ -118,6 +130,9 @@ class Task(TaskText, frozen=True):
     title_manually_set: bool = False
     origin_product: str = "user_created"
     internal: bool = False
+    github_integration: int | None = None
+    github_user_integration: str | None = None
+    signal_report: str | None = None
     archived: bool = False
     archived_at: datetime | None = None
     latest_run: TaskRun | None = None

@@ -12,3 +12,8 @@ if TYPE_CHECKING:
 def task_page(host: Host, task_id: str) -> str | None:
     """The web page of a task; None on the embedded workspace, which has no such pages."""
     return None if host.embedded else f"{host.origin}/code/task/{quote(task_id, safe='')}"
+
+
+def billing_page(host: Host) -> str | None:
+    """The page of plan and billing; None on the embedded workspace, which has no such pages."""
+    return None if host.embedded else f"{host.origin}/organization/billing"

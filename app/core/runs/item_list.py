@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from array import array
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from app.core.runs.item_store import ItemStore
+from app.core.runs.item_text import measure
 from app.core.runs.items import (
-    DiffPart,
-    FilePart,
     Item,
     Message,
     Notice,
-    OtherPart,
     Permission,
     Plan,
     Prompt,
     Setup,
     ShellCommand,
-    TextPart,
     Thought,
     ToolCall,
     TurnEnd,
@@ -27,17 +26,16 @@ from app.core.runs.items import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import Any
+    from collections.abc import Iterable
 
-    from app.core.runs.items import Part
-
-T = TypeVar("T", bound=Item)
+    from app.core.runs.spill import SpillFile
 
 # A kind is one byte: its place here.
 KINDS: tuple[type[Item], ...] = (
     *(Prompt, Message, Thought, ToolCall, Plan, Setup, Permission, Notice, ShellCommand, TurnEnd, Unknown),
 )
+# The characters in which folding the case finds letters of ASCII, as `ß`, in UTF-8.
+_FOLDS_TO_ASCII = re.compile("|".join("ßİŉſǰẖẗẘẙẚẞ\u212aﬀﬁﬂﬃﬄﬅﬆ").encode())
 _NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 
 
@@ -61,11 +59,9 @@ class ItemHead(NamedTuple):
 class ItemList:
     """Items by their index. The last one may be a text that still grows, which is joined when it is read."""
 
-    def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        self._items: list[Item | None] = []
+    def __init__(self, spill: SpillFile | None = None) -> None:
+        """`spill` takes those that are not recent; without it all stay in memory."""
+        self._store = ItemStore(spill)
         self._keys: list[str] = []
         self._by_key: dict[str, int] = {}
         self._kinds = bytearray()
@@ -87,7 +83,7 @@ class ItemList:
         index = len(self._keys)
         self._settle_text()
         characters, lines, status = measure(item)
-        self._items.append(item)
+        self._store.append(item)
         self._keys.append(item.key)
         self._by_key[item.key] = index
         self._kinds.append(_NUMBERS[type(item)])
@@ -105,7 +101,7 @@ class ItemList:
         if index == len(self._keys) - 1:
             self._growing = None
         self._characters[index], self._lines[index], status = measure(item)
-        self._items[index] = item
+        self._store.replace(index, item)
         self._statuses[index] = self._word(status)
         self._turns[index] = item.turn
         self._revisions[index] += 1
@@ -114,7 +110,7 @@ class ItemList:
         """Add to the text of the last item, a message or thought."""
         last = len(self._keys) - 1
         if self._growing is None:
-            self._growing = [self.item(last).text]  # type: ignore[attr-defined]
+            self._growing = [self._store.item(last, KINDS[self._kinds[last]]).text]  # type: ignore[attr-defined]
         self._growing.append(text)
         self._characters[last] += len(text)
         self._lines[last] += text.count("\n")
@@ -135,33 +131,69 @@ class ItemList:
     def item(self, index: int) -> Item:
         if index == len(self._keys) - 1:
             self._settle_text()
-        item = self._items[index]
-        assert item is not None
-        return item
+        return self._store.item(index, KINDS[self._kinds[index]])
+
+    def weigh(self, indexes: Iterable[int], characters: int) -> None:
+        """An entry of so many characters is a part of these items."""
+        for index in indexes:
+            self._store.weigh(index, characters)
+
+    @property
+    def trouble(self) -> str:
+        """What keeps older items from being written to the file, and what became of them; empty while nothing does."""
+        return self._store.trouble
 
     def index_of(self, key: str) -> int | None:
         return self._by_key.get(key)
 
+    def revision(self, index: int) -> int:
+        return self._revisions[index]
+
+    def may_have(self, index: int, sought: str) -> bool:
+        """False if an item certainly has no text like `sought`, whose case is folded."""
+        if not sought.isascii():
+            return True
+        try:
+            encoded = self._store.encoded(index)
+        except OSError:
+            return False
+        return not encoded or sought.encode() in encoded.lower() or _FOLDS_TO_ASCII.search(encoded) is not None
+
+    def same(self, index: int, other: ItemList) -> bool:
+        """Whether `other` has the same item there. What is not in memory is not read: what is known of it is enough."""
+        if self.head(index)._replace(revision=0) != other.head(index)._replace(revision=0):
+            return False
+        if not (self._store.in_memory(index) and other._store.in_memory(index)):
+            return True
+        return self.item(index) == other.item(index)
+
     def kind(self, index: int) -> type[Item]:
         return KINDS[self._kinds[index]]
 
-    def truncate(self, length: int) -> None:
-        """Remove the items from `length` on."""
+    def copy(self, length: int) -> ItemList:
+        """The first `length` items."""
+        self._settle_text()
+        other = ItemList()
+        other._store = self._store.copy(length)
+        other._keys = self._keys[:length]
+        # Nearly all of a copy is kept, and to make a dict anew takes ten times as long.
+        other._by_key = self._by_key.copy()
         for key in self._keys[length:]:
-            del self._by_key[key]
-        self._growing = None
-        for column in (self._items, self._keys, self._kinds, self._statuses, self._turns, self._revisions):
-            del column[length:]
-        del self._characters[length:]
-        del self._lines[length:]
-        for index in [index for index in self._parents if index >= length]:
-            del self._parents[index]
+            del other._by_key[key]
+        other._kinds, other._statuses = self._kinds[:length], self._statuses[:length]
+        other._turns, other._revisions = self._turns[:length], self._revisions[:length]
+        other._characters, other._lines = self._characters[:length], self._lines[:length]
+        other._parents = {index: parent for index, parent in self._parents.items() if index < length}
+        other._words, other._numbers = self._words[:], self._numbers.copy()
+        return other
 
     def _settle_text(self) -> None:
         """Join what the last item has grown by."""
         grown, self._growing = self._growing, None
         if grown is not None and len(grown) > 1:
-            self._items[-1] = msgspec.structs.replace(self._items[-1], text="".join(grown))  # type: ignore[type-var]
+            last = len(self._keys) - 1
+            item = self._store.item(last, KINDS[self._kinds[last]])
+            self._store.replace(last, msgspec.structs.replace(item, text="".join(grown)))
 
     def _word(self, status: str) -> int:
         number = self._numbers.get(status)
@@ -172,52 +204,3 @@ class ItemList:
             number = self._numbers[status] = len(self._words)
             self._words.append(status)
         return number
-
-
-def measure(item: Item) -> tuple[int, int, str]:
-    """The characters, lines and status of an item."""
-    return _MEASURES[type(item)](item)
-
-
-def _text(item: Message | Thought | Prompt) -> tuple[int, int, str]:
-    return len(item.text), item.text.count("\n") + 1, ""
-
-
-def _call(item: ToolCall) -> tuple[int, int, str]:
-    return (*_parts(item.parts), item.status)
-
-
-def _permission(item: Permission) -> tuple[int, int, str]:
-    characters, lines = _parts(item.parts)
-    return characters + len(item.plan), lines + item.plan.count("\n") + len(item.questions), item.answer
-
-
-def _parts(parts: Sequence[Part]) -> tuple[int, int]:
-    characters = lines = 0
-    for part in parts:
-        texts = _PARTS[type(part)](part)
-        for text in texts:
-            characters += len(text)
-            lines += text.count("\n") + 1
-    return characters, lines
-
-
-_PARTS: dict[type, Callable[[Any], Sequence[str]]] = {
-    TextPart: lambda part: (part.text,),
-    DiffPart: lambda part: (part.old or "", part.new),
-    FilePart: lambda part: (part.name,),
-    OtherPart: lambda part: (part.text,),
-}
-_MEASURES: dict[type[Item], Callable[[Any], tuple[int, int, str]]] = {
-    Prompt: _text,
-    Message: _text,
-    Thought: _text,
-    ToolCall: _call,
-    Plan: lambda item: (sum(len(each.content) for each in item.entries), len(item.entries), ""),
-    Setup: lambda item: (sum(len(each.label) for each in item.steps), len(item.steps), ""),
-    Permission: _permission,
-    Notice: lambda item: (len(item.text), item.text.count("\n") + 1, item.level),
-    ShellCommand: lambda item: (len(item.output), item.output.count("\n") + 1, ""),
-    TurnEnd: lambda item: (len(item.reason), 1, item.reason),
-    Unknown: lambda item: (len(item.text), item.text.count("\n") + 1, ""),
-}

@@ -1,9 +1,12 @@
-"""The text of items, for searching and copying."""
+"""The text of items, for searching and copying, and how long it is."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from app.core.redaction import mask_credentials
 from app.core.runs.items import (
     DiffPart,
     FilePart,
@@ -24,7 +27,7 @@ from app.core.runs.items import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from app.core.runs.items import Part
 
@@ -37,6 +40,61 @@ def text_of_item(item: Item) -> str:
 def searched(item: Item) -> str:
     """The text that is searched in, with case folded."""
     return text_of_item(item).casefold()
+
+
+def measure(item: Item) -> tuple[int, int, str]:
+    """The characters, lines and status of an item."""
+    return _MEASURES[type(item)](item)
+
+
+def masked(item: Item) -> Item:
+    """An item without credentials: authorization headers and what has the shape of a token."""
+    fields = _MASKED.get(type(item))
+    if fields is None:
+        return item
+    changed: dict[str, Any] = {}
+    for name in fields:
+        value = getattr(item, name)
+        if isinstance(value, str):
+            shown: Any = mask_credentials(value)
+        else:
+            shown = tuple([_masked_part(each) for each in value])
+        if shown != value:
+            changed[name] = shown
+    return msgspec.structs.replace(item, **changed) if changed else item
+
+
+def _masked_part(part: Part) -> Part:
+    if isinstance(part, DiffPart):
+        old = None if part.old is None else mask_credentials(part.old)
+        return DiffPart(part.path, old, mask_credentials(part.new))
+    if isinstance(part, FilePart):
+        return part
+    text = mask_credentials(part.text)
+    return part if text is part.text else msgspec.structs.replace(part, text=text)
+
+
+def _text_size(item: Message | Thought | Prompt) -> tuple[int, int, str]:
+    return len(item.text), item.text.count("\n") + 1, ""
+
+
+def _call_size(item: ToolCall) -> tuple[int, int, str]:
+    return (*_sizes(item.parts), item.status)
+
+
+def _permission_size(item: Permission) -> tuple[int, int, str]:
+    characters, lines = _sizes(item.parts)
+    return characters + len(item.plan), lines + item.plan.count("\n") + len(item.questions), item.answer
+
+
+def _sizes(parts: Sequence[Part]) -> tuple[int, int]:
+    characters = lines = 0
+    for part in parts:
+        texts = _PART_TEXTS[type(part)](part)
+        for text in texts:
+            characters += len(text)
+            lines += text.count("\n") + 1
+    return characters, lines
 
 
 def _parts(parts: Iterable[Part]) -> list[str]:
@@ -69,4 +127,33 @@ _TEXTS: dict[type[Item], Callable[[Any], list[str]]] = {
     ShellCommand: lambda item: [item.command, item.output],
     TurnEnd: lambda item: [item.reason],
     Unknown: lambda item: [item.method, item.text],
+}
+_PART_TEXTS: dict[type, Callable[[Any], Sequence[str]]] = {
+    TextPart: lambda part: (part.text,),
+    DiffPart: lambda part: (part.old or "", part.new),
+    FilePart: lambda part: (part.name,),
+    OtherPart: lambda part: (part.text,),
+}
+_MEASURES: dict[type[Item], Callable[[Any], tuple[int, int, str]]] = {
+    Prompt: _text_size,
+    Message: _text_size,
+    Thought: _text_size,
+    ToolCall: _call_size,
+    Plan: lambda item: (sum(len(each.content) for each in item.entries), len(item.entries), ""),
+    Setup: lambda item: (sum(len(each.label) for each in item.steps), len(item.steps), ""),
+    Permission: _permission_size,
+    Notice: lambda item: (len(item.text), item.text.count("\n") + 1, item.level),
+    ShellCommand: lambda item: (len(item.output), item.output.count("\n") + 1, ""),
+    TurnEnd: lambda item: (len(item.reason), 1, item.reason),
+    Unknown: lambda item: (len(item.text), item.text.count("\n") + 1, ""),
+}
+_MASKED: dict[type[Item], tuple[str, ...]] = {
+    Prompt: ("text",),
+    Message: ("text",),
+    Thought: ("text",),
+    ToolCall: ("title", "parts", "input", "output"),
+    Permission: ("title", "parts", "input", "plan"),
+    Notice: ("text",),
+    ShellCommand: ("command", "output"),
+    Unknown: ("text",),
 }

@@ -82,7 +82,7 @@ def read_entry(raw: bytes, *, event_id: str = "", live: bool = False) -> LogEntr
         asked = _identifier(msgspec.json.decode(raw, type=_Asked).requestId)
         message = RpcMessage(REQUEST_PERMISSION, asked, msgspec.Raw(raw))
     else:
-        rpc = line if line.notification is None else line.notification
+        rpc: _Rpc = line if line.notification is None else line.notification
         if rpc.method is None and rpc.id is None:
             return None
         message = RpcMessage(_named(rpc.method or ""), _identifier(rpc.id), rpc.params, rpc.result, rpc.error)
@@ -104,25 +104,37 @@ def read_lines(content: bytes) -> ReadLog:
     return _read(line for line in content.split(b"\n") if line and not line.isspace())
 
 
-def read_page(content: bytes) -> ReadLog:
-    """The entries of a page of `session_logs/`, a JSON array. Raises `msgspec.DecodeError` for what is none."""
+def split_page(content: bytes) -> list[msgspec.Raw]:
+    """The entries of a page of `session_logs/`, a JSON array, each as its JSON. Raises `msgspec.DecodeError`."""
     try:
-        return _read(_page.decode(content))
+        return _page.decode(content)
     except UNREADABLE:
-        return _read(_page.decode(mended_json(content)))
+        return _page.decode(mended_json(content))
 
 
-def iterate_lines(content: bytes) -> Iterator[LogEntry]:
-    """As `read_lines`, one entry at a time, without those that cannot be read."""
-    for line in content.split(b"\n"):
-        found = read_entry(line) if line and not line.isspace() else None
+def entries_of(lines: Iterable[bytes | msgspec.Raw]) -> Iterator[LogEntry]:
+    """Those that can be read, one at a time."""
+    for line in lines:
+        # The bytes of one line, not a view of them that keeps the whole page in memory.
+        found = read_entry(bytes(line))
         if found is not None:
             yield found
 
 
-def _read(lines: Iterable[bytes | msgspec.Raw]) -> ReadLog:
-    # The bytes of one line, not a view of them that keeps the whole page in memory.
-    found = [read_entry(bytes(line)) for line in lines]
+def iterate_lines(content: bytes) -> Iterator[LogEntry]:
+    """As `read_lines`, one entry at a time, without those that cannot be read."""
+    start = 0
+    while start < len(content):
+        end = content.find(b"\n", start)
+        end = len(content) if end < 0 else end
+        found = read_entry(content[start:end]) if end > start else None
+        start = end + 1
+        if found is not None:
+            yield found
+
+
+def _read(lines: Iterable[bytes]) -> ReadLog:
+    found = [read_entry(line) for line in lines]
     entries = tuple([each for each in found if each is not None])
     return ReadLog(entries, len(found) - len(entries))
 

@@ -21,17 +21,12 @@ AT_LEAST = 280
 class ServerPages(QWidget):
     """`server`: an installed one. `template`: an available one. `custom`: the form of a new one. `nothing`."""
 
-    def __init__(self, bridge: Bridge) -> None:
-        super().__init__()
+    def __init__(self, bridge: Bridge, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
         self.banner = Banner()
         self.allowed_banner = Banner()
-        self.nothing = EmptyState()
-        self.server = ServerPage(bridge)
-        self.template = TemplatePage()
-        self.custom = CustomServerPage()
+        # Made before its pages: Qt styles a widget and all inside it again whenever it gets another parent.
         self.stack = QStackedWidget()
-        for page in (self.nothing, self.server, self.template, self.custom):
-            self.stack.addWidget(page)
         self.setMinimumWidth(theme().px(AT_LEAST))
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -39,6 +34,12 @@ class ServerPages(QWidget):
         column.addWidget(self.banner)
         column.addWidget(self.allowed_banner)
         column.addWidget(self.stack, 1)
+        self.nothing = EmptyState(parent=self.stack)
+        self.server = ServerPage(bridge, self.stack)
+        self.template = TemplatePage(self.stack)
+        self.custom = CustomServerPage(self.stack)
+        for page in (self.nothing, self.server, self.template, self.custom):
+            self.stack.addWidget(page)
 
     @property
     def shows_server(self) -> bool:

@@ -50,8 +50,18 @@ class ServersPlace(Place):
         self.controller = ServerController(services, bridge, self)
         self.connecting = ServerConnectFlow(bridge, self)
         self.drafts = ToolDrafts(services, bridge, self)
-        self.pane = ServerPane(self.controller)
-        self.pages = ServerPages(bridge)
+        width = theme().px(tokens.LIST)
+        self.splitter = RememberedSplitter(
+            Qt.Orientation.Horizontal,
+            [],
+            settings.sizes(WIDTHS) or [width, 3 * width],
+            lambda widths: settings.put(WIDTHS, widths),
+            self,
+            share=0 if settings.sizes(WIDTHS) else tokens.LIST_SHARE,
+        )
+        self.pane = ServerPane(self.controller, self.splitter)
+        self.pages = ServerPages(bridge, self.splitter)
+        self.splitter.hold([self.pane, self.pages])
         self.new_server_draft = NewServerDraft(services, bridge, self.pages.custom, self.pages.template, self)
         self.selection = ServerSelection(self.controller, self.pane, self.pages, settings)
         self.calls = ToolCalls(context, self.controller, self.drafts, self.selection, self.pane, self.pages)
@@ -64,14 +74,6 @@ class ServersPlace(Place):
             navigator, self.controller, self.installer, self.selection, self.calls, self.pane, self.pages
         )
         self.menus = ServerMenus(navigator, self.controller, self.calls.desk, self.pane, self.pages)
-        width = theme().px(tokens.LIST)
-        self.splitter = RememberedSplitter(
-            Qt.Orientation.Horizontal,
-            [self.pane, self.pages],
-            settings.sizes(WIDTHS) or [width, 3 * width],
-            lambda widths: settings.put(WIDTHS, widths),
-            share=0 if settings.sizes(WIDTHS) else tokens.LIST_SHARE,
-        )
         box = QHBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.addWidget(self.splitter)

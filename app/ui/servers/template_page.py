@@ -38,7 +38,7 @@ class TemplatePage(LeavablePage):
         self._installed: str | None = None
         # The titles of servers and the keys that were typed for them, by the id of the template.
         self._keys: dict[str, tuple[str, str]] = {}
-        self.page = TitledPage()
+        self.page = TitledPage(parent=self)
         self.page.windowTitleChanged.connect(self.setWindowTitle)
         area = ScrollColumn(self.tr("Available server"), side=tokens.SPACE_4, top=tokens.SPACE_2)
         self.description = FoldedText(self.tr("Description of the server"))

@@ -277,7 +277,18 @@ class ToolPage(QWidget):
         head.setContentsMargins(wide, gap, wide, gap)
         head.addLayout(titles)
 
-        self.area = ScrollColumn(self.tr("Tool"), side=tokens.SPACE_4, top=tokens.SPACE_2)
+        # What holds other widgets is made before them: Qt styles all of them again when it gets another parent.
+        self.stack = QStackedWidget(self)
+        self.form_page = QWidget(self.stack)
+        page = QVBoxLayout(self.form_page)
+        page.setContentsMargins(0, 0, 0, 0)
+        page.setSpacing(0)
+        page.addLayout(head)
+        self.parts = LowSplitter(self.tr("Arguments and result"), self.form_page)
+        upper = QWidget(self.parts.splitter)
+        self.area = ScrollColumn(self.tr("Tool"), upper, side=tokens.SPACE_4, top=tokens.SPACE_2)
+        page.addWidget(ScrollEdge(self.area))
+        page.addWidget(self.parts, 1)
         box = self.area.box
         self.name = Text("", "mono", "muted", wrap=True, selectable=True)
         self._claims = QVBoxLayout()
@@ -328,7 +339,6 @@ class ToolPage(QWidget):
         bar.addWidget(self.words, 1)
         bar.addWidget(self.history_button)
 
-        upper = QWidget()
         above = QVBoxLayout(upper)
         above.setContentsMargins(0, 0, 0, 0)
         above.setSpacing(0)
@@ -336,7 +346,7 @@ class ToolPage(QWidget):
         above.addWidget(Hairline())
         above.addLayout(bar)
         above.addWidget(self.progress)
-        self.result = ResultView(self._bridge)
+        self.result = ResultView(self._bridge, self.parts.splitter)
         self.result.read_wanted.connect(self.read_wanted)
         self.result.save_wanted.connect(self.save_wanted)
         self._outcome = OutcomePresenter(
@@ -345,26 +355,17 @@ class ToolPage(QWidget):
             sign_in=self.sign_in_wanted.emit,
             permit=self.permission_wanted.emit,
         )
-        sizes = [current.px(360), current.px(300)]
-        self.parts = LowSplitter(self.tr("Arguments and result"), [upper, self.result], sizes)
+        self.parts.hold([upper, self.result], [current.px(360), current.px(300)])
         self.result.setVisible(False)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
-        self.form_page = QWidget()
-        page = QVBoxLayout(self.form_page)
-        page.setContentsMargins(0, 0, 0, 0)
-        page.setSpacing(0)
-        page.addLayout(head)
-        page.addWidget(ScrollEdge(self.area))
-        page.addWidget(self.parts, 1)
         self.question = CallQuestion()
         self.question.declined.connect(self._decline)
         self.question.run_wanted.connect(self._agree)
         self.question.once_wanted.connect(self._run_once)
         self.question.always_wanted.connect(self.allow_wanted)
         # In the place of all the rest: what is asked about are the arguments in the question, and no others.
-        self.stack = QStackedWidget()
         self.stack.addWidget(self.form_page)
         self.stack.addWidget(self.question)
         outer.addWidget(self.stack, 1)

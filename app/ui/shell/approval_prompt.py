@@ -15,13 +15,13 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWi
 from app.core.mcp.proxy.parts import Decision
 from app.marks import isolated, revealed_name
 from app.ui.shell.approval_parts import AnswerButton, ArgumentsText, set_letter
-from app.ui.shell.fitted_scroll import FittedScroll
 from app.ui.theme import theme, tokens
 from app.ui.theme.state import State
 from app.ui.widgets.buttons import PrimaryButton, QuietButton, with_keys
 from app.ui.widgets.column import FittedColumn
 from app.ui.widgets.feedback import Glyph, InlineCard
 from app.ui.widgets.fields import KeyValueGrid
+from app.ui.widgets.fitted_scroll import FittedScroll
 from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.text import StatusWord, Text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import QEvent, QObject, QSize
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from app.ui.shell.fitted_scroll import FittedScroll
+from app.ui.widgets.fitted_scroll import FittedScroll
 from app.ui.widgets.guard import guarded
 
 LARGEST_SHARE = 0.35

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from PySide6.QtCore import QDateTime, QLocale, QObject, QTimer
+from PySide6.QtCore import QObject, QTimer
 
 from app.core.diagnostics.hang_watch import BEAT_SECONDS, HangWatch
 from app.core.safe_mode import OPTION
 from app.ui.shell.crash_settings import TOLD_SETTING, WATCH_SETTING
 from app.ui.widgets.announce import announce
 from app.ui.widgets.feedback import Banner
+from app.ui.widgets.times import date_and_minute, moment_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,7 +124,7 @@ class CrashCare(QObject):
         if newest is None or newest.name <= (told if isinstance(told, str) else ""):
             return
         self._settings.put(TOLD_SETTING, newest.name)
-        when = QLocale().toString(QDateTime.fromSecsSinceEpoch(int(newest.at)), QLocale.FormatType.ShortFormat)
+        when = date_and_minute(moment_at(newest.at))
         words = self.tr("Burrow ended unexpectedly ({0}). What you had typed is kept. A report is on this computer.")
         bar = self.bar = Banner()
         self._place(bar)

@@ -32,7 +32,6 @@ from app.ui.shell import history_words, timeline_words
 from app.ui.shell.credential_facts import CredentialFacts
 from app.ui.shell.credential_words import credential_note, credential_state
 from app.ui.shell.details_subject import DetailsSubject
-from app.ui.shell.fitted_scroll import FittedScroll
 from app.ui.shell.history_picture import HistoryPicture
 from app.ui.theme import theme, tokens
 from app.ui.widgets.announce import announce
@@ -40,6 +39,7 @@ from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.choices import Select
 from app.ui.widgets.column import FittedColumn
 from app.ui.widgets.feedback import EmptyState, InlineCard, ProgressLine
+from app.ui.widgets.fitted_scroll import FittedScroll
 from app.ui.widgets.focus import show_focus_ring
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.menus import CheckMenu

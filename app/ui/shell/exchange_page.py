@@ -20,8 +20,8 @@ from app.ui.widgets.choices import TabStrip
 from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.leavable import LeavablePage
+from app.ui.widgets.markdown_document import nothing_loaded
 from app.ui.widgets.menus import open_edit_menu
-from app.ui.widgets.prose import nothing_loaded
 from app.ui.widgets.text import Text
 from app.ui.widgets.tips import plain_tip
 

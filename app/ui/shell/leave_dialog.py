@@ -11,12 +11,12 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 from app.core.busy import WorkKind
 from app.marks import isolated, revealed, revealed_name
 from app.ui.shell.fitted_dialog import FittedDialog
-from app.ui.shell.fitted_scroll import FittedScroll
 from app.ui.theme import theme, tokens
 from app.ui.translation import marked, translate
 from app.ui.widgets.announce import announce
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.feedback import clear_layout
+from app.ui.widgets.fitted_scroll import FittedScroll
 from app.ui.widgets.focus import show_focus_ring
 from app.ui.widgets.plain_text import PlainTextEdit
 from app.ui.widgets.text import Text

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QFrame, QVBoxLayout, QWidget
 
-from app.ui.shell.fitted_scroll import FittedScroll
 from app.ui.shell.signin_row import RowPhase, SignInRow
 from app.ui.shell.signin_words import Waiting
 from app.ui.theme import theme
+from app.ui.widgets.fitted_scroll import FittedScroll
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

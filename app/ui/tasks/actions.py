@@ -57,6 +57,7 @@ class TaskActions(QObject):
         found = [
             Command("tasks.new", tr("New task"), self._selection.new_task, "Ctrl+N", group),
             Command("tasks.run", tr("Run task"), self.run, "", group, self._can_run),
+            Command("tasks.run_with", tr("Run task with…"), self.run_with, "", group, self._can_run),
             Command("tasks.cancel", tr("Cancel run"), self.cancel_run, "", group, self._can_cancel),
             Command("tasks.rename", tr("Rename task"), self.rename, "F2", group, one),
             Command("tasks.edit", tr("Edit task"), self.edit, "Ctrl+E", group, one),
@@ -148,6 +149,11 @@ class TaskActions(QObject):
         task = self._task()
         if task is not None and can_run(task):
             self._controller.run(task.id)
+
+    def run_with(self) -> None:
+        """Open the form of a run of the task."""
+        if self._can_run():
+            self._pages.detail.run_with.emit()
 
     def _can_cancel(self) -> bool:
         task = self._task()

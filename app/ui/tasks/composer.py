@@ -16,6 +16,7 @@ from app.ui.tasks.attached import AttachmentBox
 from app.ui.tasks.field_inputs import FieldInput, LineInput, SuggestedInput, TextInput
 from app.ui.tasks.field_rows import TaskFieldRow
 from app.ui.tasks.open_draft import OpenDraft
+from app.ui.tasks.run_panel import RunBox
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton, with_keys
 from app.ui.widgets.column import ScrollColumn
@@ -28,11 +29,12 @@ from app.ui.widgets.text import Text
 from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from PySide6.QtGui import QHideEvent, QKeyEvent
 
     from app.core.errors import BurrowError
+    from app.core.posthog.run_options import RunOptions
     from app.core.posthog.types import NewTask
     from app.core.services import Services
     from app.core.storage import Draft, Scope
@@ -56,6 +58,7 @@ class Composer(QWidget):
         self.rows = {each.name: TaskFieldRow(each) for each in TASK_FIELDS}
         self.inputs: dict[str, FieldInput] = {name: row.input for name, row in self.rows.items()}
         self.attached = AttachmentBox(lambda: services.storage.attachments, bridge)
+        self.about_run: Callable[[str | None], str] = lambda _repository: ""
         self.draft = OpenDraft(services, bridge, self.fields, self)
         self.draft.loaded.connect(self._loaded)
         self.draft.missing.connect(self._missing)
@@ -79,6 +82,11 @@ class Composer(QWidget):
     @property
     def repository(self) -> SuggestedInput:
         return cast(SuggestedInput, self.inputs["repository"])
+
+    @property
+    def run_options(self) -> RunOptions | None:
+        """What was chosen for the run; None: as the last run of the repository."""
+        return self.run_box.options
 
     def fields(self) -> dict[str, str]:
         """What is typed, as it is saved in the draft."""
@@ -201,6 +209,7 @@ class Composer(QWidget):
     def _build(self) -> None:
         current = theme()
         self.card = InlineCard()
+        self.run_box = RunBox(lambda: self.rows["repository"].cleaned())
         self._state = Text(role="caption", tone="muted")
         self._state.setMinimumHeight(current.px(tokens.CONTROL))
         self.send = PrimaryButton(self.tr("Create task"), keys="Ctrl+Return", clicked=self.submit)
@@ -221,9 +230,10 @@ class Composer(QWidget):
             box.addWidget(row, 1 if field.kind is TaskFieldKind.TEXT else 0)
             box.addSpacing(current.px(tokens.SPACE_2))
         box.addWidget(self.attached)
+        box.addWidget(self.run_box)
         box.addWidget(self.card)
         buttons = FlowLayout()
-        for button in (self.send, self.send_and_run, self.back, self.discard, self._state):
+        for button in (self.send, self.send_and_run, self.run_box.button, self.back, self.discard, self._state):
             buttons.addWidget(button)
         box.addSpacing(current.px(tokens.SPACE_1))
         box.addLayout(buttons)
@@ -260,6 +270,8 @@ class Composer(QWidget):
         self.rows["description"].focus()
 
     def _typed(self) -> None:
+        if not self.rows["repository"].mistake():
+            self.run_box.follow_repository()
         self._show_buttons()
         self.draft.typed()
 
@@ -267,6 +279,8 @@ class Composer(QWidget):
         for name, row in self.rows.items():
             row.put(fields.get(name, ""))
         self.attached.put(fields.get(FIELD, ""))
+        # It was about another task.
+        self.run_box.show_form(False)
         self.card.clear()
         self._show_buttons()
 
@@ -285,7 +299,9 @@ class Composer(QWidget):
         wrong = next((row.mistake() for row in self.rows.values() if row.too_long), "")
         for button, keys in ((self.send, "Ctrl+Return"), (self.send_and_run, "Ctrl+Shift+Return")):
             button.setEnabled(not wrong)
-            button.setToolTip(plain_tip(wrong) or with_keys(button.text(), keys))
+            about = self.about_run(self.rows["repository"].cleaned()) if button is self.send_and_run else ""
+            words = with_keys(button.text(), keys)
+            button.setToolTip(plain_tip(wrong) or (plain_tip(f"{words}\n{about}") if about else words))
 
     def _loaded(self, fields: dict[str, str]) -> None:
         self._put(fields)

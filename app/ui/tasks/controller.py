@@ -9,6 +9,7 @@ import msgspec
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.core.errors import NotFound, OutcomeUnknown
+from app.core.posthog.run_options import RunOptions
 from app.core.posthog.task_fields import cleaned, texts_of
 from app.core.posthog.types import Page, Task, TaskQuery, TaskRun
 from app.ui.bridge import Generation
@@ -50,13 +51,17 @@ class LoadState:
 
 @dataclass(frozen=True)
 class FailedAction:
-    """An action that was rolled back. `again` repeats it; `text` is what the user had typed, if anything."""
+    """An action that was rolled back. `again` repeats it; `text` is what the user had typed, if anything.
+
+    `options` are those of a run that was not started.
+    """
 
     task_id: str
     words: str
     error: BurrowError
     again: Callable[[], None]
     text: str = ""
+    options: RunOptions | None = None
 
 
 class TaskController(QObject):
@@ -64,7 +69,7 @@ class TaskController(QObject):
 
     `changed` when the cache changed, `undoable(Undoable)` when something was done that can be undone,
     `not_undoable(Undoable)` when it did not take effect, `edited(task_id)` when the server has taken a text,
-    `run_started(task_id)`,
+    `run_started(task_id)`, and with it `ran_with(repository, RunOptions)`,
     `load_changed` when `load` did, `saved_shown` once the list of the last start is shown, `failed(FailedAction)` when
     an action was rolled back, `runs_changed(task_id)`, `gone(task_id)` when the server no longer has a task,
     `repositories_changed`, `reached` when the server answered.
@@ -75,6 +80,7 @@ class TaskController(QObject):
     not_undoable = Signal(object)
     edited = Signal(str)
     run_started = Signal(str)
+    ran_with = Signal(str, object)
     saved_shown = Signal()
     load_changed = Signal()
     failed = Signal(object)
@@ -91,6 +97,8 @@ class TaskController(QObject):
         self._backend: Backend | None = None
         # The files that a run of a task is started with.
         self.files_of: Callable[[str], Awaitable[Sequence[RunFile]]] = _no_files
+        # What a run of a repository is started with where nothing else was chosen.
+        self.options_of: Callable[[str | None], RunOptions] = _usual_options
         self.connected_to: Backend | None = None
         self.cache = TaskCache()
         self.query = TaskQuery()
@@ -274,23 +282,32 @@ class TaskController(QObject):
                 undoable=undoable,
             )
 
-    def run(self, task_id: str) -> None:
-        if (backend := self._backend) is not None:
-            self._act(
-                # Without an id: it stands for the run that the server is about to make.
-                self.cache.edit(task_id, latest_run=TaskRun("", status="queued", task=task_id)),
-                lambda: self._start_run(backend, task_id),
-                self.tr("Run not started"),
-                lambda: self.run(task_id),
-                done=self._run_started,
-            )
+    def run(self, task_id: str, options: RunOptions | None = None) -> None:
+        """Start a run, with what the last run of the repository was started with if nothing else is given."""
+        backend, task = self._backend, self.cache.get(task_id)
+        if backend is None:
+            return
+        repository = task.repository if task is not None else None
+        chosen = self.options_of(repository) if options is None else options
 
-    async def _start_run(self, backend: Backend, task_id: str) -> Task:
-        return await backend.tasks.run(task_id, await self.files_of(task_id))
+        def started(task_id: str) -> None:
+            self.run_started.emit(task_id)
+            self.ran_with.emit(repository or "", chosen)
+            self.fetch(task_id)
 
-    def _run_started(self, task_id: str) -> None:
-        self.run_started.emit(task_id)
-        self.fetch(task_id)
+        self._act(
+            # Without an id: it stands for the run that the server is about to make.
+            self.cache.edit(task_id, latest_run=TaskRun("", status="queued", task=task_id)),
+            lambda: self._start_run(backend, task_id, task, chosen),
+            self.tr("Run not started"),
+            lambda: self.run(task_id, chosen),
+            done=started,
+            options=chosen,
+        )
+
+    async def _start_run(self, backend: Backend, task_id: str, task: Task | None, options: RunOptions) -> Task:
+        files = await self.files_of(task_id)
+        return await backend.run_start.start(task or await backend.tasks.get(task_id), options, files)
 
     def cancel_run(self, task_id: str) -> None:
         """Cancel the latest run."""
@@ -329,6 +346,7 @@ class TaskController(QObject):
         text: str = "",
         done: Callable[[str], None] | None = None,
         undoable: Undoable | None = None,
+        options: RunOptions | None = None,
     ) -> None:
         """Show `edit` until the server has answered `call`, then settle it; or roll it back and emit `failed`."""
         self.changed.emit()
@@ -349,7 +367,8 @@ class TaskController(QObject):
             if unknown:
                 # It may have taken effect. What the server has now is shown, and nothing is repeated unasked.
                 self.fetch(edit.task)
-            self.failed.emit(FailedAction(edit.task, OutcomeUnknown.title if unknown else words, error, again, text))
+            said = OutcomeUnknown.title if unknown else words
+            self.failed.emit(FailedAction(edit.task, said, error, again, text, options))
 
         self.spawn(self._turns.send(edit.task, call), settled, rolled_back)
 
@@ -504,3 +523,7 @@ def _ignore(_: object) -> None:
 
 async def _no_files(_task_id: str) -> Sequence[RunFile]:
     return ()
+
+
+def _usual_options(_repository: str | None) -> RunOptions:
+    return RunOptions()

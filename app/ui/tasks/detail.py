@@ -21,6 +21,7 @@ from app.ui.tasks.attached import AttachmentRows
 from app.ui.tasks.description import DescriptionView
 from app.ui.tasks.field_inputs import CONTEXT
 from app.ui.tasks.markdown import open_web_link
+from app.ui.tasks.run_refusals import RunHelp, refusal_of
 from app.ui.tasks.task_editor import TaskEditor
 from app.ui.tasks.wording import (
     archived_state,
@@ -45,13 +46,14 @@ from app.ui.widgets.times import RelativeTime, duration
 from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from PySide6.QtGui import QKeyEvent
 
     from app.core.posthog.types import Page, Task, TaskRun
     from app.core.storage.attachments import Attachment
     from app.ui.tasks.controller import FailedAction
+    from app.ui.tasks.run_refusals import RunRefusal
 
 RUNS_SHOWN = 20
 
@@ -59,7 +61,8 @@ RUNS_SHOWN = 20
 class TaskPage(QWidget):
     """Shows what it is given, and emits a signal for each action.
 
-    `edit_wanted(names)` of fields, `pin(bool)`, `archive(bool)`, `delete()`, `run()`, `cancel_run()`,
+    `edit_wanted(names)` of fields, `pin(bool)`, `archive(bool)`, `delete()`, `run()`, `run_with()`, `cancel_run()`,
+    `helped(RunHelp, FailedAction)` when the user chose what helps after a run could not be started,
     `file_removed(Attachment)`, `left()` on Esc; `task_changed(task_id)` when another task is shown. What is typed into
     a task is in `editor`; whoever keeps it calls `show_edit` and `end_edit`.
     """
@@ -70,6 +73,8 @@ class TaskPage(QWidget):
     archive = Signal(bool)
     delete = Signal()
     run = Signal()
+    run_with = Signal()
+    helped = Signal(object, object)
     cancel_run = Signal()
     file_removed = Signal(object)
     left = Signal()
@@ -78,6 +83,9 @@ class TaskPage(QWidget):
         super().__init__(parent)
         self._task: Task | None = None
         self._runs: Page[TaskRun] | None = None
+        self._panel: QWidget | None = None
+        # What a run of a repository is started with.
+        self.about_run: Callable[[str | None], str] = lambda _repository: self.tr("Start a run of this task")
         self._pinned = False
         self._embedded = False
         self._shown_facts: object = None
@@ -154,6 +162,10 @@ class TaskPage(QWidget):
     def show_failure(self, failure: FailedAction) -> None:
         """Say that an action was rolled back and why, and offer to repeat it, unless that is done in the editor."""
         again = failure.again
+        refusal = refusal_of(failure.error) if failure.options is not None else None
+        if refusal is not None:
+            self._show_refusal(refusal, failure)
+            return
 
         def repeat() -> None:
             self.card.clear()
@@ -163,6 +175,31 @@ class TaskPage(QWidget):
         cause = failure.error.cause if failure.error.cause != failure.words else ""
         actions = [] if typed else [(self.tr("Try again"), repeat)]
         self.card.show_note(failure.words, cause, failure.error.advice, actions, tone="bad")
+
+    def put_panel(self, panel: QWidget) -> None:
+        """Place the panel of a run below the buttons. While it is open, its own button runs the task."""
+        self._panel = panel
+        self._panel_place.addWidget(panel)
+
+    def show_run_buttons(self) -> None:
+        """Show what is of use now: the panel was opened or closed."""
+        if self._task is not None:
+            self._show_cancel(self._task)
+
+    def _show_refusal(self, refusal: RunRefusal, failure: FailedAction) -> None:
+        """Say why a run could not be started, with what helps."""
+
+        def helper(what: RunHelp) -> Callable[[], None]:
+            def act() -> None:
+                self.card.clear()
+                self.helped.emit(what, failure)
+
+            return act
+
+        # The embedded workspace has no page about plans.
+        useful = [each for each in refusal.helps if each is not RunHelp.PLAN or not self._embedded]
+        actions = [(each.words, helper(each)) for each in useful]
+        self.card.show_note(refusal.title, refusal.cause, refusal.advice, actions, tone=refusal.tone)
 
     def _begin_edit(self, names: list[str], first: str) -> None:
         if self._task is None:
@@ -194,6 +231,8 @@ class TaskPage(QWidget):
         second.addWidget(self._place, 1)
 
         self.run_button = PrimaryButton(self.tr("Run"), "play", clicked=self.run.emit)
+        self.run_with_button = QuietButton(self.tr("Run with…"), clicked=self.run_with.emit)
+        self.run_with_button.setToolTip(self.tr("Choose model, effort, permission mode and branch first"))
         self.cancel_button = QuietButton(self.tr("Cancel run"), "stop", clicked=self.cancel_run.emit)
         self.edit_button = QuietButton(self.tr("Edit"), "edit", keys="Ctrl+E", clicked=self.begin_edit)
         self.pin_button = QuietButton(self.tr("Pin"), "pin", clicked=lambda: self.pin.emit(not self._pinned))
@@ -204,6 +243,7 @@ class TaskPage(QWidget):
         actions = FlowLayout()
         for button in (
             self.run_button,
+            self.run_with_button,
             self.cancel_button,
             self.edit_button,
             self.pin_button,
@@ -231,6 +271,8 @@ class TaskPage(QWidget):
         box.addSpacing(current.px(tokens.SPACE_1))
         box.addLayout(actions)
         box.addSpacing(current.px(tokens.SPACE_1))
+        self._panel_place = QVBoxLayout()
+        box.addLayout(self._panel_place)
         box.addWidget(self.card)
         box.addWidget(self.queued)
         self._description_title = Text(self.tr("Description"), "section")
@@ -269,6 +311,7 @@ class TaskPage(QWidget):
         self.archive_button.setText(self.tr("Unarchive") if task.archived else self.tr("Archive"))
         self.run_button.setEnabled(can_run(task))
         self.run_button.setToolTip(plain_tip(self._about_running(task)))
+        self.run_with_button.setEnabled(can_run(task))
         self._show_cancel(task)
         explanation = queued_explanation(task.latest_run, embedded=self._embedded)
         if explanation is None:
@@ -286,18 +329,22 @@ class TaskPage(QWidget):
             self._fill_runs()
 
     def _show_cancel(self, task: Task) -> None:
-        """One of the two is of use. The focus goes with it."""
+        """Show what is of use: running, its panel, or cancelling. The focus goes with it."""
         possible = can_cancel(task)
+        if possible and self._panel is not None:
+            self._panel.setVisible(False)
         former = self.run_button if possible else self.cancel_button
-        had_focus = former.hasFocus()
+        had_focus = former.hasFocus() or (possible and self.run_with_button.hasFocus())
+        open_panel = self._panel is not None and not self._panel.isHidden()
         self.cancel_button.setVisible(possible)
-        self.run_button.setVisible(not possible)
+        self.run_button.setVisible(not possible and not open_panel)
+        self.run_with_button.setVisible(not possible and not open_panel)
         if had_focus:
             (self.cancel_button if possible else self.run_button).setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _about_running(self, task: Task) -> str:
         if can_run(task):
-            return self.tr("Start a run of this task")
+            return self.about_run(task.repository)
         if task.archived:
             return self.tr("Unarchive the task to run it")
         return self.tr("A run is already in progress")

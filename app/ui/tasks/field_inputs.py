@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from PySide6.QtCore import QSignalBlocker, Qt, Signal
+from PySide6.QtCore import QRectF, QSignalBlocker, Qt, QTimer, Signal
+from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QComboBox, QCompleter, QListView, QSizePolicy
 
 from app.core.posthog.task_fields import TaskFieldKind
-from app.ui.theme import theme
+from app.ui.theme import icons, theme, tokens
 from app.ui.translation import translate
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.line_edit import LineEdit
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from PySide6.QtCore import QMimeData
-    from PySide6.QtGui import QKeyEvent
+    from PySide6.QtGui import QKeyEvent, QPaintEvent
     from PySide6.QtWidgets import QWidget
 
     from app.core.posthog.task_fields import TaskField
+    from app.ui.widgets.paged_popup import ChoiceSource, ChoicesPage, PagedPopup
 
 TEXT_AT_LEAST = 96
+# How long typing pauses before the server is asked.
+ASK_MS = 300
 
 
 class FileTaker(Protocol):
@@ -100,12 +104,19 @@ class TextInput(PlainTextEdit):
 
 
 class SuggestedInput(QComboBox):
-    """One line with suggestions that contain what is typed. `typed()` when the user changed it."""
+    """One line with suggestions that contain what is typed. `typed()` when the user changed it.
+
+    With a `source` its popup shows what the server has, searched there, and so do the suggestions once typing pauses.
+    """
 
     typed = Signal()
 
     def __init__(self, field: TaskField, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.source: ChoiceSource | None = None
+        self.popup: PagedPopup | None = None
+        self._ask_soon = QTimer(self, singleShot=True, interval=ASK_MS)
+        self._ask_soon.timeout.connect(self._ask)
         self.setEditable(True)
         # With a parent from the beginning: Qt takes its frame off, and with it the padding of the stylesheet.
         self.setLineEdit(LineEdit("", self))
@@ -125,6 +136,7 @@ class SuggestedInput(QComboBox):
         if line is not None:
             line.setPlaceholderText(translate(CONTEXT, field.hint))
             line.setAccessibleName(translate(CONTEXT, field.caption))
+            line.textEdited.connect(lambda _text: self._ask_soon.start())
         self.editTextChanged.connect(lambda _text: self.typed.emit())
 
     def text(self) -> str:
@@ -135,6 +147,51 @@ class SuggestedInput(QComboBox):
         """Show `text` without `typed`."""
         with QSignalBlocker(self):
             self.setEditText(text)
+
+    @guarded()
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        # The stylesheet changes the drop-down part, and Qt then draws no arrow in it.
+        current = theme()
+        side, edge = current.px(12), current.px(tokens.SPACE_2)
+        left = edge if self.isRightToLeft() else self.width() - side - edge
+        painter = QPainter(self)
+        box = QRectF(left, (self.height() - side) / 2, side, side)
+        icons.paint_icon(painter, "chevron-down", box, current.colour("muted"))
+        painter.end()
+
+    @guarded()
+    def showPopup(self) -> None:
+        if self.source is None:
+            super().showPopup()
+            return
+        # Loaded when it is first opened.
+        from app.ui.widgets.paged_popup import PagedPopup
+
+        self.popup = PagedPopup(self.source, self.accessibleName(), (), None, self)
+        self.popup.chosen.connect(self._choose)
+        self.popup.open_below(self, self.text(), "")
+
+    def _choose(self, value: str, _text: str) -> None:
+        self.setEditText(value)
+        self.setFocus(Qt.FocusReason.PopupFocusReason)
+
+    def _ask(self) -> None:
+        """Suggest what the server has of what is typed."""
+        text = self.text().strip()
+        if self.source is not None and text and self.isVisible():
+            # What the server cannot say, the popup says.
+            self.source.ask(self, text, 0, self._suggest_found, lambda _cause: None)
+
+    def _suggest_found(self, page: ChoicesPage) -> None:
+        there = [self.itemText(row) for row in range(1, self.count())]
+        found = [each.value for each in page.choices]
+        if set(found) - set(there):
+            self.suggest([*there, *found])
+            completer = self.completer()
+            line = self.lineEdit()
+            if completer is not None and line is not None and line.hasFocus():
+                completer.complete()
 
     def suggest(self, texts: Sequence[str]) -> None:
         """Offer these texts. What is typed stays, with its cursor and what can be undone in it."""

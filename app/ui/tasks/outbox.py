@@ -15,10 +15,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.core.auth.status import CredentialState
 from app.core.errors import BurrowError, Offline, OutcomeUnknown, SignInNeeded, StorageTrouble, TimedOut
+from app.core.posthog.run_options import RunOptions
 from app.core.posthog.task_fields import texts_of
 from app.core.posthog.types import new_task
 from app.core.storage.attachments import FIELD, decode, encode
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from app.ui.bridge import Bridge
 
 KIND = "task.create"
+RUN_WITH = "run_with"
 
 SENDABLE = frozenset({SendState.SIGN_IN, SendState.CONNECTION})
 # How often to look what became of a task that another window sends.
@@ -47,14 +50,15 @@ WATCH_MS = 1000
 class OutboxSender(QObject):
     """The outbox of one project of one account.
 
-    `changed` when `pending` changed; `sent(id, Task)` when the server accepted a task, `run_wanted(task_id)` after that
-    if it is to run, and `waiting_sent` if it had waited; `refused(id)` when the server rejected it; `gone_elsewhere`
-    when another window has sent or discarded one; `trouble(BurrowError)` when the outbox itself fails.
+    `changed` when `pending` changed; `sent(id, Task)` when the server accepted a task; `run_wanted(task_id, options)`
+    after that if it is to run, with its `RunOptions` or None; `waiting_sent` if it had waited; `refused(id)` when the
+    server rejected it; `gone_elsewhere` when another window has sent or discarded one; `trouble(BurrowError)` when the
+    outbox itself fails.
     """
 
     changed = Signal()
     sent = Signal(str, object)
-    run_wanted = Signal(str)
+    run_wanted = Signal(str, object)
     refused = Signal(str)
     waiting_sent = Signal()
     gone_elsewhere = Signal()
@@ -112,13 +116,18 @@ class OutboxSender(QObject):
         if self._scope is not None and self._project is not None:
             self._generation.spawn(self._read(self._scope), done=self._loaded, failed=self.trouble.emit)
 
-    def send(self, new: NewTask, *, run: bool = False, files: str = "") -> str:
-        """Show, store and send a new task, after those that wait. Returns its id in `pending`."""
+    def send(self, new: NewTask, *, run: bool = False, files: str = "", options: RunOptions | None = None) -> str:
+        """Show, store and send a new task, after those that wait. Returns its id in `pending`.
+
+        `options` are those to run it with; None: those of the last run of its repository.
+        """
         # Behind others that wait it waits too, in the state of the oldest: tasks arrive in the order of writing.
         waiting = self._ready()
         behind = waiting[0].state if waiting else SendState.CONNECTION if self._turn is not None else None
         state = behind or SendState.SENDING
-        made = self._show(PendingTask(f"p{next(self._numbers)}", new, state, datetime.now(UTC), run=run, files=files))
+        made = self._show(
+            PendingTask(f"p{next(self._numbers)}", new, state, datetime.now(UTC), run=run, files=files, options=options)
+        )
         if behind is None or self._scope is None or self._project is None:
             self._spawn_send(made)
         else:
@@ -320,7 +329,7 @@ class OutboxSender(QObject):
         self.sent.emit(item.id, task)
         if item.run:
             # The item is gone: should this fail or the process end now, the task is there and was not run.
-            self.run_wanted.emit(task.id)
+            self.run_wanted.emit(task.id, item.options)
         if item.id in self._waited:
             self._waited.discard(item.id)
             self.waiting_sent.emit()
@@ -387,6 +396,7 @@ class OutboxSender(QObject):
                     moment_of_item(item.created_at),
                     run=item.payload.get("run") is True,
                     files=encode(decode(item.payload.get(FIELD))),
+                    options=_options(item.payload.get(RUN_WITH)),
                 )
             elif shown.state is not state:
                 self._pending[number] = replace(shown, state=state, error=None)
@@ -444,7 +454,17 @@ def payload_of(item: PendingTask, project: int) -> dict[str, Any]:
     payload: dict[str, Any] = {**texts_of(item.new), "project": project}
     if item.files:
         payload[FIELD] = item.files
+    if item.run and item.options is not None:
+        payload[RUN_WITH] = msgspec.to_builtins(item.options)
     return {**payload, "run": True} if item.run else payload
+
+
+def _options(stored: object) -> RunOptions | None:
+    """The options that an outbox item names; None for what this version cannot read."""
+    try:
+        return msgspec.convert(stored, RunOptions)
+    except msgspec.ValidationError:
+        return None
 
 
 def moment_of_item(created_at: object) -> datetime:

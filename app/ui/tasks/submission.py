@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from app.core.errors import BurrowError
+    from app.core.posthog.run_options import RunOptions
     from app.core.posthog.types import NewTask, Task
     from app.ui.context import Navigator
     from app.ui.tasks.composer import Composer
@@ -59,7 +60,7 @@ class TaskSubmission(QObject):
 
     def _connect_composer(self, page: Composer) -> None:
         page.submitted.connect(self._submit)
-        page.submitted_to_run.connect(lambda new: self._submit(new, run=True))
+        page.submitted_to_run.connect(lambda new: self._submit(new, run=True, options=page.run_options))
 
     def _connect_unsent(self, page: UnsentTask) -> None:
         from app.ui.tasks.outcome_check import UnknownOutcomeCheck
@@ -75,7 +76,7 @@ class TaskSubmission(QObject):
         if pending_id is not None:
             act(pending_id)
 
-    def _submit(self, new: NewTask, *, run: bool = False) -> None:
+    def _submit(self, new: NewTask, *, run: bool = False, options: RunOptions | None = None) -> None:
         """Show the row at once, and free the composer: the text is in the outbox before anything is sent."""
         composer = self._pages.composer
         if self._controller.connected_to is None:
@@ -84,7 +85,7 @@ class TaskSubmission(QObject):
         window = composer.window()
         had_focus = composer.isAncestorOf(window.focusWidget()) if window.focusWidget() is not None else False
         # In this order: the storage has the item before it discards the draft.
-        pending_id = self._outbox.send(new, run=run, files=composer.attached.text())
+        pending_id = self._outbox.send(new, run=run, files=composer.attached.text(), options=options)
         composer.clear()
         self._pane.show_now()
         # A search and the archive do not list what is on its way: the new row must be seen.

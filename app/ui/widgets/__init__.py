@@ -23,6 +23,7 @@ Choices (`choices`)
     CheckBox(text)                              use instead of QCheckBox (which cannot be seen in the dark)
     Select(name, options[(value, text)])        a QComboBox with its arrow; value is currentData()
     SearchSelect(name, …)  (`search_select`)   the same for many choices: its popup has a filter
+    PagedSelect(name, source, first=, free=)  (`paged_choices`)   for choices that a server searches and pages
     TabStrip(names, accessible)                 a QTabBar: currentChanged(int)
 Fields (`fields`, `plain_text`, `text_field`, `bounded_text`, `jsontree`)
     PlainTextEdit()  .text() .set_text(t) .insert_text(t) .selected_text()   every character comes back as it was put in
@@ -44,7 +45,7 @@ Feedback (`feedback`)
     FlowLayout(centred=False)  (`flow`)         a row of controls that wraps
     Glyph(name, tone, size)   Tones of boxes: attention | bad | good | info
 Pages (`page`)
-    TitledPage(title)  .title .status .progress .undo .banner .card .edge
+    TitledPage(title)  .title .status .progress .undo .banner .card .edge .body
         .set_title .add_action(w) .set_head(w) .set_body(w)     its title is the window's while it is in view
     TitleRow(title)  (`title_row`)   .addWidget(control): beside the title, or below it where it has no room
         .add_beside(control): always beside it
@@ -53,8 +54,8 @@ Pages (`page`)
     order_after(anchor, parts) reveal(widget) first_stop(w) holds_focus(w)  (`focus_chain`)   where Tab goes
     ScrollColumn(name, side=, top=)  (`column`)  .box: one column of reading width that scrolls
     SidePane(name)  .set_head(main, *others) .box .add_padded(w)
-    RememberedSplitter(orientation, parts, sizes, remember)
-    LowSplitter(name, parts, sizes) LowArea(name, content) ScrollingPages(least)  (`scrolling`)   for low windows
+    RememberedSplitter(orientation, parts, sizes, remember)  .hold(parts)
+    LowSplitter(name)  .hold(parts, sizes) LowArea(name, content) ScrollingPages(least)  (`scrolling`)  for low windows
     DropFrame(page, words, takes=, take=, fields=)  (`drop_frame`)   what can be dropped on a page, shown while dragged
 Menus (`menus`)
     CheckMenu(title="")  .add_heading(words)    instead of QMenu.addSection, which the stylesheet draws without words

@@ -31,7 +31,8 @@ class TitledPage(QWidget):
 
     Parts: `.title` (ElidedLabel), `.status` (StatusWord), `.progress`, `.undo`, `.banner`, `.card` (InlineCard),
     `.edge` (ScrollEdge): a line while the body is scrolled. A body that scrolls is followed; where the area is inside
-    the body, call `page.edge.follow(area)`.
+    the body, call `page.edge.follow(area)`. `.body` (QWidget) is the parent to make a large body with: Qt styles a
+    widget and all inside it again whenever it gets another parent.
     """
 
     def __init__(self, title: str = "", parent: QWidget | None = None) -> None:
@@ -59,9 +60,9 @@ class TitledPage(QWidget):
         room.addWidget(self.card)
         self.card.shown.connect(card_room.setVisible)
         self._head = QVBoxLayout()
-        body = QWidget()
-        body.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
-        self._body = QVBoxLayout(body)
+        self.body = QWidget()
+        self.body.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self._body = QVBoxLayout(self.body)
         self._body.setContentsMargins(0, 0, 0, 0)
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
@@ -73,7 +74,7 @@ class TitledPage(QWidget):
         box.addWidget(self.undo)
         box.addWidget(card_room)
         box.addWidget(self.edge)
-        box.addWidget(body, 1)
+        box.addWidget(self.body, 1)
 
     def set_title(self, title: str) -> None:
         """Change the title, which is that of the window too while the page is in view."""
@@ -145,6 +146,9 @@ class RememberedSplitter(QSplitter):
     `sizes` are those remembered or the defaults, in device-independent pixels; `remember` is called when a person moved
     the handle. The last part takes what a larger window brings. `share` in percent is for sizes that nobody chose: the
     first part takes that much of the width, and its size at least.
+
+    Large parts are made with the splitter as their parent, and given to `hold`: Qt styles a widget and all inside it
+    again whenever it gets another parent.
     """
 
     def __init__(
@@ -158,16 +162,21 @@ class RememberedSplitter(QSplitter):
         share: int = 0,
     ) -> None:
         super().__init__(orientation, parent)
-        self._least, self._share = int(sizes[0]), share
+        self._first_sizes = [int(size) for size in sizes]
+        self._least, self._share = self._first_sizes[0], share
         self.setChildrenCollapsible(False)
         self.setHandleWidth(1)
+        self._remember = remember
+        self.splitterMoved.connect(self._moved)
+        self.hold(parts)
+
+    def hold(self, parts: Sequence[QWidget]) -> None:
+        """Have these parts, in this order."""
         for part in parts:
             self.addWidget(part)
         for number in range(len(parts)):
             self.setStretchFactor(number, 1 if number == len(parts) - 1 else 0)
-        self.setSizes([int(size) for size in sizes])
-        self._remember = remember
-        self.splitterMoved.connect(self._moved)
+        self.setSizes(self._first_sizes)
 
     def _moved(self, _at: int, _number: int) -> None:
         self._share = 0

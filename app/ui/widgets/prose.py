@@ -6,38 +6,23 @@ import re
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt, QTimer, QUrl, Signal
-from PySide6.QtGui import (
-    QDesktopServices,
-    QFont,
-    QGuiApplication,
-    QImage,
-    QTextCharFormat,
-    QTextCursor,
-    QTextDocument,
-    QTextFormat,
-    QTextFrameFormat,
-    QTextOption,
-    QTextTable,
-)
+from PySide6.QtGui import QDesktopServices, QGuiApplication, QTextOption
 from PySide6.QtWidgets import QFrame, QMenu, QSizePolicy, QTextBrowser, QToolTip, QWidget
 
 from app.marks import revealed, revealed_name
-from app.ui.theme import theme, tokens
+from app.ui.theme import theme
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.markdown_document import LONGEST_SHOWN_ADDRESS, nothing_loaded, show_markdown
 from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
     from PySide6.QtGui import QContextMenuEvent, QResizeEvent
 
-FEATURES = QTextDocument.MarkdownFeature.MarkdownDialectGitHub | QTextDocument.MarkdownFeature.MarkdownNoHTML
 # Qt reads Markdown at once, while the window waits: 0.1 s for a text of this length. A longer one is not formatted.
 LONGEST = 50_000
 # Qt takes quadratic time in the rows of a table: 4 s for 8,000. And its columns have no room.
 LONGEST_TABLE, WIDEST_TABLE = 1_000, 100
-LONGEST_SHOWN_ADDRESS = 300
-POINTS_PER_INCH = 72
 FIT_AFTER_MS = 100
-PICTURE = "\ufffc"
 
 
 class Prose(QTextBrowser):
@@ -94,100 +79,12 @@ class Prose(QTextBrowser):
         return nothing_loaded()
 
     def _render(self) -> None:
-        font = QFont(theme().font("body"))
-        # Qt computes the spacing of Markdown from the point size, which a font with a pixel size does not have.
-        font.setPointSizeF(font.pixelSize() * POINTS_PER_INCH / self.logicalDpiY())
-        self.document().setDefaultFont(font)
         if is_quick(self._source):
-            self.document().setMarkdown(self.prepared(revealed(self._source)), FEATURES)
-            self._name_pictures()
-            self._set_margins()
+            show_markdown(self.document(), self.prepared(revealed(self._source)), self.logicalDpiY())
         else:
+            self.document().setDefaultFont(theme().font("body"))
             self.document().setPlainText(revealed(self._source[:LONGEST]))
         self._fit()
-
-    def _name_pictures(self) -> None:
-        """Put words in the place of pictures."""
-        document = self.document()
-        editing = QTextCursor(document)
-        # As one edit: else the document is laid out anew for each picture.
-        editing.beginEditBlock()
-        cursor = document.find(PICTURE)
-        while not cursor.isNull():
-            form = cursor.charFormat()
-            if form.isImageFormat():
-                image = form.toImageFormat()
-                words = image.stringProperty(int(QTextFormat.Property.ImageAltText)) or self.tr("picture")
-                plain = QTextCharFormat()
-                plain.setForeground(theme().colour("muted"))
-                cursor.insertText(f"[{words[:LONGEST_SHOWN_ADDRESS]}: {image.name()[:LONGEST_SHOWN_ADDRESS]}]", plain)
-            cursor = document.find(PICTURE, cursor)
-        editing.endEditBlock()
-
-    def _set_margins(self) -> None:
-        """Set the space between blocks and the size of headings, and wrap code on a background of its own."""
-        current = theme()
-        gap, tight = current.px(tokens.SPACE_2), current.px(2)
-        former = ""
-        cursor = QTextCursor(self.document())
-        cursor.beginEditBlock()
-        block = self.document().begin()
-        while block.isValid():
-            cursor.setPosition(block.position())
-            form = block.blockFormat()
-            code = form.hasProperty(QTextFormat.Property.BlockCodeFence) or form.nonBreakableLines()
-            in_table = cursor.currentTable() is not None
-            kind = "table" if in_table else "code" if code else "list" if block.textList() is not None else "text"
-            if not former or in_table:
-                top = 0
-            elif kind != former or kind == "text":
-                top = gap
-            else:
-                top = tight if kind == "list" else 0
-            form.setTopMargin(top)
-            form.setBottomMargin(0)
-            if code:
-                form.setNonBreakableLines(False)
-                form.setBackground(current.colour("raised"))
-            cursor.setBlockFormat(form)
-            if form.headingLevel():
-                self._size_heading(cursor, form.headingLevel())
-            former = kind
-            block = block.next()
-        self._frame_tables()
-        cursor.endEditBlock()
-
-    def _size_heading(self, cursor: QTextCursor, level: int) -> None:
-        cursor.movePosition(QTextCursor.MoveOperation.EndOfBlock, QTextCursor.MoveMode.KeepAnchor)
-        form = QTextCharFormat()
-        # Qt's own sizes are those of a page, three times as large as the text beside it.
-        form.setProperty(QTextFormat.Property.FontSizeAdjustment, {1: 2, 2: 1}.get(level, 0))
-        cursor.mergeCharFormat(form)
-
-    def _frame_tables(self) -> None:
-        current = theme()
-        for frame in self.document().rootFrame().childFrames():
-            if not isinstance(frame, QTextTable):
-                continue
-            form = frame.format()
-            form.setBorderCollapse(True)
-            form.setBorder(1)
-            form.setBorderBrush(current.colour("border"))
-            form.setBorderStyle(QTextFrameFormat.BorderStyle.BorderStyle_Solid)
-            form.setCellPadding(current.px(tokens.SPACE_1))
-            form.setCellSpacing(0)
-            form.setTopMargin(current.px(tokens.SPACE_2))
-            frame.setFormat(form)
-            for column in range(frame.columns()):
-                cell = frame.cellAt(0, column)
-                cursor = cell.firstCursorPosition()
-                # Behind a block of code Qt begins a table with an empty line.
-                if cursor.block() != cell.lastCursorPosition().block() and not cursor.block().text():
-                    cursor.deleteChar()
-                cursor.setPosition(cell.lastCursorPosition().position(), QTextCursor.MoveMode.KeepAnchor)
-                bold = QTextCharFormat()
-                bold.setFontWeight(QFont.Weight.DemiBold)
-                cursor.mergeCharFormat(bold)
 
     def _fit(self) -> None:
         self._fit_soon.stop()
@@ -254,16 +151,6 @@ def is_web(address: str) -> bool:
     """Whether an address may be opened in the browser: another scheme could name a file or a program."""
     url = QUrl(address, QUrl.ParsingMode.StrictMode)
     return url.isValid() and url.scheme() in {"http", "https"} and bool(url.host())
-
-
-def nothing_loaded() -> QImage:
-    """The answer to `loadResource` that loads nothing.
-
-    For an answer without content Qt reads the file or the `data:` address itself (`QTextDocument::loadResource`).
-    """
-    image = QImage(1, 1, QImage.Format.Format_ARGB32)
-    image.fill(0)
-    return image
 
 
 _BLOCK_MARKS = re.compile(r"^(#{1,6} |[-*+] |\d{1,3}[.)] |> |```|\|.*\|\s*$)", re.MULTILINE)

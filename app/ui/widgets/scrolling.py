@@ -38,8 +38,8 @@ class ScrollingPages(QStackedWidget):
 class LowArea(QScrollArea):
     """Content that gives way down to its least height, and is scrolled where there is less room than that."""
 
-    def __init__(self, name: str, content: QWidget) -> None:
-        super().__init__()
+    def __init__(self, name: str, content: QWidget, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
         # What appeared last, until the user scrolls: it gets its place only with the layouts that follow.
         self._brought: QWidget | None = None
         self.setAccessibleName(name)
@@ -89,13 +89,19 @@ class LowColumn(QWidget):
 
 
 class LowSplitter(LowArea):
-    """Parts below each other with a handle between them. They scroll together where the height is too low for them."""
+    """Parts below each other with a handle between them. They scroll together where the height is too low for them.
 
-    def __init__(self, name: str, parts: Sequence[QWidget], sizes: Sequence[int]) -> None:
+    Make the parts with `.splitter` as their parent, then call `hold`.
+    """
+
+    def __init__(self, name: str, parent: QWidget | None = None) -> None:
         self.splitter = QSplitter(Qt.Orientation.Vertical)
         self.splitter.setChildrenCollapsible(False)
         self.splitter.setHandleWidth(1)
+        super().__init__(name, self.splitter, parent)
+
+    def hold(self, parts: Sequence[QWidget], sizes: Sequence[int]) -> None:
+        """Have these parts, in this order, with these heights at first."""
         for part in parts:
             self.splitter.addWidget(part)
         self.splitter.setSizes(list(sizes))
-        super().__init__(name, self.splitter)

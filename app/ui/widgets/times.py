@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QCoreApplication, QDateTime, QLocale, QObject, QTimer, Signal
+from PySide6.QtCore import QCoreApplication, QDateTime, QLocale, QObject, Qt, QTimer, Signal
 
 from app.ui.widgets.text import Text
 
@@ -67,8 +67,13 @@ def absolute(moment: datetime | None) -> str:
     when, locale = QDateTime.fromSecsSinceEpoch(int(_aware(moment).timestamp())), QLocale()
     # Only the long format of a locale has seconds.
     to_the_second = ZONE.sub("", locale.timeFormat(QLocale.FormatType.LongFormat))
-    date = locale.toString(when.date(), QLocale.FormatType.ShortFormat)
-    return f"{date} {locale.toString(when.time(), to_the_second)}"
+    return f"{_date(locale, when)} {locale.toString(when.time(), to_the_second)}"
+
+
+def date_and_minute(moment: datetime) -> str:
+    """Date and time to the minute in the person's locale and time zone, such as `28/11/2026 14:05`."""
+    when, locale = QDateTime.fromSecsSinceEpoch(int(_aware(moment).timestamp())), QLocale()
+    return f"{_date(locale, when)} {locale.toString(when.time(), QLocale.FormatType.ShortFormat)}"
 
 
 def moment_at(seconds: float) -> datetime:
@@ -93,6 +98,13 @@ def duration(seconds: float) -> str:
     if seconds < DAY:
         return _units(int(seconds), HOUR, _tr("{0} h"), MINUTE, _tr("{0} min"))
     return _units(int(seconds), DAY, _tr("{0} d"), HOUR, _tr("{0} h"))
+
+
+def _date(locale: QLocale, when: QDateTime) -> str:
+    """In the short form of the locale. The C locale has none that a person can read (`28 11 2026`)."""
+    if locale.language() == QLocale.Language.C:
+        return when.date().toString(Qt.DateFormat.ISODate)
+    return locale.toString(when.date(), QLocale.FormatType.ShortFormat)
 
 
 def _units(seconds: int, large: int, large_words: str, small: int, small_words: str) -> str:

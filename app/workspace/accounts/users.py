@@ -32,15 +32,12 @@ def routes() -> list[BaseRoute]:
     return [
         Route("/api/users/@me/", read_me, methods=["GET"]),
         Route("/api/users/@me/", change_me, methods=["PATCH"]),
-        Route("/api/users/@me/integrations/", my_integrations, methods=["GET"]),
-        Route("/api/users/@me/github_login/", my_github_login, methods=["GET"]),
         Route("/api/organizations/", organizations, methods=["GET"]),
         Route("/api/organizations/{organization_id}/", organization, methods=["GET"]),
         Route("/api/projects/{project_id}/", read_project, methods=["GET"]),
         Route("/api/projects/{project_id}/", change_project, methods=["PATCH"]),
         Route("/api/projects/{project_id}/desktop/access/", desktop_access, methods=["GET"]),
         Route("/api/projects/{project_id}/feature_flags/", feature_flags, methods=["GET"]),
-        Route("/api/environments/{project_id}/integrations/", integrations, methods=["GET"]),
     ]
 
 
@@ -84,17 +81,6 @@ async def change_me(request: Request) -> Response:
         return me(db, grant.user_id)
 
     return reply(await workspace_of(request).db.run(change))
-
-
-async def my_integrations(request: Request) -> Response:
-    """The user's own connections to code hosts: none, because the workspace never reaches the internet."""
-    await authenticate(request, "integration:read", challenge=True)
-    return reply({"results": []})
-
-
-async def my_github_login(request: Request) -> Response:
-    await authenticate(request, "user:read", challenge=True)
-    return reply({"github_login": None})
 
 
 async def organizations(request: Request) -> Response:
@@ -160,12 +146,6 @@ async def desktop_access(request: Request) -> Response:
 async def feature_flags(request: Request) -> Response:
     """Always empty: the workspace has no flags."""
     await authenticate_in_project(request, "feature_flag:read", challenge=True)
-    return page(request, [], 0)
-
-
-async def integrations(request: Request) -> Response:
-    """The project's connections to code hosts: none."""
-    await authenticate_in_project(request, "integration:read", challenge=True)
     return page(request, [], 0)
 
 

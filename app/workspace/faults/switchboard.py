@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import BaseRoute, Route
 
-from app.workspace.faults import mcp, vendors
+from app.workspace.faults import mcp, runs, vendors
 from app.workspace.oauth import grants
 from app.workspace.oauth.state import OAuthState
 from app.workspace.runtime.context import Workspace, workspace_of
@@ -34,7 +34,7 @@ MOST_TIMES = 1_000_000
 FURTHEST_CLOCK = 10 * 365 * 86_400.0
 
 Switch = Callable[[Workspace, dict[str, object]], Awaitable[object]]
-PART_SWITCHES: dict[str, Switch] = {"mcp": mcp.switch, "vendor": vendors.switch}
+PART_SWITCHES: dict[str, Switch] = {"mcp": mcp.switch, "runs": runs.switch, "vendor": vendors.switch}
 """The switches that are modules of their own; `GET state` lists their names."""
 
 
@@ -94,6 +94,7 @@ async def _reset(workspace: Workspace, _body: dict[str, object]) -> object:
     workspace.faults.clear()
     workspace.state(OAuthState).registrations.reset()
     mcp.reset(workspace)
+    runs.reset(workspace)
     workspace.counters.reset()
     workspace.clock.offset = 0.0
     await workspace.db.run(grants.lift_ceilings)

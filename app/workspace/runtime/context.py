@@ -36,6 +36,14 @@ class WorkspaceSettings:
     code_seconds: float = 300.0
     header_seconds: float = 15.0
     body_seconds: float = 60.0
+    agent_command: tuple[str, ...] = ()
+    """The agent that carries out cloud runs; the survey agent without one."""
+    most_runs: int = 2
+    """How many runs are carried out at once; with 0 they stay queued."""
+    idle_seconds: float = 1800.0
+    """How long an interactive run waits for a message before it is completed."""
+    cancel_seconds: float = 10.0
+    """How long an agent may take to stop a turn."""
 
     @property
     def mcp_url(self) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import os
+import sys
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,6 +17,7 @@ T = TypeVar("T")
 
 # Two threads that import one package at the same time may each see half of it.
 _IMPORTING = threading.Lock()
+_running: set[threading.Thread] = set()
 
 
 async def in_thread(work: Callable[[], T]) -> T:
@@ -37,9 +41,28 @@ async def in_thread(work: Callable[[], T]) -> T:
                 result = work()
         except Exception as raised:  # noqa: BLE001 - carried over to the waiting coroutine
             failure = raised
+        finally:
+            _running.discard(threading.current_thread())
         # The loop is closed when the workspace has stopped meanwhile; nobody waits then.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(settle, result, failure)
 
-    threading.Thread(target=run, daemon=True, name="workspace-import").start()
+    thread = threading.Thread(target=run, daemon=True, name="workspace-import")
+    _running.add(thread)
+    thread.start()
     return await done
+
+
+def end_beside_imports(code: int) -> None:
+    """End the process with this code at once if a thread still imports; else return.
+
+    Before 3.14, Python ends such a thread by unwinding its stack when the interpreter ends. In a compiled extension,
+    as pydantic's is, that aborts the process (https://github.com/python/cpython/issues/87135).
+    """
+    if _running:
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.flush()
+        os._exit(code)

@@ -105,4 +105,21 @@ CREATE TABLE staged_files (
 CREATE INDEX staged_files_by_task ON staged_files (task_id);
 """
 
-TRACKS: dict[str, tuple[str, ...]] = {"core": (IDENTITY, TASKS, PROJECT_DATA, STAGED_FILES), "store": STORE}
+CODE_HOST = """
+CREATE TABLE code_accounts (
+    id TEXT PRIMARY KEY, user_id INTEGER NOT NULL UNIQUE, installation_id TEXT NOT NULL, login TEXT NOT NULL,
+    created_at TEXT NOT NULL
+);
+"""
+
+RUN_FILES = """
+ALTER TABLE staged_files ADD COLUMN run_id TEXT REFERENCES runs (id);
+ALTER TABLE staged_files ADD COLUMN source TEXT NOT NULL DEFAULT '';
+ALTER TABLE staged_files ADD COLUMN uploaded_at TEXT;
+CREATE INDEX staged_files_by_run ON staged_files (run_id);
+"""
+
+TRACKS: dict[str, tuple[str, ...]] = {
+    "core": (IDENTITY, TASKS, PROJECT_DATA, STAGED_FILES, CODE_HOST, RUN_FILES),
+    "store": STORE,
+}

@@ -12,6 +12,7 @@ from app.workspace.runtime.context import FIRST_PARTY_CLIENT_ID, Workspace
 from app.workspace.runtime.digests import digest
 from app.workspace.seed.documents import seed_documents
 from app.workspace.seed.events import seed_events
+from app.workspace.seed.repositories import offer_repositories
 from app.workspace.seed.store import seed_store
 from app.workspace.seed.tasks import seed_tasks
 
@@ -36,6 +37,7 @@ LOOPBACK_REDIRECTS = (
 
 async def seed(workspace: Workspace) -> None:
     """Fill a new database. Later starts find the mark `seeded` and change nothing."""
+    offer_repositories(workspace)
     now = workspace.clock.now()
     fresh = await workspace.db.run(lambda db: _fill(db, now))
     if fresh:

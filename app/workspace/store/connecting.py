@@ -31,9 +31,9 @@ from app.workspace.store.rows import (
 )
 from app.workspace.store.state import StoreState
 from app.workspace.store.sync import sync_quietly
-from app.workspace.vendors.pages import PAGE_HEADERS
 from app.workspace.web.errors import not_found, reply, validation
 from app.workspace.web.fields import choice, identifier, json_object, required, text
+from app.workspace.web.pages import PAGE_HEADERS
 
 if TYPE_CHECKING:
     import sqlite3

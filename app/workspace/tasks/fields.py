@@ -6,6 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from app.workspace.code_host.rows import PROJECT_INTEGRATION
+from app.workspace.tasks.models import model_refusal
 from app.workspace.web.errors import validation
 from app.workspace.web.fields import as_uuid, boolean, checked_text, choice, identifier, integer, items, mapping, text
 
@@ -105,10 +107,7 @@ def read_run(body: Mapping[str, object]) -> dict[str, object]:
     for name in ("sandbox_environment_id", "custom_image_id"):
         asked = identifier(body, name)
         if asked is not None:
-            raise _does_not_exist(name, asked)
-    if found["pr_authorship_mode"] == "user":
-        detail = "Connect your GitHub account to open pull requests in your own name."
-        raise validation(detail, "pr_authorship_mode", "github_authorization_required")
+            raise does_not_exist(name, asked)
     found["imported_mcp_servers"] = _imported(body)
     found["relayed_mcp_servers"] = _relayed(body)
     return {name: value for name, value in found.items() if value is not None}
@@ -169,17 +168,21 @@ def _shared(body: Mapping[str, object]) -> dict[str, object]:
         if body.get("github_integration") is None:
             raise validation("Several repositories need a GitHub integration.", "github_integration", "required")
     integration = integer(body, "github_integration")
-    if integration is not None:
-        raise _does_not_exist("github_integration", str(integration))
-    for name in ("github_user_integration", "channel"):
-        asked = identifier(body, name)
-        if asked is not None:
-            raise _does_not_exist(name, asked)
+    if integration not in (None, PROJECT_INTEGRATION):
+        raise does_not_exist("github_integration", str(integration))
+    links = {
+        "github_integration": integration,
+        "github_user_integration": identifier(body, "github_user_integration"),
+    }
+    values |= {name: value for name, value in links.items() if name in body}
+    asked = identifier(body, "channel")
+    if asked is not None:
+        raise does_not_exist("channel", asked)
     report = identifier(body, "signal_report")
     if report is not None:
         if origin != "signal_report":
             raise validation("A signal report needs origin_product signal_report.", "signal_report", "invalid")
-        raise _does_not_exist("signal_report", report)
+        raise does_not_exist("signal_report", report)
     text(body, "signal_report_task_relationship", maximum=50)
     if "json_schema" in body:
         values["json_schema"] = mapping(body, "json_schema")
@@ -189,7 +192,7 @@ def _shared(body: Mapping[str, object]) -> dict[str, object]:
 
 
 def _check_hints(body: Mapping[str, object]) -> None:
-    """Check the hints for a warm start. They have no effect: the workspace boots no sandbox."""
+    """Check the hints for a warm start. They have no effect: an agent is started within a moment."""
     text(body, "branch", maximum=255)
     _model(body)
     read_pending_message(body)
@@ -197,7 +200,7 @@ def _check_hints(body: Mapping[str, object]) -> None:
     for name in ("sandbox_environment_id", "custom_image_id"):
         asked = identifier(body, name)
         if asked is not None:
-            raise _does_not_exist(name, asked)
+            raise does_not_exist(name, asked)
 
 
 def _model(body: Mapping[str, object]) -> dict[str, object]:
@@ -209,6 +212,9 @@ def _model(body: Mapping[str, object]) -> dict[str, object]:
         raise validation("runtime_adapter and model are required together.", missing, "required")
     if effort is not None and model is None:
         raise validation("reasoning_effort needs a model.", "reasoning_effort", "invalid")
+    wrong = None if adapter is None or model is None else model_refusal(adapter, model, effort)
+    if wrong is not None:
+        raise validation(wrong[1], wrong[0], "invalid")
     asked_mode = text(body, "initial_permission_mode", maximum=50)
     if asked_mode is not None:
         if adapter is None:
@@ -254,8 +260,8 @@ def _relayed(body: Mapping[str, object]) -> list[str] | None:
     return [text(server, "name", maximum=64, needed=True, blank=False) or "" for server in servers]
 
 
-def _does_not_exist(attr: str, key: str) -> Exception:
-    """The answer to every id of something that the workspace has none of: integrations, images, channels, reports."""
+def does_not_exist(attr: str, key: str) -> Exception:
+    """The answer to an id of something that the workspace does not have."""
     return validation(f'Invalid pk "{key}" - object does not exist.', attr, "does_not_exist")
 
 

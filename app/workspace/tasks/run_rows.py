@@ -1,7 +1,6 @@
 """Runs of tasks in the database, and their log entries (docs/wire.md, "Runs" and "Run logs").
 
-Nothing executes runs, so a run stays `queued` until a client changes it. Every function runs inside a transaction
-of its caller.
+A run that was started is carried out by `app.workspace.runner`. Every function runs inside a transaction of its caller.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ def create_run(
     environment: str,
     now: float,
 ) -> sqlite3.Row:
-    """Queue a run of `task`; `options` as `fields.read_run` returns them.
+    """Create a run of `task`; `options` as `fields.read_run` returns them. A cloud run waits until it is started.
 
     Raises 400 when the run to resume is not one of this task.
     """
@@ -60,11 +59,12 @@ def create_run(
     db.execute(
         "INSERT INTO runs (id, task_id, branch, status, environment, runtime_adapter, provider, model,"
         " reasoning_effort, state, created_by, created_at, updated_at)"
-        " VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             run_id,
             task["id"],
             options.get("branch"),
+            "not_started" if environment == "cloud" else "queued",
             environment,
             adapter,
             PROVIDERS.get(str(adapter)),
@@ -138,17 +138,36 @@ def set_output(db: sqlite3.Connection, run: sqlite3.Row, output: object, now: fl
     return changed
 
 
-def append_log(db: sqlite3.Connection, run_id: str, entries: Iterable[object]) -> None:
-    db.executemany(
-        "INSERT INTO log_entries (run_id, entry) VALUES (?, ?)",
-        [(run_id, json.dumps(entry, separators=(",", ":"))) for entry in entries],
-    )
+def append_log(db: sqlite3.Connection, run_id: str, entries: Iterable[object]) -> list[int]:
+    """Store entries and return their positions, which grow over all runs."""
+    positions = []
+    for entry in entries:
+        found = db.execute(
+            "INSERT INTO log_entries (run_id, entry) VALUES (?, ?)", (run_id, json.dumps(entry, separators=(",", ":")))
+        )
+        assert found.lastrowid is not None
+        positions.append(found.lastrowid)
+    return positions
 
 
 def log_entries(db: sqlite3.Connection, run_id: str) -> list[dict[str, object]]:
     """Every entry of a run in order."""
     rows = db.execute("SELECT entry FROM log_entries WHERE run_id = ? ORDER BY position", (run_id,)).fetchall()
     return [json.loads(row["entry"]) for row in rows]
+
+
+def entries_after(db: sqlite3.Connection, run_id: str, position: int, most: int) -> list[sqlite3.Row]:
+    """The next entries of a run: `position` and `entry`, which is JSON."""
+    return db.execute(
+        "SELECT position, entry FROM log_entries WHERE run_id = ? AND position > ? ORDER BY position LIMIT ?",
+        (run_id, position, most),
+    ).fetchall()
+
+
+def last_position(db: sqlite3.Connection, run_id: str) -> int:
+    """The position of the newest entry of a run, 0 without one."""
+    found = db.execute("SELECT max(position) FROM log_entries WHERE run_id = ?", (run_id,)).fetchone()[0]
+    return int(found or 0)
 
 
 def with_ancestors(db: sqlite3.Connection, run: sqlite3.Row) -> list[sqlite3.Row]:

@@ -1,21 +1,26 @@
-"""REST views of runs (docs/wire.md, "Runs" to "Run stream"). A dead token is a 403 here."""
+"""REST views of runs (docs/wire.md, "Starting a run" and "Runs"). A dead token is a 403 here.
+
+`log_views` has what a run says, `command_views` what it is told, `run_files` its files.
+"""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
-from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from app.workspace.code_host.rows import connected_account
 from app.workspace.runtime.context import workspace_of
 from app.workspace.tasks import run_rows, task_rows
+from app.workspace.tasks.feeds import RunFeeds
 from app.workspace.tasks.fields import ENVIRONMENTS, TERMINAL, read_pending_message, read_run, read_run_change
-from app.workspace.tasks.run_stream import events_of, first_position
-from app.workspace.tasks.staged_files import check_files
+from app.workspace.tasks.run_control import RunControl
+from app.workspace.tasks.run_faults import RunFaults, github_needed
+from app.workspace.tasks.run_json import run_json
+from app.workspace.tasks.staged_files import attach_files, check_files
 from app.workspace.tasks.task_views import BASE, reader, task_in_path, writer
-from app.workspace.web.errors import ApiError, not_found, reply, validation
-from app.workspace.web.fields import as_uuid, checked_text, choice, json_object, mapping, text
+from app.workspace.web.errors import not_found, reply, validation
+from app.workspace.web.fields import as_uuid, boolean, choice, json_object, mapping, text
 from app.workspace.web.pagination import page, page_range
 
 if TYPE_CHECKING:
@@ -23,14 +28,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from starlette.requests import Request
+    from starlette.responses import Response
     from starlette.routing import BaseRoute
 
+    from app.workspace.runtime.context import Workspace
 
 TASK = f"{BASE}{{task_id}}/"
 RUN = f"{TASK}runs/{{run_id}}/"
-LOG_PAGE = 1000
-LARGEST_LOG_PAGE = 5000
-MOST_ENTRIES = 1000
 STARTABLE = ("not_started", "queued")
 
 
@@ -45,12 +49,6 @@ def routes() -> list[BaseRoute]:
         Route(f"{RUN}start/", start, methods=["POST"]),
         Route(f"{RUN}cancel/", cancel, methods=["POST"]),
         Route(f"{RUN}set_output/", set_output, methods=["PATCH"]),
-        Route(f"{RUN}append_log/", append_log, methods=["POST"]),
-        Route(f"{RUN}command/", command, methods=["POST"]),
-        Route(f"{RUN}logs/", logs, methods=["GET"]),
-        Route(f"{RUN}session_logs/", session_logs, methods=["GET"]),
-        Route(f"{RUN}stream/", stream, methods=["GET"]),
-        Route(f"{RUN}stream_token/", stream_token, methods=["GET"]),
     ]
 
 
@@ -60,14 +58,18 @@ async def run_task(request: Request) -> Response:
     options = read_run(await json_object(request))
     workspace = workspace_of(request)
     now = workspace.clock.now()
+    workspace.state(RunFaults).refuse_start(now)
 
     def work(db: sqlite3.Connection) -> dict[str, object]:
         task = task_in_path(db, request, project)
-        _check_files(db, task["id"], options)
-        run_rows.create_run(db, task, grant.user_id, options, "cloud", now)
+        _check_start(db, task["id"], grant.user_id, options)
+        run = run_rows.create_run(db, task, grant.user_id, options, "cloud", now)
+        _request_start(db, run, {}, now)
         return task_rows.task_json(db, task_in_path(db, request, project))
 
-    return reply(await workspace.db.run(work))
+    shown = await workspace.db.run(work)
+    workspace.state(RunControl).wake()
+    return reply(shown)
 
 
 async def list_runs(request: Request) -> Response:
@@ -77,7 +79,7 @@ async def list_runs(request: Request) -> Response:
     def work(db: sqlite3.Connection) -> tuple[list[dict[str, object]], int]:
         task = task_in_path(db, request, project)
         rows, count = run_rows.find_runs(db, task["id"], asked.limit, asked.offset)
-        return [task_rows.run_json(row, project) for row in rows], count
+        return [run_json(db, row, project) for row in rows], count
 
     rows, count = await workspace_of(request).db.read(work)
     return page(request, rows, count, asked)
@@ -90,11 +92,13 @@ async def create(request: Request) -> Response:
     options = read_run(body)
     workspace = workspace_of(request)
     now = workspace.clock.now()
+    if environment == "cloud":
+        workspace.state(RunFaults).refuse_start(now)
 
     def work(db: sqlite3.Connection) -> dict[str, object]:
         task = task_in_path(db, request, project)
-        _check_files(db, task["id"], options)
-        return task_rows.run_json(run_rows.create_run(db, task, grant.user_id, options, environment, now), project)
+        _check_start(db, task["id"], grant.user_id, options)
+        return run_json(db, run_rows.create_run(db, task, grant.user_id, options, environment, now), project)
 
     return reply(await workspace.db.run(work), 201)
 
@@ -102,7 +106,7 @@ async def create(request: Request) -> Response:
 async def retrieve(request: Request) -> Response:
     _, project = await reader(request)
     return reply(
-        await workspace_of(request).db.read(lambda db: task_rows.run_json(_run(db, request, project), project))
+        await workspace_of(request).db.read(lambda db: run_json(db, run_in_path(db, request, project), project))
     )
 
 
@@ -122,131 +126,64 @@ async def set_output(request: Request) -> Response:
 
 
 async def start(request: Request) -> Response:
-    """Start a run that was created by `POST runs/`. It stays `queued`, because nothing executes runs."""
+    """Start a run that was created by `POST runs/`, and answer with the task."""
     _, project = await writer(request)
     pending = read_pending_message(await json_object(request))
     workspace = workspace_of(request)
     now = workspace.clock.now()
+    workspace.state(RunFaults).refuse_start(now)
 
     def work(db: sqlite3.Connection) -> dict[str, object]:
-        run = _run(db, request, project)
+        run = run_in_path(db, request, project)
         if run["environment"] != "cloud":
             raise validation("Only cloud runs can be started.", "environment", "invalid")
         if run["status"] not in STARTABLE:
             raise validation("Only a run that has not started yet can be started.", "status", "invalid")
-        _check_files(db, run["task_id"], pending)
-        state = {"start_requested": True, **{name: value for name, value in pending.items() if value is not None}}
-        run_rows.change_run(db, run, {"status": "queued", "state": state}, now)
+        check_files(db, run["task_id"], pending.get("pending_user_artifact_ids"))
+        _request_start(db, run, pending, now)
         return task_rows.task_json(db, task_in_path(db, request, project))
 
-    return reply(await workspace.db.run(work))
+    shown = await workspace.db.run(work)
+    workspace.state(RunControl).wake()
+    return reply(shown)
 
 
 async def cancel(request: Request) -> Response:
-    """Answers 202 for a run that was active, 200 for one that had already ended."""
+    """Answers 202 for a run that was active, 200 for one that had already ended.
+
+    A run with an agent ends a moment later, when the agent has stopped.
+    """
     _, project = await writer(request)
-    reason = text(await json_object(request), "reason", maximum=500)
+    body = await json_object(request)
+    reason = text(body, "reason", maximum=500)
+    only_unbegun = boolean(body, "only_if_awaiting_first_message") or False
     workspace = workspace_of(request)
+    control = workspace.state(RunControl)
     now = workspace.clock.now()
 
     def work(db: sqlite3.Connection) -> tuple[dict[str, object], int]:
-        run = _run(db, request, project)
+        run = run_in_path(db, request, project)
         if run["environment"] != "cloud":
             raise validation("Only cloud runs can be cancelled.", "environment", "invalid")
-        ended = run["status"] in TERMINAL
+        if run["status"] in TERMINAL or (only_unbegun and run["status"] not in STARTABLE):
+            return run_json(db, run, project), 200
         state = {} if reason is None else {"cancel_reason": reason}
-        run = run_rows.change_run(db, run, {"status": "cancelled", "state": state}, now)
-        return task_rows.run_json(run, project), 200 if ended else 202
+        status = {} if control.cancel(run["id"]) else {"status": "cancelled"}
+        run = run_rows.change_run(db, run, {**status, "state": state}, now)
+        return run_json(db, run, project), 202
 
     found, status = await workspace.db.run(work)
+    told_change(workspace, str(found["id"]))
     return reply(found, status)
 
 
-async def append_log(request: Request) -> Response:
-    _, project = await writer(request)
-    entries = (await json_object(request)).get("entries")
-    if not isinstance(entries, list) or len(entries) > MOST_ENTRIES:
-        raise validation(f"Expected a list of at most {MOST_ENTRIES} entries.", "entries", "invalid")
-    if not all(isinstance(entry, dict) for entry in entries):
-        raise validation("Each entry must be an object.", "entries", "invalid")
-    return await _changed(request, project, lambda db, run, _now: _appended(db, run, entries))
+def told_change(workspace: Workspace, run_id: str) -> None:
+    """Tell the streams of a run, and what carries it out, that its row was changed."""
+    workspace.state(RunFeeds).changed(run_id)
+    workspace.state(RunControl).wake()
 
 
-async def command(request: Request) -> Response:
-    """Always refused, because no sandbox runs here."""
-    _, project = await writer(request)
-    body = await json_object(request)
-    checked_text(body.get("method"), "method", maximum=100)
-    await workspace_of(request).db.read(lambda db: _run(db, request, project))
-    raise ApiError(400, "runtime_unavailable", "sandbox_not_ready", "No active sandbox for this task run")
-
-
-async def logs(request: Request) -> Response:
-    """The log entries of the run and, before them, of the runs that it resumed, as JSON lines."""
-    _, project = await reader(request)
-
-    def work(db: sqlite3.Connection) -> list[dict[str, object]]:
-        chain = run_rows.with_ancestors(db, _run(db, request, project))
-        return [entry for run in chain for entry in run_rows.log_entries(db, run["id"])]
-
-    entries = await workspace_of(request).db.read(work)
-    lines = "".join(json.dumps(entry, separators=(",", ":")) + "\n" for entry in entries)
-    return Response(lines, media_type="application/jsonl")
-
-
-async def session_logs(request: Request) -> Response:
-    """Log entries as a bare array; the counts are in headers."""
-    _, project = await reader(request)
-    asked = page_range(request, LOG_PAGE, LARGEST_LOG_PAGE)
-    query = request.query_params
-    only, without = _words(query.get("event_types")), _words(query.get("exclude_types"))
-    after = query.get("after", "")
-    everything = await workspace_of(request).db.read(
-        lambda db: run_rows.log_entries(db, _run(db, request, project)["id"])
-    )
-    # Times are ISO 8601 in UTC, which sort as text.
-    matching = [
-        entry
-        for entry in everything
-        if str(entry.get("timestamp", "")) > after
-        and (not only or _method(entry) in only)
-        and _method(entry) not in without
-    ]
-    shown = matching[asked.offset : asked.offset + asked.limit]
-    headers = {
-        "X-Total-Count": str(len(everything)),
-        "X-Filtered-Count": str(len(shown)),
-        "X-Matching-Count": str(len(matching)),
-        "X-Has-More": "true" if asked.offset + len(shown) < len(matching) else "false",
-    }
-    return reply(shown, 200, headers)
-
-
-async def stream(request: Request) -> Response:
-    """Server-sent events; see `run_stream.events_of`."""
-    _, project = await reader(request)
-    workspace = workspace_of(request)
-    run = await workspace.db.read(lambda db: _run(db, request, project))
-    latest = request.query_params.get("start") == "latest"
-    events = events_of(workspace, run["task_id"], run["id"], first_position(request, latest))
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
-
-
-async def stream_token(request: Request) -> Response:
-    """A null base address means: use `stream/` itself."""
-    _, project = await reader(request)
-    await workspace_of(request).db.read(lambda db: _run(db, request, project))
-    return reply({"token": None, "stream_base_url": None})
-
-
-def _check_files(db: sqlite3.Connection, task_id: str, options: Mapping[str, object]) -> None:
-    ids = options.get("pending_user_artifact_ids")
-    if isinstance(ids, list):
-        check_files(db, task_id, ids)
-
-
-def _run(db: sqlite3.Connection, request: Request, project: int) -> sqlite3.Row:
+def run_in_path(db: sqlite3.Connection, request: Request, project: int) -> sqlite3.Row:
     task = task_in_path(db, request, project)
     row = run_rows.find_run(db, task["id"], as_uuid(request.path_params["run_id"]))
     if row is None:
@@ -254,25 +191,29 @@ def _run(db: sqlite3.Connection, request: Request, project: int) -> sqlite3.Row:
     return row
 
 
+def _check_start(db: sqlite3.Connection, task_id: str, user_id: int, options: Mapping[str, object]) -> None:
+    """Raise 400 for what a run cannot be started with."""
+    if options.get("pr_authorship_mode") == "user" and connected_account(db, user_id) is None:
+        raise github_needed()
+    check_files(db, task_id, options.get("pending_user_artifact_ids"))
+
+
+def _request_start(db: sqlite3.Connection, run: sqlite3.Row, pending: Mapping[str, object], now: float) -> None:
+    """Have the run carried out. Its files are its own from now on."""
+    state = {name: value for name, value in pending.items() if value is not None}
+    run = run_rows.change_run(db, run, {"status": "queued", "state": state}, now)
+    attach_files(db, run)
+
+
 async def _changed(
     request: Request, project: int, act: Callable[[sqlite3.Connection, sqlite3.Row, float], sqlite3.Row]
 ) -> Response:
     workspace = workspace_of(request)
     now = workspace.clock.now()
-    return reply(
-        await workspace.db.run(lambda db: task_rows.run_json(act(db, _run(db, request, project), now), project))
-    )
 
+    def work(db: sqlite3.Connection) -> dict[str, object]:
+        return run_json(db, act(db, run_in_path(db, request, project), now), project)
 
-def _appended(db: sqlite3.Connection, run: sqlite3.Row, entries: list[object]) -> sqlite3.Row:
-    run_rows.append_log(db, run["id"], entries)
-    return run
-
-
-def _words(value: str | None) -> frozenset[str]:
-    return frozenset(word.strip() for word in (value or "").split(",") if word.strip())
-
-
-def _method(entry: dict[str, object]) -> str:
-    notification = entry.get("notification")
-    return str(notification.get("method", "")) if isinstance(notification, dict) else ""
+    found = await workspace.db.run(work)
+    told_change(workspace, str(found["id"]))
+    return reply(found)

@@ -6,6 +6,7 @@ An upload goes to an address of its own, without the bearer token. What allows i
 from __future__ import annotations
 
 import hmac
+import json
 import secrets
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -15,14 +16,16 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.workspace.runtime.clock import iso
 from app.workspace.runtime.context import workspace_of
+from app.workspace.tasks.run_json import file_json
 from app.workspace.tasks.task_views import BASE, task_in_path, writer
-from app.workspace.web.errors import not_found, permission_denied, reply, validation
+from app.workspace.web.errors import ApiError, not_found, permission_denied, reply, validation
 from app.workspace.web.fields import checked_text, choice, json_object
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from starlette.requests import Request
     from starlette.routing import BaseRoute
@@ -48,13 +51,13 @@ def routes() -> list[BaseRoute]:
 async def prepare(request: Request) -> Response:
     """Announce files. The answer says where each is to be uploaded."""
     _, project = await writer(request)
-    announced = [_announced(each) for each in _listed(await json_object(request))]
+    announced = [announced_file(each) for each in listed_files(await json_object(request))]
     workspace = workspace_of(request)
     expires = workspace.clock.now() + EXPIRES_SECONDS
 
     def work(db: sqlite3.Connection) -> list[dict[str, object]]:
         task = task_in_path(db, request, project)
-        return [_stage(db, task["id"], each, expires, workspace.settings.url) for each in announced]
+        return [stage_file(db, task["id"], None, each, expires, workspace.settings.url) for each in announced]
 
     return reply({"artifacts": await workspace.db.run(work)})
 
@@ -87,51 +90,69 @@ async def upload(request: Request) -> Response:
 async def finalize(request: Request) -> Response:
     """Confirm that files were uploaded. Their ids can be given to a run from then on."""
     _, project = await writer(request)
-    paths = [checked_text(each.get("storage_path"), "storage_path") for each in _listed(await json_object(request))]
+    paths = [
+        checked_text(each.get("storage_path"), "storage_path") for each in listed_files(await json_object(request))
+    ]
+    now = workspace_of(request).clock.now()
 
     def work(db: sqlite3.Connection) -> list[dict[str, object]]:
         task = task_in_path(db, request, project)
-        return [_finalize(db, task["id"], path) for path in paths]
+        return [finalize_file(db, task["id"], path, now) for path in paths]
 
     return reply({"artifacts": await workspace_of(request).db.run(work)})
 
 
-def check_files(db: sqlite3.Connection, task_id: str, ids: Sequence[str]) -> None:
-    """Raise 400 when one of the files was not uploaded for this task."""
+def check_files(db: sqlite3.Connection, task_id: str, ids: object, attr: str = "pending_user_artifact_ids") -> None:
+    """Raise 400 when one of the files was not uploaded for this task or a run of it. `ids` may be None."""
+    if not isinstance(ids, list):
+        return
     known = {
         row["id"] for row in db.execute("SELECT id FROM staged_files WHERE task_id = ? AND finalized = 1", (task_id,))
     }
-    if set(ids) - known:
-        raise validation("Some artifacts do not exist.", "pending_user_artifact_ids", "missing_artifacts")
+    missing = [each for each in ids if each not in known]
+    if missing:
+        detail = "Some artifacts do not exist."
+        more = {"error": detail, "missing_artifact_ids": missing}
+        raise ApiError(400, "validation_error", "missing_artifacts", detail, attr, more=more)
 
 
-def _listed(body: Mapping[str, object]) -> list[Mapping[str, object]]:
+def attach_files(db: sqlite3.Connection, run: sqlite3.Row) -> None:
+    """Make the files that a run is started with its own."""
+    ids = json.loads(run["state"]).get("pending_user_artifact_ids") or []
+    db.executemany("UPDATE staged_files SET run_id = ? WHERE id = ?", [(run["id"], each) for each in ids])
+
+
+def listed_files(body: Mapping[str, object]) -> list[Mapping[str, object]]:
     given = body.get("artifacts")
     if not isinstance(given, list) or not given or len(given) > MOST or not all(isinstance(x, dict) for x in given):
         raise validation(f"Expected a list of 1 to {MOST} objects.", "artifacts", "invalid")
     return given
 
 
-def _announced(each: Mapping[str, object]) -> dict[str, object]:
+def announced_file(each: Mapping[str, object]) -> dict[str, object]:
     size = each.get("size")
     if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= LARGEST:
         raise validation(f"A file has {LARGEST // 2**20} MB at most.", "size", "invalid")
     return {
         "name": checked_text(each.get("name"), "name", maximum=255, blank=False),
         "type": choice(each, "type", TYPES) or "artifact",
+        "source": checked_text(each.get("source") or "", "source", maximum=100),
         "size": size,
         "content_type": checked_text(each.get("content_type") or "application/octet-stream", "content_type"),
     }
 
 
-def _stage(
-    db: sqlite3.Connection, task_id: str, file: Mapping[str, object], expires: float, origin: str
+def stage_file(
+    db: sqlite3.Connection, task_id: str, run_id: str | None, file: Mapping[str, object], expires: float, origin: str
 ) -> dict[str, object]:
     file_id, key = str(uuid4()), secrets.token_urlsafe(32)
     db.execute(
-        "INSERT INTO staged_files (id, task_id, name, type, content_type, size, key, expires_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (file_id, task_id, file["name"], file["type"], file["content_type"], file["size"], key, expires),
+        "INSERT INTO staged_files (id, task_id, run_id, name, type, source, content_type, size, key, expires_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(file_id, task_id, run_id, file["name"], file["type"], file["source"], file["content_type"]),
+            *(file["size"], key, expires),
+        ),
     )
     return {
         **file,
@@ -142,11 +163,21 @@ def _stage(
     }
 
 
-def _finalize(db: sqlite3.Connection, task_id: str, path: str) -> dict[str, object]:
+def finalize_file(db: sqlite3.Connection, task_id: str, path: str, now: float) -> dict[str, object]:
     row = db.execute("SELECT * FROM staged_files WHERE id = ? AND task_id = ?", (path, task_id)).fetchone()
     if row is None:
         raise not_found()
     if row["content"] is None:
         raise validation("The file was not uploaded.", "storage_path", "invalid")
-    db.execute("UPDATE staged_files SET finalized = 1 WHERE id = ?", (path,))
-    return {name: row[name] for name in ("id", "name", "type", "size", "content_type")} | {"storage_path": path}
+    db.execute("UPDATE staged_files SET finalized = 1, uploaded_at = ? WHERE id = ?", (iso(now), path))
+    row = db.execute("SELECT * FROM staged_files WHERE id = ?", (path,)).fetchone()
+    return file_json(row)
+
+
+def store_file(
+    db: sqlite3.Connection, task_id: str, run_id: str, file: Mapping[str, object], content: bytes, now: float
+) -> dict[str, object]:
+    """Store a file of a run at once. `file` as `announced_file` returns it."""
+    staged = stage_file(db, task_id, run_id, file, 0.0, "")
+    db.execute("UPDATE staged_files SET content = ? WHERE id = ?", (content, staged["id"]))
+    return finalize_file(db, task_id, str(staged["id"]), now)

@@ -1,4 +1,4 @@
-"""Tasks in the database, and tasks and runs as the API shows them (docs/wire.md, "Tasks" and "Runs").
+"""Tasks in the database, and as the API shows them (docs/wire.md, "Tasks").
 
 Every function runs inside a transaction of its caller.
 """
@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from app.workspace.accounts.users import user_summary
 from app.workspace.runtime.clock import iso
+from app.workspace.tasks.run_json import run_json
 
 if TYPE_CHECKING:
     import sqlite3
@@ -36,6 +37,8 @@ COLUMNS = (
     "origin_product",
     "runtime",
     "repository",
+    "github_integration",
+    "github_user_integration",
     "json_schema",
     "ci_prompt",
 )
@@ -100,8 +103,9 @@ def create_task(
     archived = bool(values.get("archived"))
     db.execute(
         "INSERT INTO tasks (id, project_id, task_number, title, title_manually_set, description, origin_product,"
-        " runtime, repository, repositories, json_schema, internal, archived, archived_at, created_at, updated_at,"
-        " last_activity_at, created_by, ci_prompt) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?)",
+        " runtime, repository, repositories, github_integration, github_user_integration, json_schema, internal,"
+        " archived, archived_at, created_at, updated_at, last_activity_at, created_by, ci_prompt)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?)",
         (
             task_id,
             project,
@@ -113,6 +117,8 @@ def create_task(
             values.get("runtime", "acp"),
             repository,
             json.dumps([repository] if repository else []),
+            values.get("github_integration"),
+            values.get("github_user_integration"),
             _encoded(values.get("json_schema")),
             archived,
             moment if archived else None,
@@ -277,7 +283,7 @@ def task_json(db: sqlite3.Connection, row: sqlite3.Row) -> dict[str, object]:
         "internal": bool(row["internal"]),
         "archived": bool(row["archived"]),
         "archived_at": row["archived_at"],
-        "latest_run": None if run is None else run_json(run, row["project_id"]),
+        "latest_run": None if run is None else run_json(db, run, row["project_id"]),
         "created_at": row["created_at"],
         "updated_at": row["updated_at"],
         "last_activity_at": row["last_activity_at"],
@@ -285,31 +291,6 @@ def task_json(db: sqlite3.Connection, row: sqlite3.Row) -> dict[str, object]:
         "ci_prompt": row["ci_prompt"],
         "channel": row["channel"],
         "slack_thread_references": [],
-    }
-
-
-def run_json(row: sqlite3.Row, project: int) -> dict[str, object]:
-    """The TaskRun object. `log_url` is always null: no log is stored elsewhere, `session_logs/` has all of it."""
-    return {
-        "id": row["id"],
-        "task": row["task_id"],
-        "team": project,
-        "stage": row["stage"],
-        "branch": row["branch"],
-        "status": row["status"],
-        "environment": row["environment"],
-        "runtime_adapter": row["runtime_adapter"],
-        "provider": row["provider"],
-        "model": row["model"],
-        "reasoning_effort": row["reasoning_effort"],
-        "log_url": None,
-        "error_message": row["error_message"],
-        "output": json.loads(row["output"]) if row["output"] else None,
-        "state": json.loads(row["state"]),
-        "artifacts": [],
-        "created_at": row["created_at"],
-        "updated_at": row["updated_at"],
-        "completed_at": row["completed_at"],
     }
 
 

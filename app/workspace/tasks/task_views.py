@@ -8,9 +8,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.workspace.accounts.credentials import authenticate_in_project
+from app.workspace.code_host.git import GitFailed
+from app.workspace.code_host.repositories import RepositoryShelf
+from app.workspace.code_host.rows import connected_account
 from app.workspace.runtime.context import workspace_of
 from app.workspace.tasks import task_rows
-from app.workspace.tasks.fields import STATUSES, read_new_task, read_task_change, valid_ids
+from app.workspace.tasks.fields import STATUSES, does_not_exist, read_new_task, read_task_change, valid_ids
+from app.workspace.tasks.models import MODELS
+from app.workspace.tasks.run_control import RunControl
 from app.workspace.tasks.task_rows import TaskFilters
 from app.workspace.web.errors import not_found, reply, validation
 from app.workspace.web.fields import as_uuid, boolean, checked_text, json_object
@@ -82,7 +87,12 @@ async def create(request: Request) -> Response:
     values = read_new_task(await json_object(request))
     workspace = workspace_of(request)
     now = workspace.clock.now()
-    return reply(await workspace.db.run(lambda db: task_rows.create_task(db, project, grant.user_id, values, now)), 201)
+
+    def work(db: sqlite3.Connection) -> dict[str, object]:
+        _check_account(db, grant.user_id, values)
+        return task_rows.create_task(db, project, grant.user_id, values, now)
+
+    return reply(await workspace.db.run(work), 201)
 
 
 async def search(request: Request) -> Response:
@@ -111,16 +121,21 @@ async def repositories(request: Request) -> Response:
 
 
 async def repository_readiness(request: Request) -> Response:
-    """No repository is ever ready, because the workspace connects to no code host."""
+    """A repository is ready when the workspace has it."""
     await reader(request)
+    workspace = workspace_of(request)
     repository = checked_text(request.query_params.get("repository", ""), "repository", maximum=255)
-    return reply({"repository": repository, "ready": False, "reason": "github_not_connected"})
+    try:
+        ready = await workspace.state(RepositoryShelf).named(workspace, repository) is not None
+    except GitFailed:
+        ready = False
+    return reply({"repository": repository, "ready": ready, "reason": None if ready else "repository_not_found"})
 
 
 async def models(request: Request) -> Response:
-    """An empty list, as PostHog answers when its model gateway cannot be reached."""
+    """Those of the survey agent."""
     await reader(request)
-    return reply({"models": []})
+    return reply({"models": [model.as_json() for model in MODELS]})
 
 
 async def pinned(request: Request) -> Response:
@@ -137,13 +152,16 @@ async def retrieve(request: Request) -> Response:
 
 
 async def change(request: Request) -> Response:
-    _, project = await writer(request)
+    grant, project = await writer(request)
     values = read_task_change(await json_object(request))
     workspace = workspace_of(request)
     now = workspace.clock.now()
-    return reply(
-        await workspace.db.run(lambda db: task_rows.change_task(db, task_in_path(db, request, project), values, now))
-    )
+
+    def work(db: sqlite3.Connection) -> dict[str, object]:
+        _check_account(db, grant.user_id, values)
+        return task_rows.change_task(db, task_in_path(db, request, project), values, now)
+
+    return reply(await workspace.db.run(work))
 
 
 async def delete(request: Request) -> Response:
@@ -151,6 +169,8 @@ async def delete(request: Request) -> Response:
     workspace = workspace_of(request)
     now = workspace.clock.now()
     await workspace.db.run(lambda db: task_rows.delete_task(db, task_in_path(db, request, project), now))
+    # Its runs end.
+    workspace.state(RunControl).wake()
     return Response(status_code=204)
 
 
@@ -171,6 +191,14 @@ async def usage(request: Request) -> Response:
     _, project = await reader(request)
     await workspace_of(request).db.read(lambda db: task_in_path(db, request, project))
     return reply({"input_tokens": 0, "output_tokens": 0, "total_cost_usd": "0.00"})
+
+
+def _check_account(db: sqlite3.Connection, user_id: int, values: Mapping[str, object]) -> None:
+    """Raise 400 for an account of the code host that the person has not connected."""
+    asked = values.get("github_user_integration")
+    account = connected_account(db, user_id)
+    if asked is not None and (account is None or account["id"] != asked):
+        raise does_not_exist("github_user_integration", str(asked))
 
 
 def _filters(query: Mapping[str, str]) -> TaskFilters:

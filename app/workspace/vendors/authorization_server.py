@@ -21,9 +21,10 @@ from app.workspace.runtime.context import workspace_of
 from app.workspace.runtime.digests import digest, s256
 from app.workspace.runtime.one_time import OneTimeValues
 from app.workspace.vendors.names import CLOSED_CLIENT_ID, CLOSED_CLIENT_SECRET, TIMESHEET_ISSUER, VENDORS, Issuer
-from app.workspace.vendors.pages import consent_page, page
+from app.workspace.vendors.pages import consent_page
 from app.workspace.web.errors import reply
 from app.workspace.web.fields import decode_json
+from app.workspace.web.pages import page
 
 if TYPE_CHECKING:
     import sqlite3

@@ -19,8 +19,8 @@ from app.workspace.runtime.context import workspace_of
 from app.workspace.runtime.digests import digest
 from app.workspace.vendors.authorization_server import VendorAuthorizationServer, live_token
 from app.workspace.vendors.names import ISSUERS, POSTBOX, PREFIX, VENDORS, Vendor
-from app.workspace.vendors.pages import page
 from app.workspace.web.errors import reply
+from app.workspace.web.pages import page
 
 if TYPE_CHECKING:
     import sqlite3

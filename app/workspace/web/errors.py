@@ -26,7 +26,9 @@ class ApiError(Exception):
         detail: str,
         attr: str | None = None,
         headers: Mapping[str, str] | None = None,
+        more: Mapping[str, object] | None = None,
     ) -> None:
+        """`more` are members of the body beyond the envelope."""
         super().__init__(f"{status} {code}")
         self.status = status
         self.type = kind
@@ -34,9 +36,10 @@ class ApiError(Exception):
         self.detail = detail
         self.attr = attr
         self.headers = dict(headers or {})
+        self.more = dict(more or {})
 
     def body(self) -> dict[str, object]:
-        return {"type": self.type, "code": self.code, "detail": self.detail, "attr": self.attr}
+        return {"type": self.type, "code": self.code, "detail": self.detail, "attr": self.attr, **self.more}
 
     def response(self) -> Response:
         return reply(self.body(), self.status, self.headers)

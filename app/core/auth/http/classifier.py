@@ -80,6 +80,8 @@ PERSONAL_KEY_REFUSED = "Personal API key found"
 DEAD_TOKEN_CODE = "authentication_failed"
 AUTH_ERROR_TYPE = "authentication_error"
 USAGE_LIMIT_TYPE = "rate_limited"
+# Limits that do not pass by waiting a moment, by their codes: not every one of them has that type.
+USAGE_LIMIT_CODES = frozenset({"usage_limit_exceeded", "billing_limit", "signal_report_task_cap"})
 DEAD_TOKEN_MARKER = DEAD_TOKEN_CODE.encode()
 INVALID_TOKEN = b"invalid_token"
 TOKEN_SCHEMES = frozenset({"bearer", "dpop"})
@@ -264,7 +266,9 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "usage-limit",
         Verdict.QUOTA,
-        lambda r: r.status == 402 or (r.status in {403, 429} and r.type == USAGE_LIMIT_TYPE),
+        lambda r: (
+            r.status == 402 or (r.status in {403, 429} and (r.type == USAGE_LIMIT_TYPE or r.code in USAGE_LIMIT_CODES))
+        ),
     ),
     Rule("throttled", Verdict.THROTTLED, lambda r: r.status == 429),
     Rule("permission-denied", Verdict.PERMISSION, lambda r: r.refused and r.code == "permission_denied"),

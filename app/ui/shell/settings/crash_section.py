@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QDateTime, QLocale, QUrl
+from PySide6.QtCore import QUrl
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QWidget
 
@@ -16,6 +16,7 @@ from app.ui.shell.settings.section import Setting, SettingsSection, set_checked
 from app.ui.translation import marked
 from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.flow import FlowLayout
+from app.ui.widgets.times import date_and_minute, moment_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -73,7 +74,7 @@ class CrashSection(SettingsSection):
             button.setEnabled(bool(found))
         words = self.tr("None. Reports are never sent by themselves.")
         if found:
-            when = QLocale().toString(QDateTime.fromSecsSinceEpoch(int(found[0].at)), QLocale.FormatType.ShortFormat)
+            when = date_and_minute(moment_at(found[0].at))
             one = self.tr("1 report, of {0}. It is not sent anywhere.")
             many = self.tr("%n reports, the newest of {0}. They are not sent anywhere.", "", len(found))
             words = (one if len(found) == 1 else many).format(when)

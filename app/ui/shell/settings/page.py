@@ -46,18 +46,20 @@ class SettingsPage(QDialog):
         self._sections = [each(context, self) for each in SECTIONS]
         current = theme()
         wide = current.px(tokens.SPACE_4)
-        self.column = ScrollColumn(self.tr("Settings"), side=tokens.SPACE_4, top=0)
-        self.column.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._headings: dict[SettingsSection, Text] = {}
-        self.sections = QWidget()
+        self.sections = QWidget(self)
         doors = QVBoxLayout(self.sections)
         doors.setContentsMargins(current.px(tokens.SPACE_2), 0, 0, 0)
         doors.setSpacing(0)
         for section in self._sections:
-            self._add(section)
             door = QuietButton(translated(section.title), kind="flat", clicked=self._leading_to(section))
             doors.addWidget(door, 0, Qt.AlignmentFlag.AlignLeft)
         doors.addStretch(1)
+        # With its parent before its rows: Qt styles a widget and all inside it again whenever it gets another one.
+        self.column = ScrollColumn(self.tr("Settings"), self, side=tokens.SPACE_4, top=0)
+        self.column.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        for section in self._sections:
+            self._add(section)
         self.column.box.addStretch(1)
         foot = QHBoxLayout()
         foot.setContentsMargins(wide, current.px(tokens.SPACE_2), wide, wide)
@@ -82,6 +84,10 @@ class SettingsPage(QDialog):
         self.setMinimumSize(current.px(LEAST_WIDTH), current.px(LEAST_HEIGHT))
         room = self.screen().availableGeometry()
         self.resize(min(current.px(WIDTH), room.width()), min(current.px(HEIGHT), room.height()))
+        self._brought: SettingRow | None = None
+        bar = self.column.verticalScrollBar()
+        bar.rangeChanged.connect(self._bring)
+        bar.valueChanged.connect(self._forget_brought)
         theme().changed.connect(self.refresh)
         self.refresh()
         for section in self._sections:
@@ -100,7 +106,8 @@ class SettingsPage(QDialog):
             return
         control = row.control
         target = control if control.focusPolicy() & Qt.FocusPolicy.TabFocus else _first_stop(control)
-        self.column.ensureWidgetVisible(row)
+        self._brought = row
+        self._bring()
         target.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def refresh(self) -> None:
@@ -149,6 +156,17 @@ class SettingsPage(QDialog):
         section.reset(key)
         preferences().refresh()
         self.refresh()
+
+    def _bring(self) -> None:
+        """Scroll to the row that was asked for, until the person scrolls: its words may come after it was shown."""
+        if self._brought is not None:
+            brought = self._brought
+            self.column.ensureWidgetVisible(brought)
+            # This scrolling was not the person's.
+            self._brought = brought
+
+    def _forget_brought(self) -> None:
+        self._brought = None
 
     @guarded()
     def resizeEvent(self, event: QResizeEvent) -> None:

@@ -10,6 +10,7 @@ from app.ui.shell.settings.links_section import LinksSection
 from app.ui.shell.settings.look_section import LookSection
 from app.ui.shell.settings.network_section import NetworkSection
 from app.ui.shell.settings.notices_section import NoticesSection
+from app.ui.shell.settings.runs_section import RunsSection
 from app.ui.shell.settings.sign_in_section import SignInSection
 from app.ui.shell.settings.start_section import StartSection
 from app.ui.shell.settings.updates_section import UpdatesSection
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 SECTIONS: tuple[type[SettingsSection], ...] = (
     LookSection,
     StartSection,
+    RunsSection,
     DesktopSection,
     LinksSection,
     NetworkSection,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QDateTime, QLocale
-
 from app.core.updates.service import ASK, MODE_SETTING, OFF
 from app.core.updates.source import WhyOff
 from app.core.updates.status import UpdateState
@@ -16,6 +14,7 @@ from app.ui.translation import marked, translate
 from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.choices import CheckBox
 from app.ui.widgets.text import Text
+from app.ui.widgets.times import date_and_minute, moment_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,8 +94,7 @@ class UpdatesSection(SettingsSection):
         if status.trouble is not None:
             found = f"{status.trouble.title}. {status.trouble.cause}"
         if status.checked:
-            at = QDateTime.fromSecsSinceEpoch(int(status.checked))
-            found += " " + self.tr("Last look: {0}.").format(QLocale().toString(at, QLocale.FormatType.ShortFormat))
+            found += " " + self.tr("Last look: {0}.").format(date_and_minute(moment_at(status.checked)))
         works = self._updates.waits_for() if status.state is UpdateState.READY else ()
         if works:
             found += " " + self.tr("It waits for: {0}.").format(short_names(works, 3))

@@ -1,0 +1,64 @@
+"""When to open a stream again (docs/wire.md, "Run stream")."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.core.clock import Clock
+
+PAUSES = (0.5, 0.5, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+# Failures in all, however often it went well for a moment in between.
+MOST_FAILURES = 30
+# A stream that held so long, in seconds, makes what was before it forgotten.
+HEALTHY_SECONDS = 60.0
+LEAST_SECONDS = 5.0
+JITTER = 0.2
+
+
+class Backoff:
+    """Counts failures of a connection. Pauses are in seconds, varied so that many clients do not come at once."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._in_a_row = self._in_all = self._short = 0
+        self._since: float | None = None
+
+    def connected(self) -> None:
+        self._since = self._clock.boot()
+
+    def healthy(self) -> bool:
+        """Whether the connection has held for so long that earlier failures do not count."""
+        return self._since is not None and self._clock.boot() - self._since >= HEALTHY_SECONDS
+
+    def ended(self) -> float | None:
+        """As `failed`, after a connection that ended as it should: no pause, unless it ends so again and again."""
+        if self._since is not None and self._clock.boot() - self._since >= LEAST_SECONDS:
+            self._short = 0
+        self._short += 1
+        return 0.0 if self._short == 1 else self.failed()
+
+    def failed(self, at_least: float = 0.0) -> float | None:
+        """The pause before the next attempt, or None when it is no use any more. `at_least` is what the server asks."""
+        if self.healthy():
+            self._in_a_row = self._in_all = 0
+        self._since = None
+        self._in_a_row += 1
+        self._in_all += 1
+        if self._in_a_row > len(PAUSES) or self._in_all > MOST_FAILURES:
+            return None
+        return max(at_least, self._varied(PAUSES[self._in_a_row - 1]))
+
+    def offline(self) -> float:
+        """The pause while there is no connection at all. It is no use only until there is one."""
+        self._since = None
+        self._in_a_row = min(self._in_a_row + 1, len(PAUSES))
+        return self._varied(PAUSES[self._in_a_row - 1])
+
+    def reset(self) -> None:
+        self._in_a_row = self._in_all = self._short = 0
+        self._since = None
+
+    def _varied(self, seconds: float) -> float:
+        return seconds * random.uniform(1 - JITTER, 1 + JITTER)

@@ -1,0 +1,160 @@
+"""ReplyField: where the person writes to the agent. Enter sends, Shift+Enter starts a line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+
+from app.ui.theme import theme, tokens
+from app.ui.widgets.buttons import PrimaryButton, QuietButton
+from app.ui.widgets.feedback import InlineCard
+from app.ui.widgets.guard import guarded
+from app.ui.widgets.submit_key import commit_composition
+from app.ui.widgets.text import Text
+from app.ui.widgets.text_field import TextField
+from app.ui.widgets.tips import plain_tip
+
+if TYPE_CHECKING:
+    from PySide6.QtGui import QKeyEvent
+
+    from app.ui.widgets.feedback import DisplayableError
+
+MOST_LINES = 10
+
+
+class ReplyField(QWidget):
+    """`send_wanted(text, now)`: with `now` while the turn goes on. `edited()`: the text changed by typing.
+
+    A text stays until `sent`: it is never lost to an error.
+    """
+
+    send_wanted = Signal(str, bool)
+    edited = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        current = theme()
+        self._busy = self._steers = self._locked = self._sending = False
+        self._setting = False
+        self.field = TextField(self.tr("Message to the agent"), lines=1, most=MOST_LINES)
+        self.field.edited.connect(self._edited)
+        self.send = PrimaryButton(self.tr("Send"), keys="Return", clicked=lambda: self._send(now=False))
+        self.steer = QuietButton(self.tr("Send now"), keys="Ctrl+Return", clicked=lambda: self._send(now=True))
+        self.steer.setToolTip(plain_tip(self.tr("The agent reads it while it works (Ctrl+Enter)")))
+        self.card = InlineCard()
+        self.note = Text("", "caption", "muted", wrap=True)
+        self.note.setVisible(False)
+        row = QHBoxLayout()
+        row.setSpacing(current.px(tokens.SPACE_2))
+        row.addWidget(self.field, 1)
+        row.addWidget(self.steer, 0, Qt.AlignmentFlag.AlignBottom)
+        row.addWidget(self.send, 0, Qt.AlignmentFlag.AlignBottom)
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.setSpacing(current.px(tokens.SPACE_1))
+        box.addWidget(self.card)
+        box.addLayout(row)
+        box.addWidget(self.note)
+        self.show_turn(busy=False, steers=False)
+
+    @property
+    def text(self) -> str:
+        """What is typed."""
+        return self.field.text()
+
+    def set_text(self, text: str) -> None:
+        """Put a text in its place: a draft, or a message that is edited."""
+        self._setting = True
+        self.field.set_text(text)
+        self._setting = False
+        self._fit()
+
+    def show_turn(self, *, busy: bool, steers: bool) -> None:
+        """Whether the agent works: then a message waits, or is sent at once with `steers`."""
+        self._busy, self._steers = busy, steers
+        self.send.setText(self.tr("Queue") if busy else self.tr("Send"))
+        words = self.tr("Send when the turn has ended (Enter)") if busy else self.tr("Send (Enter)")
+        self.send.setToolTip(plain_tip(words))
+        self.field.setPlaceholderText(self.tr("Message for after this turn") if busy else self.tr("Message"))
+        had_focus = self.steer.hasFocus()
+        self.steer.setVisible(busy and steers)
+        if had_focus and self.steer.isHidden():
+            self.field.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def show_ended(self, ended: bool) -> None:
+        """Whether the run has ended: a message then begins another one that goes on with it."""
+        if ended:
+            self.send.setText(self.tr("Send"))
+            self.send.setToolTip(plain_tip(self.tr("Starts another run that goes on where this one ended (Enter)")))
+            self.field.setPlaceholderText(self.tr("Message: goes on in another run"))
+
+    def set_busy(self, busy: bool) -> None:
+        """Whether a message is being stored or sent. Its text stays until that is done."""
+        self._sending = busy
+        self._fit()
+
+    def take_back(self, text: str | None) -> None:
+        """Put a message that waited back into the field, before what is typed there; None: it was sent meanwhile."""
+        if text is None:
+            return
+        self.set_text(f"{text}\n\n{self.text}" if self.text.strip() else text)
+        self.edited.emit()
+        self.focus()
+
+    def show_trouble(self, error: DisplayableError) -> None:
+        """Something else than sending did not work."""
+        self.card.show_error(error)
+
+    def lock(self, reason: str) -> None:
+        """Nothing can be sent, and why. What is typed stays. An empty reason unlocks."""
+        self.note.setText(reason)
+        self.note.setVisible(bool(reason))
+        self._locked = bool(reason)
+        self._fit()
+
+    def sent(self, text: str) -> None:
+        """A message is on its way or queued: the field is empty again, if it still has that text."""
+        self.card.clear()
+        self.set_busy(False)
+        if self.text == text:
+            self.set_text("")
+            self.edited.emit()
+
+    def show_error(self, error: DisplayableError) -> None:
+        """It was not sent. The text is still there."""
+        self.set_busy(False)
+        self.card.show_error(error, [(self.tr("Try again"), lambda: self._send(now=False))])
+
+    def focus(self) -> None:
+        """Put the focus into the field, at the end of the text."""
+        self.field.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def _edited(self, _text: object) -> None:
+        self._fit()
+        if not self._setting:
+            self.edited.emit()
+
+    def _fit(self) -> None:
+        self.send.setEnabled(self._can_send)
+        self.steer.setEnabled(self._can_send)
+
+    @property
+    def _can_send(self) -> bool:
+        return bool(self.text.strip()) and not self._locked and not self._sending
+
+    def _send(self, *, now: bool) -> None:
+        commit_composition()
+        if self._can_send:
+            self.card.clear()
+            self.send_wanted.emit(self.text, now)
+
+    @guarded()
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.field.hasFocus():
+            control = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
+            if not event.isAutoRepeat():
+                self._send(now=control and self._busy and self._steers)
+        else:
+            super().keyPressEvent(event)

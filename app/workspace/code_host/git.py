@@ -1,0 +1,82 @@
+"""git as a process: found, bounded in time, and without anything of the person's configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+SECONDS = 120.0
+MISSING = (
+    "git was not found, and cloud runs work on git repositories. Install it (for example: sudo apt install git) and"
+    " start the run again."
+)
+# git must not ask, page, sign, run hooks of the person, or find the repository around the data folder.
+SETTINGS = {
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_PAGER": "cat",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "LC_ALL": "C.UTF-8",
+}
+NO_CONSOLE = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+
+
+class GitFailed(Exception):
+    """git is missing, failed or took too long. The message is for a person."""
+
+
+def git_path() -> str:
+    """Where git is. Raises `GitFailed`."""
+    found = shutil.which("git")
+    if found is None:
+        raise GitFailed(MISSING)
+    return found
+
+
+def git_environment() -> dict[str, str]:
+    """The environment for git: that of this process without the variables that point git to another repository."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return {**kept, **SETTINGS}
+
+
+async def git(*arguments: str, folder: Path, given: bytes = b"", seconds: float = SECONDS) -> str:
+    """Run git in `folder` and return what it writes. Raises `GitFailed` with the last line of its own complaint."""
+    process = await asyncio.create_subprocess_exec(
+        git_path(),
+        *arguments,
+        cwd=folder,
+        env=git_environment(),
+        stdin=subprocess.PIPE if given else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        creationflags=NO_CONSOLE,
+    )
+    try:
+        async with asyncio.timeout(seconds):
+            out, err = await process.communicate(given or None)
+    except TimeoutError:
+        raise GitFailed(f"git {arguments[0]} took longer than {seconds:g} seconds.") from None
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    if process.returncode:
+        raise GitFailed(f"git {arguments[0]} failed: {_complaint(err.splitlines())}")
+    return out.decode("utf-8", "replace")
+
+
+def _complaint(lines: Sequence[bytes]) -> str:
+    texts = [line.decode("utf-8", "replace").strip() for line in lines]
+    told = [text for text in texts if text]
+    fatal = [text for text in told if text.startswith(("fatal:", "error:"))]
+    return ([*fatal, *told[-1:]] or ["it gave no reason"])[0]
