@@ -13,13 +13,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from app.core.clock import SystemClock
-from app.core.errors import BurrowError, Offline, OutcomeUnknown, SignInNeeded, Throttled, TimedOut
+from app.core.errors import BurrowError, Offline, OutcomeUnknown, SignInNeeded, Throttled, TimedOut, VaultTrouble
 from app.core.events import Event
 from app.core.posthog.run_errors import AgentNotReady, RunOver
 from app.core.posthog.run_files import RunFile
 from app.core.runs.agent_control import AgentControl
-from app.core.runs.follower import ENDED, FAILED, LIVE
-from app.core.runs.follower import WAITING as FOLLOWER_WAITS
+from app.core.runs.follow_status import ENDED, FAILED, LIVE
+from app.core.runs.follow_status import WAITING as FOLLOWER_WAITS
 from app.core.runs.queued import (
     CONNECTING,
     NEVER_STARTED,
@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from app.core.fetcher import Admission
     from app.core.posthog.runs import Runs
     from app.core.posthog.types import TaskRun
-    from app.core.runs.follower import FollowStatus, RunFollower
+    from app.core.runs.follow_status import FollowStatus
+    from app.core.runs.follower import RunFollower
     from app.core.runs.transcript import Change
     from app.core.storage import Scope
     from app.core.storage.attachments import Attachment, Attachments
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
 IN_PROGRESS = "in_progress"
 # The agent was not ready although its run is in progress; or the server is busy.
 RETRY_SECONDS = 3.0
+# As after that, while somebody else is signed in or nobody is.
+ASK_AGAIN_SECONDS = 30.0
 # How long the turn of a message that was sent is waited for before the next one is.
 SENT_SECONDS = 60.0
 # As many of the newest prompts are looked through for a message that may have arrived.
@@ -96,6 +99,7 @@ class Conversation(AgentControl):
         self._wanted = asyncio.Event()
         self._again = asyncio.Event()
         self._trouble: BurrowError | None = None
+        self._trouble_until = 0.0
 
     async def run(self) -> None:
         """Follow the run, and send what waits when it can be sent. Goes on until it is cancelled."""
@@ -155,8 +159,6 @@ class Conversation(AgentControl):
         self._wake()
         return done
 
-    # Carrying on
-
     async def _follow(self) -> None:
         while True:
             await self.follower.follow()
@@ -194,6 +196,7 @@ class Conversation(AgentControl):
         await self._refresh()
         pause = await self._send(claimed, steer=steer)
         await self._refresh()
+        self._set_hold(self._holds() if pause else Hold())
         if not pause:
             self._wake()
         return pause
@@ -203,7 +206,7 @@ class Conversation(AgentControl):
         run, status, state = self.follower.run, self.follower.now, self.follower.transcript.state
         if run is None or status.kind in {FOLLOWER_WAITS, FAILED}:
             return hold_of(status)
-        if self._trouble is not None:
+        if self._trouble is not None and self._clock.boot() < self._trouble_until:
             return Hold(reason_of(self._trouble), self._trouble)
         if run.finished:
             never = run.status == "failed" and not state.accepts
@@ -268,11 +271,11 @@ class Conversation(AgentControl):
             # The run says how it stands.
             self.follower.nudge()
             return error.facts.retry_after or RETRY_SECONDS
-        if isinstance(error, Offline | SignInNeeded):
+        if isinstance(error, Offline | SignInNeeded | VaultTrouble):
             await self._follow_ups.give_back(ids)
-            self._trouble = error
-            self.follower.nudge()
-            return 0.0
+            pause = RETRY_SECONDS if isinstance(error, Offline) else ASK_AGAIN_SECONDS
+            self._trouble, self._trouble_until = error, self._clock.boot() + pause
+            return pause
         if error.retryable:
             await self._follow_ups.give_back(ids)
             return error.facts.retry_after or RETRY_SECONDS
@@ -338,7 +341,7 @@ class Conversation(AgentControl):
             self.changed.emit(None)
 
     def _reached(self, status: FollowStatus) -> None:
-        if status.kind in {LIVE, ENDED}:
+        if status.kind in {LIVE, ENDED} and isinstance(self._trouble, Offline):
             self._trouble = None
         self._wake()
 
