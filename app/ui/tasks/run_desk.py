@@ -19,11 +19,12 @@ from app.ui.tasks.wording import can_run
 if TYPE_CHECKING:
     from app.core.errors import BurrowError
     from app.core.posthog.github import GitHubConnection
+    from app.core.posthog.types import NewTask
     from app.ui.tasks.composer import Composer
     from app.ui.tasks.controller import FailedAction, TaskController
     from app.ui.tasks.detail import TaskPage
     from app.ui.tasks.pages import TaskPages
-    from app.ui.tasks.run_form import RunPanel
+    from app.ui.tasks.run_panel import RunPanel
     from app.ui.tasks.run_sources import RunChoices
 
 
@@ -108,12 +109,18 @@ class RunDesk(QObject):
 
     def _connect_composer(self, page: Composer) -> None:
         page.repository.source = self._choices.repositories
-        page.choices, page.about_run = self._choices, self._about
+        page.run_box.choices, page.about_run = self._choices, self._about
+        page.submitted_to_run.connect(lambda new: self._chosen(new, page.run_options))
+
+    def _chosen(self, new: NewTask, options: RunOptions | None) -> None:
+        """What was chosen for a task that may have to wait is kept, whatever becomes of its run."""
+        if options is not None:
+            self._choices.remember(new.repository, options)
 
     def _panel_of(self, page: TaskPage) -> RunPanel:
         if self._panel is None:
             # Few tasks are run with other values than the last.
-            from app.ui.tasks.run_form import RunPanel
+            from app.ui.tasks.run_panel import RunPanel
 
             panel = self._panel = RunPanel(self._choices)
             page.put_panel(panel)
