@@ -8,7 +8,6 @@ arrived is looked for in the log, and otherwise sent again by the user only.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -38,12 +37,15 @@ from app.core.runs.queued import (
 from app.core.storage.follow_ups import REFUSED, UNKNOWN, WAITING, FollowUp
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Sequence
+
     from app.core.clock import Clock
     from app.core.fetcher import Admission
     from app.core.posthog.runs import Runs
     from app.core.posthog.types import TaskRun
     from app.core.runs.follow_status import FollowStatus
     from app.core.runs.follower import RunFollower
+    from app.core.runs.hooks import Admit, ApproveTool, GoOn, Upload
     from app.core.runs.transcript import Change
     from app.core.storage import Scope
     from app.core.storage.attachments import Attachment, Attachments
@@ -59,11 +61,6 @@ SENT_SECONDS = 60.0
 # As many of the newest prompts are looked through for a message that may have arrived.
 LOOKED_THROUGH = 10
 
-GoOn = Callable[["TaskRun", str, "Sequence[RunFile]"], Awaitable["TaskRun"]]
-"""Start a run that goes on from one that has ended, with a message and files."""
-Admit = Callable[["Scope"], Awaitable["Admission"]]
-"""Raises `SignInNeeded` unless it is sure that this account is signed in."""
-
 
 class Conversation(AgentControl):
     """Its owner runs `run` in a task, and cancels that to stop it; messages are kept."""
@@ -77,13 +74,14 @@ class Conversation(AgentControl):
         *,
         go_on: GoOn,
         attachments: Attachments,
+        upload: Upload | None = None,
         admit: Admit | None = None,
-        approve_tool: Callable[[str, str], Awaitable[None]] | None = None,
+        approve_tool: ApproveTool | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Messages are those of `scope`; `admit` raises unless that is who is signed in (`Backend.admit`).
 
-        `approve_tool(server, tool)` allows a tool of MCP for good.
+        Files are uploaded by `Runs.upload` where no `upload` is given.
         """
         super().__init__(follower, runs, clock=clock or SystemClock(), approve_tool=approve_tool)
         self.changed: Event[None] = Event()
@@ -91,6 +89,7 @@ class Conversation(AgentControl):
         self.hold = Hold()
         self._follow_ups, self._scope = follow_ups, scope
         self._go_on, self._attachments, self._admit = go_on, attachments, admit
+        self._upload = upload or self._upload_to
         self._rows: tuple[FollowUp, ...] = ()
         self._errors: dict[str, BurrowError] = {}
         # What the agent has taken and the log does not have yet; in which turn and when that was.
@@ -255,10 +254,13 @@ class Conversation(AgentControl):
         if text:
             params["content"] = text
         if files:
-            params["artifact_ids"] = await self._runs.upload(self.follower.task, run.id, files)
+            params["artifact_ids"] = await self._upload(run, files)
         if steer:
             params["steer"] = True
         await self._runs.command(self.follower.task, run.id, "user_message", params, admission=admission)
+
+    async def _upload_to(self, run: TaskRun, files: Sequence[RunFile]) -> Sequence[str]:
+        return await self._runs.upload(self.follower.task, run.id, files)
 
     async def _not_sent(self, ids: Sequence[str], error: BurrowError) -> float:
         """Put messages back where they were."""
