@@ -44,7 +44,7 @@ def agent_environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path}
 
 
-class AgentSession:
+class RunAgent:
     """A running agent with a session. Whoever has one awaits `end`."""
 
     def __init__(self, process: AgentProcess) -> None:
@@ -61,7 +61,7 @@ class AgentSession:
     @classmethod
     async def start(
         cls, command: Sequence[str], folder: Path, on_update: OnUpdate, on_question: OnQuestion
-    ) -> AgentSession:
+    ) -> RunAgent:
         """Start the agent and introduce ourselves. Raises `RunFailed`."""
 
         async def request(method: str, params: JsonObject, _id: object) -> JsonObject:
