@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import app
-from app.acp.messages import INVALID_PARAMS, METHOD_NOT_FOUND, PeerClosed, RpcError
+from app.acp.messages import AUTH_REQUIRED, INVALID_PARAMS, METHOD_NOT_FOUND, PeerClosed, RpcError
 from app.acp.process import AgentProcess, NotStarted
 from app.workspace.runner.work_folder import RunFailed
 
@@ -166,7 +166,10 @@ class RunAgent:
         try:
             return await self.process.peer.request(method, params, timeout=SET_UP_SECONDS)
         except RpcError as failure:
-            raise RunFailed(f"{self.name} refused {method}: {failure.message}") from None
+            words = f"{self.name} refused {method}: {failure.message}"
+            if failure.code == AUTH_REQUIRED:
+                words += " Start it once in a terminal and sign in there."
+            raise RunFailed(words) from None
         except TimeoutError:
             raise RunFailed(f"{self.name} did not answer {method} within {SET_UP_SECONDS:g} seconds.") from None
         except PeerClosed:
