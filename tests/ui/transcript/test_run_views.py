@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
+from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMenu
 
@@ -302,3 +303,18 @@ async def test_editing_a_task_turns_to_its_details(qapp: QApplication) -> None:
         await opened(desk)
         desk.place.pages.detail.begin_rename()
         assert views(desk).tabs.currentIndex() == DETAILS
+
+
+async def test_keys_stop_the_turn_and_lead_back_to_the_list(qapp: QApplication) -> None:
+    async with task_desk(qapp, [running(1)]) as desk:
+        conversation = await opened(desk)
+        stop = next(each for each in desk.place.commands() if each.id == "run.stop")
+        assert not stop.enabled()
+        conversation.tell(busy=True)
+        await until(lambda: views(desk).transcript.header.stop.isVisible())
+        assert stop.enabled()
+        stop.run()
+        await until(lambda: conversation.done == [("stop_turn",)])
+        views(desk).transcript.focus_first()
+        QTest.keyClick(views(desk).transcript.view, Qt.Key.Key_Escape)
+        assert desk.place.pane.table.hasFocus()
