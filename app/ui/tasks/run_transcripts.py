@@ -129,11 +129,13 @@ class RunTranscripts(QObject):
 
     def _connect_transcript(self, page: TranscriptPage) -> None:
         # Not needed for the first paint.
+        from app.ui.tasks.attached import AttachmentBox
         from app.ui.tasks.run_facts import facts_of
         from app.ui.transcript.driver import ConversationDriver
         from app.ui.transcript.reply_draft import ReplyDraft
 
-        bridge = self._context.bridge
+        bridge, storage = self._context.bridge, self._context.services.storage
+        page.reply.put_files(AttachmentBox(lambda: storage.attachments, bridge))
         self._driver = ConversationDriver(page, bridge, facts_of)
         self._driver.sent.connect(self._sent)
         page.menu_filled.connect(self._fill_menu)
