@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from tests.workspace.lab import Lab, Tokens
 
 
-@pytest.fixture(scope="module")
-def workspace_arguments() -> tuple[str, ...]:
-    return ("--runs", "3", "--cancel-seconds", "0.5")
+WORKSPACE_ARGUMENTS = ("--runs", "3", "--cancel-seconds", "0.5")
 
 
 @pytest.fixture(scope="module")
@@ -152,9 +150,8 @@ def test_messages_wait_steer_or_are_answered(person: Person) -> None:
     assert "Noted: Mind the tests" in text_of(run.live(), "agent_message_chunk")
     prompts = [each["params"]["prompt"] for each in run.live() if each.get("method") == "session/prompt"]
     assert [block["text"] for block in prompts[-1]] == ["First", "Second"]
-    done = run.result("user_message", content="Only read")
-    assert done["stopReason"] == "end_turn"
-    assert "I looked at" in done["assistant_message"]
+    done = run.result("user_message", content="Refuse on purpose")
+    assert done == {"stopReason": "refusal", "assistant_message": "I do not do this."}
     for bad in ({}, {"content": " "}, {"content": 1}):
         assert run.command("user_message", **bad).status_code == 400
     missing = run.command("user_message", artifact_ids=["0"]).json()
@@ -174,7 +171,7 @@ def test_stop_ends_the_turn_and_its_question_and_the_run_goes_on(person: Person)
     [over] = [each for each in run.live() if each.get("method") == "_posthog/permission_response"]
     assert over["params"]["outcome"] == "cancelled"
     assert [data.get("type") for _, _, data in run.follow_once(start="latest")] == ["task_run_state"]
-    assert run.result("user_message", content="Only read")["stopReason"] == "end_turn"
+    assert run.result("user_message", content="Refuse on purpose")["stopReason"] == "refusal"
     run.result("close")
     run.until_ended()
 

@@ -121,9 +121,9 @@ class TranscriptPage(QWidget):
         self.connection.show_state(state)
         self._show_body()
 
-    def show_queued(self, messages: Sequence[QueuedText], *, steers: bool) -> None:
-        """Show the messages that wait."""
-        self.queued.show_messages(messages, steers=steers)
+    def show_queued(self, messages: Sequence[QueuedText], *, hold: str = "turn", steers: bool) -> None:
+        """Show the messages that wait, and why they do."""
+        self.queued.show_messages(messages, hold=hold, steers=steers)
 
     def open_find(self) -> None:
         """Search in the transcript."""

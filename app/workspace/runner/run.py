@@ -15,7 +15,7 @@ from app.workspace.runner.agent_session import AgentSession, own_agent
 from app.workspace.runner.journal import RunJournal
 from app.workspace.runner.made import change, keep_what_was_made
 from app.workspace.runner.questions import OpenQuestions
-from app.workspace.runner.turns import FAILED, Said, Turns
+from app.workspace.runner.turns import FAILED, PromptTurns, Said
 from app.workspace.runner.work_folder import (
     ATTACHMENTS,
     RunFailed,
@@ -60,7 +60,7 @@ class CarriedRun:
         self._ending = asyncio.Event()
         self._steering: set[asyncio.Task[None]] = set()
         self.session: AgentSession | None = None
-        self.turns: Turns | None = None
+        self.turns: PromptTurns | None = None
         self.questions: OpenQuestions | None = None
 
     @property
@@ -131,7 +131,7 @@ class CarriedRun:
     async def _work(self, journal: RunJournal) -> None:
         self.questions = OpenQuestions(self.id, journal)
         session = await self._set_up(journal)
-        turns = Turns(session, journal, self.questions, self._workspace.settings.cancel_seconds)
+        turns = PromptTurns(session, journal, self.questions, self._workspace.settings.cancel_seconds)
         turns.add(await self._first())
         self.turns = turns
         gone = asyncio.create_task(session.process.wait())
@@ -150,7 +150,7 @@ class CarriedRun:
         finally:
             gone.cancel()
 
-    async def _wait(self, turns: Turns, gone: asyncio.Task[None]) -> bool:
+    async def _wait(self, turns: PromptTurns, gone: asyncio.Task[None]) -> bool:
         """Until there is something to say; false after too long a pause. Raises `RunFailed` when the agent is gone."""
         saying = asyncio.create_task(turns.wait(self._workspace.settings.idle_seconds))
         try:
@@ -162,7 +162,7 @@ class CarriedRun:
         finally:
             saying.cancel()
 
-    async def _steer(self, turns: Turns, said: Said) -> None:
+    async def _steer(self, turns: PromptTurns, said: Said) -> None:
         # When the agent is gone, the turn says so.
         with contextlib.suppress(RunFailed):
             await turns.steer(said)
