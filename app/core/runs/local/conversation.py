@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from app.core.errors import NotFound, Rejected, StorageTrouble
 from app.core.events import Event
 from app.core.posthog.types import TaskRun
+from app.core.runs.answers import answered_questions, chosen_option
 from app.core.runs.local.environment import agent_environment
 from app.core.runs.local.record import folder_of
 from app.core.runs.local.run import LocalRun
@@ -24,6 +25,7 @@ from app.core.runs.worktrees.setup import SetupConsent, SetupNotAgreed, run_comm
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from app.core.runs.answers import QuestionAnswer
     from app.core.runs.items import Permission
     from app.core.runs.local.folder import WorkingFolder
     from app.core.runs.local.record import LocalRecord
@@ -168,10 +170,22 @@ class LocalConversation:
             self.local.say(waiting[-1].text, waiting[-1].files)
 
     async def answer(
-        self, permission: Permission, option: str, text: str = "", answers: Mapping[str, str] | None = None
+        self,
+        permission: Permission,
+        option_id: str = "",
+        text: str = "",
+        answers: Sequence[QuestionAnswer] = (),
     ) -> None:
-        """Answer what the agent asks. Raises `NotFound` when its turn is over."""
-        self.local.answer(permission.request_id, option, text=text, answers=answers)
+        """Answer what the agent asks: with an option and a text beside it, or with `answers` to its questions.
+
+        Raises `NotFound` when its turn is over, `Rejected` for an answer that was not offered or is incomplete.
+        """
+        given = answered_questions(permission, answers) if permission.questions else None
+        if given is None or (option_id and not answers):
+            given = chosen_option(permission, option_id, text)
+        self.local.answer(permission.request_id, given.option_id, text=given.text, answers=given.answers)
+        if given.separate:
+            await self.send(given.separate, now=True)
 
     async def stop_turn(self) -> None:
         """Stop what the agent does. What it asks is answered with `cancelled`."""

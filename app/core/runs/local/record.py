@@ -25,9 +25,10 @@ class LocalRecord(Value, frozen=True, kw_only=True):
     """`folder` is the working folder, `session` the agent's id of its session, empty before there was one.
 
     `task` is the id of the task that it works on. `client` is the id of its client of the local proxy while that has a
-    key. `owner` names the account and project of the task (`owner_of`). `worktree` is the id of the worktree that was
-    made for it, `repository` what it was made from, `branch` its branch. `mode` is what the agent may do without a question, empty for its own choice.
-    `ended` is the status with which the person ended it, empty before. `created` and `ended_at` are in Unix seconds.
+    key. `owner` names the account and project of the task. `worktree` is the id of the worktree that was made for it,
+    `repository` what it was made from, `branch` its branch. `mode` is what the agent may do without a question, empty
+    for its own choice. `ended` is the status with which the person ended it, empty before. `created` and `ended_at` are
+    in Unix seconds.
     """
 
     id: str
