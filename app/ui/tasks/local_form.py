@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QFileDialog, QFrame, QGridLayout, QHBoxLayout, QSi
 from app.core.errors import BurrowError, Rejected
 from app.core.runs.local.agents import agent_of_command
 from app.core.runs.local.desk import LocalStart
-from app.core.runs.local.modes import BYPASS, LOCAL_MODES
+from app.core.runs.local.mode_names import BYPASS, LOCAL_MODES
 from app.ui.tasks.run_words import mode_about, mode_name
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton

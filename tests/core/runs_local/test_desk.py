@@ -18,7 +18,7 @@ from app.core.runs.local.agents import LocalAgent
 from app.core.runs.local.conversation import LocalConversation
 from app.core.runs.local.desk import LocalRuns, LocalStart
 from app.core.runs.local.memory import SETTING, LocalMemory
-from app.core.runs.local.modes import option_of_mode
+from app.core.runs.local.mode_names import option_of_mode
 from app.core.runs.local.status import RunPhase
 from tests.core.conftest import Remembered
 from tests.core.runs_local.running import scripted

@@ -15,7 +15,7 @@ from app.acp.messages import METHOD_NOT_FOUND, PeerClosed, RpcError
 from app.acp.process import AgentProcess
 from app.core.errors import BurrowError, Facts, ServerTrouble
 from app.core.runs.local.facts import mode_of
-from app.core.runs.local.modes import option_of_mode
+from app.core.runs.local.mode_names import option_of_mode
 from app.core.runs.local.opening import SessionOpening
 from app.core.runs.local.record import save_record
 from app.core.runs.local.requests import AgentRequests
