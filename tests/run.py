@@ -34,7 +34,6 @@ WHOLE, WHOLE_SECONDS = "--whole", 1800.0
 LONG = (
     "tests/faults/test_rows_sharing.py",
     "tests/faults/test_rows_machine.py",
-    "tests/faults/test_rows_processes.py",
     "tests/core/test_embedded.py",
     "tests/core/test_single_calls.py",
     "tests/ui/test_look_screens.py",

@@ -12,7 +12,7 @@ from app.acp.messages import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, R
 from app.survey_agent.mcp import servers_in
 from app.survey_agent.options import SessionOptions, UnknownOption
 from app.survey_agent.session import kept_ids, kept_session, new_session
-from app.survey_agent.turn import CANCELLED, END, Turn
+from app.survey_agent.turn import END, Turn
 from app.survey_agent.voice import Voice
 from app.survey_agent.words import is_hidden, prompt_text
 
@@ -162,7 +162,7 @@ class SurveyAgent:
         """The turn and what belongs to its end. Returns the stop reason, also when it was cancelled."""
         await voice.repeat_prompt(text)
         await voice.state("running")
-        reason = CANCELLED
+        reason = turn.reason_when_stopped
         try:
             reason = await turn.run()
         except asyncio.CancelledError:

@@ -67,6 +67,11 @@ class Turn:
         """Whether the turn ignores that it is cancelled."""
         return self._wishes.hang
 
+    @property
+    def reason_when_stopped(self) -> str:
+        """What the turn says of itself when it was cancelled."""
+        return END if self._wishes.deny else CANCELLED
+
     async def run(self) -> str:
         """Do the work and return the stop reason. Raises `RpcError` when it fails on purpose."""
         voice, wishes = self._voice, self._wishes
@@ -82,8 +87,8 @@ class Turn:
         if wishes.refuse:
             await voice.say("I do not do this.")
             return REFUSED
-        if wishes.hang:
-            await voice.say("I hang.")
+        if wishes.hang or wishes.deny:
+            await voice.say("I wait.")
             await asyncio.Event().wait()
         await self._read()
         await self._step(3)

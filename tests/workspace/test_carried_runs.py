@@ -176,6 +176,13 @@ def test_stop_ends_the_turn_and_its_question_and_the_run_goes_on(person: Person)
     run.until_ended()
 
 
+def test_a_turn_that_was_stopped_is_cancelled_whatever_the_agent_says(person: Person) -> None:
+    run = person.survey("Deny the stop")
+    run.until(lambda: text_of(run.live(), "agent_message_chunk"))
+    run.result("cancel")
+    assert run.until_turns(1) == ["cancelled"]
+
+
 def test_an_agent_that_does_not_stop_is_ended(person: Person) -> None:
     run = person.survey("Hang on purpose")
     run.until(lambda: text_of(run.live(), "agent_message_chunk"))
@@ -249,7 +256,7 @@ def test_files_that_were_uploaded_reach_the_agent(person: Person) -> None:
     assert upload.status_code == 204
     path = {"storage_path": staged["storage_path"]}
     person.call("POST", f"{run.path}artifacts/finalize_upload/", json={"artifacts": [path]})
-    assert run.get()["status"] == "queued"
+    assert run.get()["status"] == "not_started"
     body = {"pending_user_message": "Look at it", "pending_user_artifact_ids": [staged["id"]]}
     assert person.call("POST", f"{run.path}start/", json=body).status_code == 200
     ended = run.until_ended()

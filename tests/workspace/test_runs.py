@@ -92,7 +92,7 @@ def test_a_bad_run_is_refused_with_the_field_that_is_wrong(
     assert (answer.json()["attr"], answer.json()["code"]) == (attr, code)
 
 
-def test_one_call_queues_a_cloud_run_that_stays_queued(task: Task) -> None:
+def test_one_call_queues_a_cloud_run(task: Task) -> None:
     body = {
         "mode": "interactive",
         "branch": "main",
@@ -124,6 +124,7 @@ def test_a_bootstrapped_run_is_local_by_default_and_starts_once_in_the_cloud(tas
     assert task.call("POST", f"runs/{local['id']}/start/", json={}).status_code == 400
     assert task.call("POST", f"runs/{local['id']}/cancel/", json={}).status_code == 400
     cloud = task.run()
+    assert (local["status"], cloud["status"]) == ("queued", "not_started")
     started = task.call("POST", f"runs/{cloud['id']}/start/", json={"pending_user_message": "Go"})
     assert started.status_code == 200
     assert started.json()["latest_run"]["state"]["pending_user_message"] == "Go"
@@ -199,7 +200,7 @@ def test_the_stream_tells_the_state_then_the_log_then_its_end(task: Task) -> Non
     with task.lab.http.stream("GET", f"{task.path}{path}stream/", headers=task.header) as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
         lines = stream.iter_lines()
-        assert json.loads(next(lines).removeprefix("data: "))["status"] == "queued"
+        assert json.loads(next(lines).removeprefix("data: "))["status"] == "not_started"
         task.call("POST", f"{path}append_log/", json={"entries": [{"type": "notification", "n": 1}]})
         task.call("POST", f"{path}cancel/", json={})
         rest = [line for line in lines if line]

@@ -1,4 +1,4 @@
-"""The exact forms in which permissions and questions are answered (docs/wire.md, "Commands")."""
+"""The exact forms in which permissions and questions are answered (docs/wire.md, "Commands to a run")."""
 
 from __future__ import annotations
 

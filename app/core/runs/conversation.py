@@ -1,4 +1,4 @@
-"""Conversation: what is said to the agent of a task's run, in order, each message once (docs/wire.md, "Commands").
+"""Conversation: what is said to a run's agent, in order, each message once (docs/wire.md, "Commands to a run").
 
 A message is stored before anything else. It waits while the run starts, while a turn is under way, and while there is
 no connection; those that wait are sent together when they can be. What has not arrived keeps its place. What may have
@@ -20,7 +20,6 @@ from app.core.posthog.run_files import RunFile
 from app.core.runs.agent_control import AgentControl
 from app.core.runs.follower import ENDED, FAILED, LIVE
 from app.core.runs.follower import WAITING as FOLLOWER_WAITS
-from app.core.runs.items import Prompt
 from app.core.runs.queued import (
     CONNECTING,
     NEVER_STARTED,
@@ -32,12 +31,15 @@ from app.core.runs.queued import (
     Queued,
     as_queued,
     hold_of,
+    newest_prompts,
     reason_of,
+    says,
 )
 from app.core.storage.follow_ups import REFUSED, UNKNOWN, WAITING, FollowUp
 
 if TYPE_CHECKING:
     from app.core.clock import Clock
+    from app.core.fetcher import Admission
     from app.core.posthog.runs import Runs
     from app.core.posthog.types import TaskRun
     from app.core.runs.follower import FollowStatus, RunFollower
@@ -51,15 +53,13 @@ IN_PROGRESS = "in_progress"
 RETRY_SECONDS = 3.0
 # How long the turn of a message that was sent is waited for before the next one is.
 SENT_SECONDS = 60.0
-# The clocks of this machine and of the agent's may differ, in seconds.
-CLOCK_DIFFERENCE = 120.0
 # As many of the newest prompts are looked through for a message that may have arrived.
 LOOKED_THROUGH = 10
 
 GoOn = Callable[["TaskRun", str, "Sequence[RunFile]"], Awaitable["TaskRun"]]
 """Start a run that goes on from one that has ended, with a message and files."""
-Upload = Callable[["TaskRun", "Sequence[RunFile]"], Awaitable["list[str]"]]
-"""Upload files to a run; returns the ids that a message names them by."""
+Admit = Callable[["Scope"], Awaitable["Admission"]]
+"""Raises `SignInNeeded` unless it is sure that this account is signed in."""
 
 
 class Conversation(AgentControl):
@@ -73,18 +73,21 @@ class Conversation(AgentControl):
         scope: Scope,
         *,
         go_on: GoOn,
-        upload: Upload,
         attachments: Attachments,
+        admit: Admit | None = None,
         approve_tool: Callable[[str, str], Awaitable[None]] | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """`approve_tool(server, tool)` allows a tool of MCP for good."""
+        """Messages are those of `scope`; `admit` raises unless that is who is signed in (`Backend.admit`).
+
+        `approve_tool(server, tool)` allows a tool of MCP for good.
+        """
         super().__init__(follower, runs, clock=clock or SystemClock(), approve_tool=approve_tool)
         self.changed: Event[None] = Event()
         self.queued: tuple[Queued, ...] = ()
         self.hold = Hold()
         self._follow_ups, self._scope = follow_ups, scope
-        self._go_on, self._upload, self._attachments = go_on, upload, attachments
+        self._go_on, self._attachments, self._admit = go_on, attachments, admit
         self._rows: tuple[FollowUp, ...] = ()
         self._errors: dict[str, BurrowError] = {}
         # What the agent has taken and the log does not have yet; in which turn and when that was.
@@ -226,10 +229,11 @@ class Conversation(AgentControl):
         ]
         self._sent_in, self._sent_at = self.follower.transcript.state.turn, self._clock.boot()
         try:
+            admission = None if self._admit is None else await self._admit(self._scope)
             if run.finished:
                 self._moved(await self._go_on(run, text, files))
             else:
-                await self._tell_agent(run, text, files, steer=steer)
+                await self._tell_agent(run, text, files, admission, steer=steer)
         except BurrowError as error:
             return await self._not_sent(ids, error)
         except BaseException:
@@ -241,15 +245,17 @@ class Conversation(AgentControl):
             self._sent += items
         return 0.0
 
-    async def _tell_agent(self, run: TaskRun, text: str, files: Sequence[RunFile], *, steer: bool) -> None:
+    async def _tell_agent(
+        self, run: TaskRun, text: str, files: Sequence[RunFile], admission: Admission | None, *, steer: bool
+    ) -> None:
         params: dict[str, object] = {}
         if text:
             params["content"] = text
         if files:
-            params["artifact_ids"] = await self._upload(run, files)
+            params["artifact_ids"] = await self._runs.upload(self.follower.task, run.id, files)
         if steer:
             params["steer"] = True
-        await self._runs.command(self.follower.task, run.id, "user_message", params)
+        await self._runs.command(self.follower.task, run.id, "user_message", params, admission=admission)
 
     async def _not_sent(self, ids: Sequence[str], error: BurrowError) -> float:
         """Put messages back where they were."""
@@ -300,23 +306,18 @@ class Conversation(AgentControl):
     def _arrived(self, text: str) -> bool:
         """Whether a turn with this message has begun: the log may be faster than the answer."""
         transcript = self.follower.transcript
-        return transcript.state.turn > self._sent_in or any(_says(each, text) for each in self._newest_prompts(1))
+        return transcript.state.turn > self._sent_in or any(says(each, text) for each in newest_prompts(transcript, 1))
 
     async def _settle_unknown(self) -> None:
         """Remove what may have arrived and is in the log."""
         doubtful = [each for each in self._rows if each.state == UNKNOWN]
         if not doubtful or self.follower.now.kind not in {LIVE, ENDED}:
             return
-        prompts = self._newest_prompts(LOOKED_THROUGH)
-        there = [each.id for each in doubtful if any(_says(prompt, each.text, each.created_at) for prompt in prompts)]
+        prompts = newest_prompts(self.follower.transcript, LOOKED_THROUGH)
+        there = [each.id for each in doubtful if any(says(prompt, each.text, each.created_at) for prompt in prompts)]
         if there:
             await self._follow_ups.finish(there)
             await self._refresh()
-
-    def _newest_prompts(self, count: int) -> list[Prompt]:
-        transcript = self.follower.transcript
-        found = [transcript.item(index) for index in transcript.turns()[-count:]]
-        return [each for each in found if isinstance(each, Prompt)]
 
     # What is shown
 
@@ -343,11 +344,3 @@ class Conversation(AgentControl):
 
     def _wake(self) -> None:
         self._wanted.set()
-
-
-def _says(prompt: Prompt, text: str, since: float = 0.0) -> bool:
-    """Whether a prompt has a message in it. Several may have been sent as one."""
-    said = text.strip()
-    if not said or said not in prompt.text:
-        return False
-    return prompt.at is None or prompt.at.timestamp() >= since - CLOCK_DIFFERENCE

@@ -286,5 +286,5 @@ def _difference(former: TranscriptBody, body: TranscriptBody, since: int) -> tup
     end = min(len(former.items), len(body.items))
     if end - since > COMPARED:
         return since, tuple(range(since, end))
-    differing = tuple(index for index in range(since, end) if former.items.item(index) != body.items.item(index))
+    differing = tuple(index for index in range(since, end) if not former.items.same(index, body.items))
     return differing[0] if differing else end, differing

@@ -10,7 +10,7 @@ from app.ui.place import PlaceNotice
 from app.ui.tasks.local_list import LocalRunList
 from app.ui.tasks.run_page import DETAILS, TRANSCRIPT
 from app.ui.tasks.run_pool import RunPool
-from app.ui.tasks.wording import title_of
+from app.ui.tasks.wording import can_cancel, title_of
 
 if TYPE_CHECKING:
     from app.core.backend import Backend
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from app.ui.transcript.driver import ConversationDriver
     from app.ui.transcript.page import TranscriptPage
     from app.ui.transcript.reply_draft import ReplyDraft
+    from app.ui.widgets.context_menu import ContextMenu
 
 
 OPEN_AFTER_MS = 120
@@ -117,7 +118,13 @@ class RunTranscripts(QObject):
         bridge = self._context.bridge
         self._driver = ConversationDriver(page, bridge, facts_of)
         self._driver.sent.connect(self._sent)
+        page.menu_filled.connect(self._fill_menu)
         self._draft = ReplyDraft(self._context.services, bridge, page.reply, page)
+
+    def _fill_menu(self, menu: ContextMenu) -> None:
+        task, views = self._controller.cache.get(self._task_id), self._views
+        if task is not None and views is not None and can_cancel(task) and self._chosen is None:
+            menu.add(self.tr("Cancel run"), views.details.cancel_run.emit)
 
     def _turned(self, tab: int) -> None:
         self._tabs[self._task_id] = tab

@@ -20,6 +20,7 @@ from app.ui.transcript.queued_list import QueuedList
 from app.ui.transcript.reader import TextReader
 from app.ui.transcript.reply import ReplyField
 from app.ui.transcript.run_notice import RunNoticeCard
+from app.ui.transcript.talk_column import TalkColumn
 from app.ui.transcript.view import TranscriptView
 from app.ui.widgets.announce import announce
 from app.ui.widgets.context_menu import ContextMenu
@@ -77,8 +78,8 @@ class TranscriptPage(QWidget):
         self.notice = RunNoticeCard()
         self.reply = ReplyField()
         self.edge = ScrollEdge(self.view)
-        self.talk = QWidget()
-        talk = QVBoxLayout(self.talk)
+        self.talk = TalkColumn()
+        talk = self.talk.box
         wide, gap = current.px(tokens.SPACE_4), current.px(tokens.SPACE_2)
         talk.setContentsMargins(wide, gap, wide, current.px(tokens.SPACE_3))
         talk.setSpacing(gap)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 METHOD_NOT_FOUND = -32601
 WAITING = (
     "SELECT r.* FROM runs r JOIN tasks t ON t.id = r.task_id WHERE r.status = 'queued' AND r.environment = 'cloud'"
-    " AND json_extract(r.state, '$.start_requested') AND t.deleted = 0 ORDER BY r.created_at, r.rowid"
+    " AND t.deleted = 0 ORDER BY r.created_at, r.rowid"
 )
 LEFT = "SELECT * FROM runs WHERE status = 'in_progress' AND json_extract(state, '$.sandbox_alive')"
 

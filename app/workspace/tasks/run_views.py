@@ -201,7 +201,7 @@ def _check_start(db: sqlite3.Connection, task_id: str, user_id: int, options: Ma
 
 def _request_start(db: sqlite3.Connection, run: sqlite3.Row, pending: Mapping[str, object], now: float) -> None:
     """Have the run carried out. Its files are its own from now on."""
-    state = {"start_requested": True, **{name: value for name, value in pending.items() if value is not None}}
+    state = {name: value for name, value in pending.items() if value is not None}
     run = run_rows.change_run(db, run, {"status": "queued", "state": state}, now)
     attach_files(db, run)
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from app.core.errors import Rejected
+from app.core.errors import Rejected, SignInNeeded
+from app.core.fetcher import Admission
 from app.core.posthog.run_files import RunFile
 from app.core.posthog.types import TaskRun
 from app.core.runs import agent_control, backoff, conversation, follower
@@ -108,9 +109,6 @@ async def talking(folder: Path, events: Sequence[Rpc] = STARTED, **options: Any)
             talk.went_on.append((ended.id, text, len(files)))
             return TaskRun("r2", "queued", "t1")
 
-        async def upload(_: TaskRun, files: Sequence[RunFile]) -> list[str]:
-            return [f"id of {await asyncio.to_thread(file.read)!r}" for file in files]
-
         async def approve(server: str, tool: str) -> None:
             talk.approved.append((server, tool))
 
@@ -120,12 +118,15 @@ async def talking(folder: Path, events: Sequence[Rpc] = STARTED, **options: Any)
             storage.follow_ups,
             SCOPE,
             go_on=go_on,
-            upload=upload,
             attachments=storage.attachments,
             approve_tool=approve,
         )
         talk = Talk(run, one, storage)
         rig.server.views[f"{RUN}command/"] = talk.command
+        place = {"id": "a1", "storage_path": "p", "presigned_post": {"url": f"{rig.server.origin}/up", "fields": {}}}
+        rig.server.views[f"{RUN}artifacts/prepare_upload/"] = Reply(body={"artifacts": [place]})
+        rig.server.views["/up"] = Reply(204)
+        rig.server.views[f"{RUN}artifacts/finalize_upload/"] = Reply(body={"artifacts": [{"id": "final"}]})
         task = asyncio.create_task(one.run())
         try:
             yield talk
@@ -218,6 +219,22 @@ async def test_what_was_typed_offline_is_sent_when_the_connection_is_back(tmp_pa
         await until(lambda: talk.said == ["Typed offline"])
 
 
+async def test_a_message_is_sent_for_the_account_that_wrote_it_only(tmp_path: Path) -> None:
+    async with talking(tmp_path) as talk:
+        asked: list[Scope] = []
+
+        async def admit(scope: Scope) -> Admission:
+            asked.append(scope)
+            raise SignInNeeded("Somebody else is signed in.")
+
+        talk.conversation._admit = admit
+        await talk.live()
+        await talk.conversation.send("Mine")
+        await until(lambda: talk.conversation.hold.reason == "sign_in" or len(asked) > 1)
+        assert asked[0] == SCOPE
+        assert (talk.said, talk.waiting()) == ([], [("Mine", WAITING)])
+
+
 async def test_what_was_not_sent_is_there_after_a_restart_in_its_order(tmp_path: Path) -> None:
     async with talking(tmp_path, STARTED[:2]) as talk:
         await talk.live()
@@ -294,7 +311,9 @@ async def test_files_are_uploaded_before_the_message_that_names_them(tmp_path: P
         await talk.live()
         file = await asyncio.to_thread(talk.storage.attachments.add_content, "a.txt", "text/plain", b"abc")
         await talk.conversation.send("See", [file])
-        await until(lambda: talk.told("user_message") == [{"content": "See", "artifact_ids": ["id of b'abc'"]}])
+        await until(lambda: talk.told("user_message") == [{"content": "See", "artifact_ids": ["final"]}])
+        [uploaded] = [each for each in talk.run.rig.server.seen if each.path == "/up"]
+        assert (b"abc" in uploaded.body, uploaded.bearer) == (True, "")
 
 
 async def test_a_message_can_steer_the_turn_that_is_under_way(tmp_path: Path) -> None:
@@ -336,24 +355,21 @@ async def test_a_run_that_failed_before_its_agent_was_there_is_not_tried_again_b
 
 
 async def test_of_two_windows_one_sends_a_message(tmp_path: Path) -> None:
-    async with talking(tmp_path) as talk:
-        other = Storage.open(tmp_path)
-        await talk.storage.follow_ups.add(SCOPE, "t1", "One")
-        await talk.storage.follow_ups.add(SCOPE, "t1", "Two")
-        claims = await asyncio.gather(
-            *(storage.follow_ups.claim(SCOPE, "t1") for storage in (talk.storage, other) for _ in range(3))
-        )
-        assert sorted(len(each) for each in claims) == [0, 0, 0, 0, 0, 2]
-        winner = talk.storage if any(claims[:3]) else other
-        loser = other if winner is talk.storage else talk.storage
-        [seen, _] = await loser.follow_ups.list(SCOPE, "t1")
-        assert seen.elsewhere
-        assert not await loser.follow_ups.edit(seen.id, "Changed")
-        assert not await loser.follow_ups.remove(seen.id)
-        # The other window dies while it sends: what it had may have arrived.
-        winner.follow_ups.close()
-        assert [each.state for each in await loser.follow_ups.list(SCOPE, "t1")] == ["unknown", "unknown"]
-        await other.close()
+    one, other = Storage.open(tmp_path), Storage.open(tmp_path)
+    await one.follow_ups.add(SCOPE, "t1", "One")
+    await one.follow_ups.add(SCOPE, "t1", "Two")
+    claims = await asyncio.gather(*(each.follow_ups.claim(SCOPE, "t1") for each in (one, other) for _ in range(3)))
+    assert sorted(len(each) for each in claims) == [0, 0, 0, 0, 0, 2]
+    winner, loser = (one, other) if any(claims[:3]) else (other, one)
+    [seen, _] = await loser.follow_ups.list(SCOPE, "t1")
+    assert seen.elsewhere
+    assert not await loser.follow_ups.edit(seen.id, "Changed")
+    assert not await loser.follow_ups.remove(seen.id)
+    # The other window dies while it sends: what it had may have arrived.
+    winner.follow_ups.close()
+    assert [each.state for each in await loser.follow_ups.list(SCOPE, "t1")] == ["unknown", "unknown"]
+    await one.close()
+    await other.close()
 
 
 async def test_files_of_messages_are_kept_as_long_as_the_messages(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from app.core.errors import NotFound, Rejected
 from app.core.runs.local import run as run_module
+from app.core.runs.local.facts import agent_facts
 from app.core.runs.local.status import RunPhase
 from tests.core.runs_local.running import running, scripted
 from tests.until import until
@@ -178,3 +179,19 @@ async def test_a_mode_is_set_with_the_older_method_where_the_agent_has_no_settin
         assert "config_option_update" in str(it.stored())
         await it.run.set_option("mode", "plan")
         assert it.stored()[-1]["params"]["update"]["currentModeId"] == "plan"
+
+
+def test_the_command_of_a_sign_in_is_named_in_either_form() -> None:
+    methods = [
+        {"id": "old", "name": "Old", "_meta": {"terminal-auth": {"command": "agent", "args": ["login"]}}},
+        {"id": "new", "name": "New", "type": "terminal", "args": ["--login"]},
+        {"id": "page", "name": "Page", "description": "In the browser"},
+        {"name": "without an id"},
+        5,
+    ]
+    hints = agent_facts({"protocolVersion": 1, "authMethods": methods}, ("agent", "acp")).sign_in
+    assert [(each.id, each.command) for each in hints] == [
+        ("old", ("agent", "login")),
+        ("new", ("agent", "--login")),
+        ("page", ()),
+    ]

@@ -70,7 +70,7 @@ class AgentSide:
             on_request=lambda method, params, _id: self.requests.handle(method, params),
             on_notification=self._notified,
         )
-        self.session = session = AgentSession(self.process.peer, self._folder.path)
+        self.session = session = AgentSession(self.process.peer, self._folder.path, self.record.agent.command)
         await session.initialize(version, burrow)
         self.requests.version = session.facts.version
 
