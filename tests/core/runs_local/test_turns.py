@@ -48,7 +48,6 @@ async def test_a_turn_that_the_person_stopped_is_cancelled_whatever_the_agent_sa
     async with running(tmp_path, scripted(cancel=how)) as it:
         it.run.say("say:working wait")
         await it.phase(RunPhase.WORKING)
-        await until(lambda: it.live[-1]["notification"].get("method") == "session/update")
         await it.run.stop_turn()
         assert it.ends() == ["cancelled"]
         assert it.run.status.phase is RunPhase.READY
@@ -86,7 +85,8 @@ async def test_what_is_typed_during_a_turn_is_sent_as_one_message_when_it_ends(t
         dropped = it.run.say("say:never")
         assert it.run.waiting.take_back(dropped.id).text == "say:never"
         it.run.answer(question, "no")
-        await until(lambda: len(it.ends()) == 2)
+        await it.run.idle()
+        assert it.ends() == ["end_turn"] * 2
         prompts = [each["params"]["prompt"] for each in it.stored() if each.get("method") == "session/prompt"]
         assert prompts[1] == [{"type": "text", "text": "say:two\n\nsay:3"}]
         with pytest.raises(NotFound):
