@@ -82,6 +82,7 @@ class LocalRunForm(QWidget):
         self._grid.setHorizontalSpacing(theme().px(tokens.SPACE_4))
         self._grid.setVerticalSpacing(theme().px(tokens.SPACE_2))
         self._columns = 0
+        self._shown: list[QWidget] = []
         self.agent.activated.connect(lambda _row: self._agent_chosen())
         self.where.activated.connect(lambda _row: self._fit())
         self.mode.activated.connect(lambda _row: self._say_mode())
@@ -143,8 +144,10 @@ class LocalRunForm(QWidget):
 
     def _fit(self) -> None:
         other, worktree = self.agent.currentData() == OTHER, self.where.currentData() == WORKTREE
-        self._command_field.setVisible(other)
-        self._base_field.setVisible(worktree)
+        absent = {self._command_field: not other, self._base_field: not worktree}
+        self._shown = [field for field in self._fields if not absent.get(field)]
+        for field in absent:
+            field.setVisible(field in self._shown)
         self._about_where.setText(
             self.tr("A folder and a branch of the run's own, beside your work.")
             if worktree
@@ -170,7 +173,7 @@ class LocalRunForm(QWidget):
     def _field(
         self, words: str, control: QWidget, buddy: QWidget | None = None, *, below: QWidget | None = None
     ) -> QWidget:
-        box = QWidget()
+        box = QWidget(self)
         column = QVBoxLayout(box)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(theme().px(tokens.SPACE_1))
@@ -191,7 +194,7 @@ class LocalRunForm(QWidget):
         self._columns = columns
         for field in self._fields:
             self._grid.removeWidget(field)
-        for number, field in enumerate(each for each in self._fields if not each.isHidden()):
+        for number, field in enumerate(self._shown):
             self._grid.addWidget(field, number // columns, number % columns)
         for column in range(2):
             self._grid.setColumnStretch(column, int(column < columns))

@@ -8,7 +8,7 @@ from PySide6.QtCore import QObject, Signal
 
 if TYPE_CHECKING:
     from app.core.posthog.types import TaskRun
-    from app.core.runs.local.desk import LocalRuns
+    from app.core.runs.local.desk import LocalDesk
     from app.core.services import Services
     from app.ui.bridge import Bridge
 
@@ -21,7 +21,7 @@ class LocalRunList(QObject):
     def __init__(self, services: Services, bridge: Bridge, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._services, self._bridge = services, bridge
-        self._runs: LocalRuns | None = None
+        self._runs: LocalDesk | None = None
 
     def load(self) -> None:
         """Read which runs there are."""
@@ -30,7 +30,7 @@ class LocalRunList(QObject):
         if self._runs is not None:
             self._bridge.spawn(self, self._runs.load(), key="load")
 
-    def connect_runs(self) -> LocalRuns:
+    def connect_runs(self) -> LocalDesk:
         """The runs, whose changes are told from now on."""
         if self._runs is None:
             self._runs = self._services.local_runs

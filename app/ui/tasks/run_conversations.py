@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from PySide6.QtCore import QObject
 
     from app.core.backend import Backend
-    from app.core.posthog.run_files import RunFile
     from app.core.posthog.types import Task, TaskRun
     from app.core.runs.conversation import Conversation
     from app.core.runs.items import Permission
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
     from app.ui.tasks.run_pool import OpenedConversation
     from app.ui.transcript.answers import RunAnswer
     from app.ui.transcript.connection_line import ConnectionState
-
-# Where transcripts keep what is not in view; emptied when a transcript is closed.
-FOLDER = "transcripts"
 
 
 class FollowedRun:
@@ -130,26 +126,12 @@ class ConversationOpener:
         if local.has(run.id):
             return self._open_local(local.conversation(run.id))
         # Not needed for the first paint.
-        from app.core.posthog.runs import Runs
-        from app.core.runs.conversation import Conversation
-        from app.core.runs.follower import RunFollower
+        from app.core.runs.conversations import open_conversation
         from app.ui.tasks.run_pool import OpenedConversation
 
         scope = backend.scope
         assert scope is not None, "there are no tasks without an account"
-        runs = Runs(backend.fetcher, backend.require_project)
-        follower = RunFollower(runs, task.id, run.id, folder=self._services.folder / FOLDER)
-        storage = self._services.storage
-        conversation = Conversation(
-            follower,
-            runs,
-            storage.follow_ups,
-            scope,
-            go_on=lambda ended, text, files: _go_on(backend, task, ended, text, files),
-            upload=lambda to, files: _upload(backend, task, to, files),
-            attachments=storage.attachments,
-            approve_tool=lambda server, tool: _approve(backend, server, tool),
-        )
+        conversation = open_conversation(backend, scope, task.id, run.id, folder=self._services.folder)
         followed = FollowedRun(conversation, run)
         job = self._bridge.spawn(self._owner, conversation.run())
 
@@ -167,27 +149,3 @@ class ConversationOpener:
         view = LocalRunView(conversation)
         self._bridge.spawn(self._owner, view.load())
         return OpenedConversation(view, view.close)
-
-
-async def _go_on(backend: Backend, task: Task, ended: TaskRun, text: str, files: Sequence[RunFile]) -> TaskRun:
-    """Start a run that goes on from one that has ended."""
-    from app.core.posthog.run_options import going_on
-
-    started = await backend.run_start.start(await backend.tasks.get(task.id), going_on(ended, text), files)
-    assert started.latest_run is not None
-    return started.latest_run
-
-
-async def _upload(backend: Backend, task: Task, run: TaskRun, files: Sequence[RunFile]) -> list[str]:
-    from app.core.posthog.run_files import RunUploads
-
-    path = f"/api/projects/{backend.require_project()}/tasks/{task.id}/runs/{run.id}/artifacts"
-    return await RunUploads(backend.fetcher, path).put(files)
-
-
-async def _approve(backend: Backend, server: str, tool: str) -> None:
-    """Allow a tool of an installed server for good. Nothing happens for a server that is not installed."""
-    for each in await backend.store.installations():
-        if server in {each.name, each.display_name}:
-            await backend.store.set_policy(each.id, tool, "approved")
-            return

@@ -16,7 +16,7 @@ from app.core.posthog.types import Task
 from app.core.runs.items import Notice, Permission, Prompt, ShellCommand
 from app.core.runs.local.agents import LocalAgent
 from app.core.runs.local.conversation import LocalConversation
-from app.core.runs.local.desk import LocalRuns, LocalStart
+from app.core.runs.local.desk import LocalDesk, LocalStart
 from app.core.runs.local.memory import SETTING, LocalMemory
 from app.core.runs.local.mode_names import option_of_mode
 from app.core.runs.local.status import RunPhase
@@ -38,9 +38,9 @@ def task(text: str) -> Task:
 
 
 @asynccontextmanager
-async def local_runs(tmp_path: Path, settings: Remembered | None = None) -> AsyncIterator[LocalRuns]:
+async def local_runs(tmp_path: Path, settings: Remembered | None = None) -> AsyncIterator[LocalDesk]:
     busy = Busy()
-    runs = LocalRuns(tmp_path / "data", settings or Remembered(), lambda: None, busy)
+    runs = LocalDesk(tmp_path / "data", settings or Remembered(), lambda: None, busy)
     try:
         yield runs
     finally:
@@ -54,7 +54,7 @@ def folder_of(tmp_path: Path) -> Path:
     return folder
 
 
-async def started(runs: LocalRuns, text: str, folder: Path, **options: Any) -> LocalConversation:
+async def started(runs: LocalDesk, text: str, folder: Path, **options: Any) -> LocalConversation:
     agent = options.pop("agent", None) or scripted(resume="yes")
     wanted = LocalStart(agent=agent, folder=str(folder), **options)
     conversation = await runs.start(task(text), wanted)
@@ -146,6 +146,22 @@ async def test_a_crash_is_told_with_the_last_lines_of_the_agent_and_no_secret(tm
         await conversation.send("say:again")
         await phase(conversation, RunPhase.READY)
         assert [each.text for each in kinds(conversation, Prompt)] == ["crash", "say:again"]
+
+
+async def test_what_is_seen_live_is_what_the_log_has(tmp_path: Path) -> None:
+    async with local_runs(tmp_path) as runs:
+        conversation = await started(runs, "think:two-words say:hi", folder_of(tmp_path))
+        await phase(conversation, RunPhase.READY)
+        live = [conversation.transcript.item(index) for index in range(len(conversation.transcript))]
+        run = conversation.record.id
+    async with local_runs(tmp_path) as runs:
+        await runs.load()
+        conversation = runs.conversation(run)
+        await conversation.open()
+        again = [conversation.transcript.item(index) for index in range(len(conversation.transcript))]
+        assert [each.key for each in again] == [each.key for each in live]
+        assert [getattr(each, "text", "") for each in again] == [getattr(each, "text", "") for each in live]
+        assert [type(each).__name__ for each in live] == ["Setup", "Prompt", "Thought", "Message", "TurnEnd"]
 
 
 async def test_a_message_waits_where_the_agent_cannot_be_started(tmp_path: Path) -> None:

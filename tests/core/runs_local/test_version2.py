@@ -18,7 +18,7 @@ from app.core.runs.items import (
     ToolCall,
 )
 from app.core.runs.local.agents import LocalAgent
-from app.core.runs.local.mode_names import LastOptions, label_of, offered
+from app.core.runs.local.modes import LastOptions, label_of, offered
 from app.core.runs.local.status import RunPhase
 from app.core.runs.transcript import Transcript
 from tests.core.runs_local.running import running, scripted

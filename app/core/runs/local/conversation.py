@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from app.core.runs.answers import QuestionAnswer
     from app.core.runs.items import Permission
+    from app.core.runs.local.claim import RunClaim
     from app.core.runs.local.folder import WorkingFolder
     from app.core.runs.local.record import LocalRecord
     from app.core.runs.local.run_log import RunLog
@@ -66,6 +67,7 @@ class LocalConversation:
         folder: WorkingFolder,
         *,
         consent: SetupConsent,
+        claim: RunClaim,
         servers: RunServers | None = None,
         environment: Mapping[str, str] | None = None,
         burrow: str = "",
@@ -88,6 +90,7 @@ class LocalConversation:
         self._consent = consent
         self._without_setup = False
         self._unsent = UnsentFile(folder_of(data, record.id))
+        self._claim, self._claimed = claim, False
         self._opened: asyncio.Task[None] | None = None
         self._acting: asyncio.Task[int] | None = None
         self._ends = [
@@ -127,8 +130,12 @@ class LocalConversation:
         self._opened.result()
 
     async def start(self) -> None:
-        """Start the agent, or start it again, with the session that it had."""
+        """Start the agent, or start it again, with the session that it had.
+
+        Raises `Rejected` for a run that is carried out by another process.
+        """
         await self.open()
+        await self._take()
         if self.record.ended:
             await self.local.keep(ended="", ended_at=0.0)
         await self.local.start()
@@ -239,7 +246,6 @@ class LocalConversation:
             self._opened.cancel()
             await asyncio.gather(self._opened, return_exceptions=True)
         await self._unsent.flush()
-        self.transcript.close()
 
     async def _end_agent(self) -> None:
         if self._acting is not None:
@@ -247,6 +253,14 @@ class LocalConversation:
             await asyncio.gather(self._acting, return_exceptions=True)
             self._acting = None
         await self.local.close()
+        if self._claimed:
+            self._claimed = False
+            await self._claim.give_up()
+
+    async def _take(self) -> None:
+        self._claimed = self._claimed or await self._claim.take()
+        if not self._claimed:
+            raise Rejected("This run goes on in another process of Burrow.", action="Go on with it there.")
 
     async def _read(self) -> None:
         try:

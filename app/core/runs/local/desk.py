@@ -1,4 +1,4 @@
-"""LocalRuns: the runs that agents of this machine carry out: started, listed, opened again, written back, ended."""
+"""LocalDesk: the runs that agents of this machine carry out: started, listed, opened again, written back, ended."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from app.core.errors import NotFound
 from app.core.events import Event
 from app.core.posthog.types import Value
 from app.core.runs.local.agents import LocalAgent, check_agent, found_agents, survey_agent
+from app.core.runs.local.claim import RunClaim
 from app.core.runs.local.conversation import LocalConversation, run_of
 from app.core.runs.local.environment import agent_environment
 from app.core.runs.local.folder import WorkingFolder
-from app.core.runs.local.record import LocalRecord, folder_of, load_records, save_record
+from app.core.runs.local.record import LocalRecord, folder_of, load_record, load_records, save_record
 from app.core.runs.local.status import RunPhase
 from app.core.runs.local.write_back import WriteBack
 from app.core.runs.worktrees.setup import SetupConsent
@@ -61,7 +62,7 @@ class ServersOfRuns(Protocol):
     async def revoke(self, client: str) -> None: ...
 
 
-class LocalRuns:
+class LocalDesk:
     """All local runs of a data folder. `changed` has the id of the task whose runs are others.
 
     One window at a time has it; a command that runs beside it has its own for the one run that it starts. Methods raise
@@ -87,6 +88,7 @@ class LocalRuns:
         self._records: dict[str, LocalRecord] = {}
         self._open: dict[str, LocalConversation] = {}
         self._backs: dict[str, WriteBack] = {}
+        self._claims: dict[str, RunClaim] = {}
         self._background = BackgroundTasks()
         self._loading: asyncio.Task[None] | None = None
         self._closed = False
@@ -220,8 +222,10 @@ class LocalRuns:
         for record in found:
             self._records.setdefault(record.id, record)
             await self._write_back(record).load()
-            if record.client and self._servers is not None:
+            if record.client and self._servers is not None and await self._claim_of(record.id).take():
+                # Its process died.
                 await self._servers.revoke(record.client)
+                await self._claim_of(record.id).give_up()
         for task in {record.task for record in found}:
             self._tell(task)
 
@@ -230,6 +234,7 @@ class LocalRuns:
         conversation = LocalConversation(
             *(self._data, record, WorkingFolder(Path(record.folder))),
             consent=SetupConsent(self._settings),
+            claim=self._claim_of(record.id),
             servers=servers,
             environment=self._environment,
             burrow=self._burrow,
@@ -253,21 +258,21 @@ class LocalRuns:
         found = self._open.get(record.id)
         return run_of(record) if found is None else found.run
 
-    def _record_of(self, run: str) -> LocalRecord:
-        found = self._open.get(run)
-        return self._records[run] if found is None else found.record
-
     def _write_back(self, record: LocalRecord) -> WriteBack:
         back = self._backs.get(record.id)
         if back is None:
             back = WriteBack(
                 folder_of(self._data, record.id),
-                lambda: self._record_of(record.id),
+                lambda: load_record(self._data, record.id),
                 lambda: self._calls(record.owner),
+                claim=self._claim_of(record.id),
             )
             self._backs[record.id] = back
             self._background.start(back.follow())
         return back
+
+    def _claim_of(self, run: str) -> RunClaim:
+        return self._claims.setdefault(run, RunClaim(folder_of(self._data, run)))
 
     def _calls(self, owner: str) -> Runs | None:
         backend = self._backend()

@@ -10,7 +10,7 @@ from app.core.posthog.types import Value
 from app.core.runs.local.agents import LocalAgent  # noqa: TC001 - msgspec looks it up
 
 if TYPE_CHECKING:
-    from app.core.posthog.run_memory import Stored
+    from app.core.preferences import Stored
     from app.core.runs.local.desk import LocalStart
 
 SETTING = "runs.local.last"

@@ -60,6 +60,11 @@ def save_record(data: Path, record: LocalRecord) -> None:
     replace_private(folder / RECORD, msgspec.json.encode(record).decode(), prefix=".run-")
 
 
+def load_record(data: Path, run: str) -> LocalRecord:
+    """One run. Raises `OSError`, `msgspec.MsgspecError`. Call it in a thread."""
+    return msgspec.json.decode((folder_of(data, run) / RECORD).read_bytes(), type=LocalRecord)
+
+
 def load_records(data: Path) -> Iterator[LocalRecord]:
     """The runs of a data folder; one that cannot be read is left out. Call it in a thread."""
     folder = data / RUNS_FOLDER

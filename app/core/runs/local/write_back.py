@@ -16,6 +16,7 @@ import msgspec
 
 from app.core.errors import BurrowError, NotFound, OutcomeUnknown, PermissionMissing, Rejected, StorageTrouble
 from app.core.posthog.runs import RunChange
+from app.core.runs.local.claim import RunClaim
 from app.core.runs.local.record import LOG
 from app.core.runs.local.written import Written, load_written, read_batch, same_entry, save_written
 
@@ -40,9 +41,10 @@ MARK = "burrow_run"
 
 
 class WriteBack:
-    """One run. `runs` gives the calls while the account of the run's task is in use, None otherwise.
+    """One run. `record` reads what is kept of it, in a thread.
 
-    Whoever owns it runs `follow` in a task and cancels that. `trouble` is why nothing more is written back, if so.
+    `runs` gives the calls while the account of the run's task is in use, None otherwise. Whoever owns it runs `follow`
+    in a task and cancels that. `trouble` is why nothing more is written back, if so.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class WriteBack:
         record: Callable[[], LocalRecord],
         runs: Callable[[], Runs | None],
         *,
+        claim: RunClaim | None = None,
         collect_seconds: float = COLLECT_SECONDS,
     ) -> None:
         self.written = Written()
@@ -59,7 +62,7 @@ class WriteBack:
         self._collect_seconds = collect_seconds
         self._wanted, self._again = asyncio.Event(), asyncio.Event()
         self._lock = asyncio.Lock()
-        self._loaded = False
+        self._claim = claim or RunClaim(folder)
         self._wanted.set()
 
     def wake(self) -> None:
@@ -74,10 +77,12 @@ class WriteBack:
 
     async def load(self) -> Written:
         """Read what was kept."""
-        if not self._loaded:
-            self.written = await asyncio.to_thread(load_written, self._folder)
-            self._loaded = True
+        async with self._lock:
+            await self._read()
         return self.written
+
+    async def _read(self) -> None:
+        self.written = await asyncio.to_thread(load_written, self._folder)
 
     async def follow(self) -> None:
         """Write back what there is and what comes, until it is cancelled."""
@@ -89,6 +94,10 @@ class WriteBack:
             try:
                 await self.deliver()
                 pause = FIRST_PAUSE
+            except (OSError, msgspec.MsgspecError) as failure:
+                log.warning("a run on this machine cannot be read: %s", failure)
+                await self._wait(LONGEST_PAUSE)
+                self._wanted.set()
             except HOPELESS as failure:
                 self.trouble = failure
                 log.warning("a run on this machine is not written back: %s", failure.cause)
@@ -101,21 +110,28 @@ class WriteBack:
     async def deliver(self) -> None:
         """Write back what there is now. Raises `BurrowError`; what was not written stays for the next time."""
         async with self._lock:
-            await self.load()
-            runs, record = self._runs(), self._record()
-            if runs is None or not record.task:
+            runs = self._runs()
+            # Whoever carries the run out writes it back.
+            if runs is None or not await self._claim.take():
                 return
-            if self.written.run and self.written.status not in {"", IN_PROGRESS} and not record.ended:
-                # It goes on. The server never changes a run that has ended, so the rest is another one.
-                former = (*self.written.former, self.written.run)
-                await self._keep(Written(former=former, size=self.written.size))
-            if not self.written.run:
-                await self._make(runs, record)
-            if not self.written.status:
-                await self._tell(runs, record, IN_PROGRESS)
-            await self._send_log(runs, record)
-            if record.ended and self.written.status != record.ended:
-                await self._tell(runs, record, record.ended)
+            try:
+                await self._read()
+                await self._deliver(runs, await asyncio.to_thread(self._record))
+            finally:
+                await self._claim.give_up()
+
+    async def _deliver(self, runs: Runs, record: LocalRecord) -> None:
+        if self.written.run and self.written.status not in {"", IN_PROGRESS} and not record.ended:
+            # It goes on. The server never changes a run that has ended, so the rest is another one.
+            former = (*self.written.former, self.written.run)
+            await self._keep(Written(former=former, size=self.written.size))
+        if not self.written.run:
+            await self._make(runs, record)
+        if not self.written.status:
+            await self._tell(runs, record, IN_PROGRESS)
+        await self._send_log(runs, record)
+        if record.ended and self.written.status != record.ended:
+            await self._tell(runs, record, record.ended)
 
     async def _make(self, runs: Runs, record: LocalRecord) -> None:
         found = await self._find(runs, record) if self.written.asked else ""
