@@ -188,7 +188,7 @@ async def test_a_run_on_this_machine_from_the_form_to_the_day_after(qapp: QAppli
         assert local.conversation.record.id == run
         local.place.runs.show_started("t1")
         await until(lambda: "The agent is not running" in local.page.notice.card.text())
-        assert [each.text for each in local.items(Prompt)][0] == TASK  # type: ignore[attr-defined]
+        assert next(each.text for each in local.items(Prompt)) == TASK  # type: ignore[attr-defined]
         local.press("Start the agent")
         await until(lambda: local.conversation.status.phase in {RunPhase.READY, RunPhase.FORGOTTEN}, 10.0)
         before = len(local.items(Message))
