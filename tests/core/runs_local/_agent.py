@@ -72,8 +72,8 @@ def do(word: str) -> None:
     if name == "say":
         say(value)
     elif name == "think":
-        for part in value.partition("-"):
-            say(part, "agent_thought_chunk")
+        for part in value.split("-"):
+            say(f"{part} ", "agent_thought_chunk")
     elif name == "ask":
         permission("first")
     elif name == "ask2":
