@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from app.survey_agent.session import SurveySession
 
 LATEST = 2
+META = {"burrow": {"steering": True}}
+"""A prompt during a turn is taken up in that turn. The protocol itself has no word for it."""
 INFO = {"name": "survey-agent", "title": "Survey agent", "version": __version__}
 
 
@@ -74,7 +76,7 @@ class SurveyAgent:
                 "protocolVersion": LATEST,
                 "info": INFO,
                 "authMethods": [],
-                "capabilities": {"session": session, "_meta": {"burrow": {"steering": True}}},
+                "capabilities": {"session": session, "_meta": META},
             }
         capabilities = params.get("clientCapabilities")
         files = capabilities.get("fs") if isinstance(capabilities, dict) else None
@@ -88,7 +90,7 @@ class SurveyAgent:
                 "promptCapabilities": {"embeddedContext": True, "image": False, "audio": False},
                 "mcpCapabilities": {"http": True, "sse": False},
                 "sessionCapabilities": {"list": {}, "resume": {}, "close": {}},
-                "_meta": {"burrow": {"steering": True}},
+                "_meta": META,
             },
         }
 

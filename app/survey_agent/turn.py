@@ -43,7 +43,7 @@ QUESTIONS = (
     ("How long may the report be?", "Length", (("Short", "One page"), ("Long", "Everything"))),
 )
 LONG_LINE = 5 * 1024 * 1024
-MANY_LINES = 2000
+MANY_LINES = 500
 TOOLS_OF_A_SERVER = 3
 DEFAULT_BRANCHES = frozenset({"main", "master", "trunk", "develop", "HEAD"})
 CRASH_CODE = 3
@@ -228,6 +228,9 @@ class Turn:
         survey = self._survey
         branch = await self._own_branch() if survey.is_repository else ""
         path = survey.folder / REPORT
+        if path.is_symlink():
+            await self._voice.say(f"{REPORT} is a link, so I write nothing: it may lead out of the folder.")
+            return "", branch
         old: str | None = None
         with suppress(OSError, UnicodeDecodeError):
             old = await asyncio.to_thread(path.read_text, "utf-8")

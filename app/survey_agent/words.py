@@ -4,7 +4,7 @@
 |---|---|
 | `ask me` | it asks a question with choices before it writes, and one more with `ask me twice` |
 | `take your time` | it waits two seconds at each step, so that it can be stopped or steered |
-| `say much` | its message has 2,000 lines, sent in as many pieces |
+| `say much` | its message has 500 lines, sent in as many pieces |
 | `one long line` | a message with one line of 5 MiB |
 | `refuse on purpose` | the turn ends with the stop reason `refusal` |
 | `fail on purpose` | the prompt is answered with an error; the session goes on |

@@ -1,6 +1,7 @@
-"""A public agent, from npm, works on a task of this machine with a scripted model on loopback: no account is needed.
+"""OpenCode, as released, carries out runs with a scripted model on loopback, so that no account is needed.
 
-It asks before it writes, is answered, goes on, is stopped, and remembers the conversation after another start.
+It starts, asks for a command and runs it, is stopped while its model answers nothing, goes on with its session after a
+restart, and the log makes the same transcript as what was seen live.
 """
 
 from __future__ import annotations
@@ -8,193 +9,170 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
-from app.core.busy import Busy
-from app.core.posthog.types import Task
-from app.core.runs.items import Message, Permission, Prompt, ToolCall, TurnEnd
+from app.core.runs.items import Item
 from app.core.runs.local.agents import LocalAgent
-from app.core.runs.local.conversation import LocalConversation
-from app.core.runs.local.desk import LocalDesk, LocalStart
-from app.core.runs.local.environment import agent_environment
+from app.core.runs.local.folder import WorkingFolder
+from app.core.runs.local.record import LocalRecord
+from app.core.runs.local.run import LocalRun
 from app.core.runs.local.status import RunPhase
-from app.core.runs.worktrees.git import git
-from tests.core.conftest import Remembered
-from tests.proof._model import MODEL, REMEMBERED, ScriptedModel, scripted_model
+from app.core.runs.log_entries import LogEntry
+from app.core.runs.transcript import Transcript
+from tests.proof._peers import AGENTS, install
+from tests.proof.conformance import say
 from tests.until import until
 
-ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "build" / "proof" / "agents"
-PACKAGE = "opencode-linux-x64@1.18.34"
-PROGRAM = FOLDER / "node_modules" / "opencode-linux-x64" / "bin" / "opencode"
-TURN_SECONDS = 90.0
+PACKAGE = "opencode-linux-x64"
+START_SECONDS, TURN_SECONDS = 90.0, 60.0
+COMMAND = {"command": "echo made > made.txt", "description": "Make a file"}
+
+
+class Model:
+    """A model that runs one command when it is asked to make, hangs when it is asked to hang, and counts otherwise."""
+
+    def __init__(self) -> None:
+        self.requests: list[list[dict[str, Any]]] = []
+        self.hangs = threading.Event()
+        self.goes_on = threading.Event()
+
+    def answer(self, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        messages = asked["messages"]
+        tools = {each["function"]["name"] for each in asked.get("tools", ())}
+        last = messages[-1]
+        words = json.dumps(last["content"]) if last["role"] == "user" else ""
+        if not tools:
+            yield from self._say("A title")
+            return
+        self.requests.append(messages)
+        if "make" in words:
+            call = {"name": "bash", "arguments": json.dumps(COMMAND)}
+            yield self._chunk({"role": "assistant", "content": "I run it. "})
+            yield self._chunk({"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": call}]})
+            yield self._chunk({}, "tool_calls")
+            return
+        if "hang" in words:
+            self.hangs.set()
+            self.goes_on.wait(TURN_SECONDS)
+        yield from self._say(f"I see {len(messages)} messages.")
+
+    def _say(self, text: str) -> Iterator[dict[str, Any]]:
+        yield self._chunk({"role": "assistant", "content": text})
+        yield self._chunk({}, "stop")
+
+    def _chunk(self, delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
+        choice = {"index": 0, "delta": delta, "finish_reason": reason}
+        return {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+
+
+@contextmanager
+def served(model: Model) -> Iterator[str]:
+    """The model at an address, in the form of OpenAI's chat completions."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.end_headers()
+            try:
+                for chunk in model.answer(asked):
+                    self.wfile.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
+                self.wfile.write(b"data: [DONE]\n\n")
+            except OSError:
+                # The agent gave up.
+                return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+    finally:
+        model.goes_on.set()
+        server.shutdown()
+        server.server_close()
+
+
+def configured(home: Path, address: str) -> dict[str, str]:
+    """The environment of an OpenCode that knows this model only, and asks before commands."""
+    options = {"baseURL": address, "apiKey": "none"}
+    provider = {"npm": "@ai-sdk/openai-compatible", "options": options, "models": {"m": {"name": "M"}}}
+    config = {"permission": {"bash": "ask"}, "model": "local/m", "provider": {"local": provider}}
+    (home / "opencode").mkdir(parents=True)
+    (home / "opencode" / "opencode.json").write_text(json.dumps(config))
+    folders = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"), str(home))
+    return {**os.environ, **folders}
+
+
+def items_of(entries: Sequence[LogEntry]) -> list[Item]:
+    transcript = Transcript()
+    transcript.apply(entries)
+    items = [transcript.item(index) for index in range(len(transcript))]
+    transcript.close()
+    return items
+
+
+async def turn(run: LocalRun, text: str) -> None:
+    run.say(text)
+    await until(lambda: run.status.phase is RunPhase.WORKING, TURN_SECONDS)
+
+
+async def first_start(run: LocalRun, model: Model) -> None:
+    await turn(run, "make a file")
+    await until(lambda: run.questions, TURN_SECONDS)
+    run.answer(run.questions[0], "once")
+    await asyncio.wait_for(run.idle(), TURN_SECONDS)
+    made = run.folder.path / "made.txt"
+    assert made.read_text() == "made\n"
+    say("asked for a command, and ran it when that was allowed")
+    await turn(run, "hang")
+    await until(model.hangs.is_set, TURN_SECONDS)
+    await run.stop_turn()
+    assert run.status.phase is RunPhase.READY, run.status
+    say("stopped while its model answered nothing")
 
 
 async def prove() -> int:
-    """Returns the exit code."""
-    install()
-    folder = Path(tempfile.mkdtemp(prefix="burrow-agents-"))
-    try:
-        async with scripted_model() as model:
-            return await _prove(folder, model)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def install() -> None:
-    """Install the agent if it is missing. Raises `SystemExit`."""
-    if PROGRAM.exists():
-        return
-    npm = shutil.which("npm")
-    if npm is None:
-        raise SystemExit("npm is needed for the proofs, and is not installed.")
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    base = [npm, "install", "--no-audit", "--no-fund", "--no-save", "--loglevel", "error", "--prefix", str(FOLDER)]
-    subprocess.run([*base, PACKAGE], check=True, stdout=sys.stderr)
-
-
-def configured(folder: Path, model: ScriptedModel) -> dict[str, str]:
-    """An environment with a home of its own, in which the agent has the scripted model and asks before it changes."""
-    settings = {
-        "provider": {
-            "scripted": {
-                "npm": "@ai-sdk/openai-compatible",
-                "name": "Scripted",
-                "options": {"baseURL": model.base, "apiKey": "none"},
-                "models": {MODEL: {"name": "Script"}},
-            }
-        },
-        "model": f"scripted/{MODEL}",
-        "small_model": f"scripted/{MODEL}",
-        "permission": {"edit": "ask", "bash": "ask"},
-        "autoupdate": False,
-        "share": "disabled",
-    }
-    home = folder / "home"
-    (home / "config" / "opencode").mkdir(parents=True)
-    (home / "config" / "opencode" / "opencode.json").write_text(json.dumps(settings))
-    # What the agent would get from the network.
-    offline = ("OPENCODE_DISABLE_MODELS_FETCH", "OPENCODE_DISABLE_AUTOUPDATE", "OPENCODE_DISABLE_LSP_DOWNLOAD")
-    places = {name: str(home / word) for name, word in (("HOME", "."), ("XDG_CONFIG_HOME", "config"))}
-    rest = {"XDG_DATA_HOME": str(home / "data"), "XDG_STATE_HOME": str(home / "state")}
-    cache = {"XDG_CACHE_HOME": str(home / "cache"), "NO_PROXY": "127.0.0.1,localhost"}
-    return {
-        **agent_environment(),
-        **places,
-        **rest,
-        **cache,
-        **dict.fromkeys((*offline, "OPENCODE_DISABLE_DEFAULT_PLUGINS"), "1"),
-    }
-
-
-async def _prove(folder: Path, model: ScriptedModel) -> int:
-    environment = configured(folder, model)
-    work = folder / "work"
-    work.mkdir()
-    await git(work, "init", "-q")
-    agent = LocalAgent("opencode", "OpenCode", (str(PROGRAM), "acp"))
-    desk = LocalDesk(folder / "burrow", Remembered(), lambda: None, Busy(), environment=environment)
-    task = Task(id="t1", slug="HED-1", title="Write", description="Please write report.txt")
-    proof = _Proof(work)
-    try:
-        conversation = await desk.start(task, LocalStart(agent=agent, folder=str(work)))
-        began = asyncio.get_running_loop().time()
-        await conversation.start()
-        proof.say(f"started in {asyncio.get_running_loop().time() - began:.1f} s", conversation.status.phase.value)
-        await proof.until(conversation, lambda: bool(conversation.transcript.state.waiting), "it asks before it writes")
-        asked = _items(conversation, Permission)[-1]
-        assert isinstance(asked, Permission)
-        proof.say("asked", f"{asked.title}: {[each.name for each in asked.options]}")
-        proof.check(not (work / "report.txt").exists(), "nothing is written before the answer")
-        await conversation.answer(asked, next(each.option_id for each in asked.options if each.kind == "allow_once"))
-        await proof.turn(conversation, 1)
-        proof.check((work / "report.txt").exists(), "the file is written after it")
-        calls = [each for each in _items(conversation, ToolCall) if isinstance(each, ToolCall)]
-        proof.say("tool calls", ", ".join(f"{each.title} ({each.kind}, {each.status})" for each in calls))
-        await conversation.send("slow, please")
-        await proof.until(conversation, lambda: conversation.status.phase is RunPhase.WORKING, "a follow-up begins")
-        await until(lambda: "slow" in json.dumps(model.requests[-1]["messages"][-1]), TURN_SECONDS)
-        await conversation.stop_turn()
-        await proof.turn(conversation, 2)
-        ends = [each.reason for each in _items(conversation, TurnEnd) if isinstance(each, TurnEnd)]
-        proof.check(ends[-1] == "cancelled", "a turn that is stopped ends as cancelled")
-        run = conversation.record.id
-    finally:
-        await desk.close()
-    proof.check(not _running(), "no process of the agent is left")
-    again = LocalDesk(folder / "burrow", Remembered(), lambda: None, Busy(), environment=environment)
-    try:
-        await again.load()
-        conversation = again.conversation(run)
-        await conversation.send("What did I say first?")
-        await proof.turn(conversation, 3)
-        said = [each.text for each in _items(conversation, Message) if isinstance(each, Message)]
-        proof.say("after another start it says", said[-1] if said else "nothing")
-        proof.check(bool(said) and said[-1].startswith(f"{REMEMBERED}Please write report.txt"), "it remembers")
-        prompts = [each.text for each in _items(conversation, Prompt) if isinstance(each, Prompt)]
-        proof.check(len(prompts) == 3, "nothing is told twice by the agent's repetition")
-    finally:
-        await again.close()
-    proof.say("requests to the model", str(len(model.requests)))
-    return proof.code
-
-
-class _Proof:
-    """Says what was seen, and whether all of it was as it should be."""
-
-    def __init__(self, work: Path) -> None:
-        self.code = 0
-        self._work = work
-
-    def say(self, what: str, value: str) -> None:
-        sys.stdout.write(f"{what}: {value}\n")
-        sys.stdout.flush()
-
-    def check(self, holds: bool, what: str) -> None:
-        self.say("ok" if holds else "FAILED", what)
-        self.code = self.code if holds else 1
-
-    async def until(self, conversation: LocalConversation, condition: Callable[[], bool], what: str) -> None:
-        """Wait for what should happen; whatever else became of the run is said."""
-        try:
-            await until(
-                lambda: condition() or conversation.status.phase in {RunPhase.FAILED, RunPhase.ENDED}, TURN_SECONDS
-            )
-        except TimeoutError:
-            self.say("state", f"{conversation.status} {conversation.transcript.state}")
-        self.check(condition(), what)
-        if not condition():
-            for each in range(len(conversation.transcript)):
-                self.say("item", str(conversation.transcript.item(each))[:300])
-            raise SystemExit(1)
-
-    async def turn(self, conversation: LocalConversation, count: int) -> None:
-        def over() -> bool:
-            state = conversation.transcript.state
-            return state.turn == count and not state.busy and not conversation.queued
-
-        await self.until(conversation, over, f"turn {count} ends")
-
-
-def _running() -> list[str]:
-    """The processes of the agent's program."""
-    found = []
-    for each in Path("/proc").glob("[0-9]*/exe"):
-        with suppress(OSError):
-            found += [each.parent.name] if each.resolve() == PROGRAM.resolve() else []
-    return found
-
-
-def _items(conversation: LocalConversation, kind: type) -> list[object]:
-    transcript = conversation.transcript
-    return [each for each in map(transcript.item, range(len(transcript))) if isinstance(each, kind)]
-
-
-if os.name == "nt":
-    raise SystemExit("This proof has the agent for Linux.")
+    """Carry the runs out; an assertion fails where something is wrong. Returns the exit code."""
+    peers = await asyncio.to_thread(install, AGENTS)
+    say(f"{PACKAGE} {peers.version(PACKAGE)}")
+    agent = LocalAgent("opencode", "OpenCode", (str(peers.modules / PACKAGE / "bin" / "opencode"), "acp"))
+    model = Model()
+    seen: list[LogEntry] = []
+    session = ""
+    with tempfile.TemporaryDirectory() as name, served(model) as address:
+        folder = Path(name)
+        (folder / "work").mkdir()
+        environment = configured(folder / "home", address)
+        for start in (first_start, None):
+            record = LocalRecord(id="proof", agent=agent, folder=str(folder / "work"), session=session)
+            run = LocalRun(folder / "data", record, WorkingFolder(folder / "work"), environment=environment)
+            run.log.added.subscribe(seen.extend)
+            try:
+                await asyncio.wait_for(run.start(), START_SECONDS)
+                assert run.status.phase is RunPhase.READY, run.status
+                if start is not None:
+                    await start(run, model)
+                else:
+                    await turn(run, "what next")
+                    await asyncio.wait_for(run.idle(), TURN_SECONDS)
+            finally:
+                await run.close()
+            session = run.record.session
+        assert "make a file" in json.dumps(model.requests[-1]), "the session was forgotten"
+        say("went on with its session after a restart")
+        live, stored = items_of(seen), items_of(tuple(run.log.stored()))
+        assert [(type(each), each.key) for each in live] == [(type(each), each.key) for each in stored]
+        assert [getattr(each, "text", "") for each in live] == [getattr(each, "text", "") for each in stored]
+        say(f"the log makes the transcript that was seen, {len(stored)} items")
+    return 0

@@ -27,7 +27,7 @@ from app.core.errors import (
 from app.core.posthog.github import GitHubConnection
 from app.core.posthog.run_memory import SETTING
 from app.core.posthog.run_options import BYPASS_SETTING, RunOptions
-from app.ui.tasks.run_form import RunPanel
+from app.ui.tasks.run_panel import RunPanel
 from app.ui.tasks.run_refusals import RunHelp, refusal_of
 from app.ui.tasks.run_sources import value_of
 from app.ui.tasks.run_words import summary
@@ -190,7 +190,7 @@ async def test_the_composer_runs_with_what_was_chosen_there_also_after_a_wait(qa
         desk.place.selection.new_task()
         composer = desk.place.pages.composer
         composer.description.setPlainText("Do it")
-        composer.run_with.click()
+        composer.run_box.button.click()
         await settle()
         form = composer.run_box.form
         assert form is not None
@@ -202,6 +202,7 @@ async def test_the_composer_runs_with_what_was_chosen_there_also_after_a_wait(qa
         [stored] = [item.payload for _scope, item in desk.services.storage.outbox.items.values()]
         assert stored["run_with"]["adapter"] == "codex"
         assert desk.place.run_choices.last(None).model == "gpt"
+        assert composer.run_options is None
         desk.place.outbox.drain()
         await until(lambda: bool(tasks.options))
         assert list(tasks.options.values()) == [chosen]

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.survey_agent.client import git
 from tests.workspace.carried import Person, methods, stop_reasons, text_of, updates
+from tests.workspace.test_code_host import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +59,7 @@ def test_a_run_goes_from_the_queue_to_a_report_on_a_branch(person: Person) -> No
     query = {"repo": "hedgerow/shop"}
     branches = person.call("GET", "/api/environments/1/integrations/1/github_branches/", params=query)
     assert ended["output"]["head_branch"] in branches.json()["branches"]
+    assert author_of(person, ended) == "Burrow <runs@burrow.invalid>"
     files = {each["name"]: each for each in ended["artifacts"]}
     assert set(files) == {"SURVEY.md", "changes.patch"}
     report = {"storage_path": files["SURVEY.md"]["storage_path"]}
@@ -67,17 +70,36 @@ def test_a_run_goes_from_the_queue_to_a_report_on_a_branch(person: Person) -> No
     assert person.lab.http.get(url.replace("signature=", "signature=0")).status_code == 403
 
 
+def test_a_run_in_ones_own_name_commits_in_it(person: Person, held: Tokens) -> None:
+    connect(person.lab, held)
+    ended = person.survey("Survey", mode="background", pr_authorship_mode="user").until_ended()
+    assert author_of(person, ended) == "Ana Pereira <ana@example.org>"
+
+
+def author_of(person: Person, run: dict[str, Any]) -> str:
+    """Who made the commit of a run, in the repository that it was pushed to."""
+    folder = person.lab.workspace.data / "repositories" / "hedgerow" / "shop.git"
+    return git(folder, "log", "-1", "--format=%an <%ae>", run["output"]["head_branch"])
+
+
 def test_live_a_message_comes_in_pieces_and_stored_it_is_one(person: Person) -> None:
     run = person.survey("Survey and say much", mode="background")
     run.until_ended()
     stored, live = run.stored(), run.live()
-    assert len(updates(live, "agent_message_chunk")) > 2000
+    assert len(updates(live, "agent_message_chunk")) > 500
     assert updates(live, "agent_message") == updates(stored, "agent_message_chunk") == []
     assert text_of(stored, "agent_message") == text_of(live, "agent_message_chunk")
     assert len(updates(stored, "agent_message")) < 5
     others = [each for each in live if each not in updates(live, "agent_message_chunk")]
     rest = [each for each in others if "agent_message_chunk" not in str(each)]
     assert rest == [each for each in stored if "agent_message" not in str(each)]
+
+
+def test_a_message_of_five_megabytes_arrives_whole(person: Person) -> None:
+    run = person.survey("One long line, only read", mode="background")
+    run.until_ended()
+    for messages, kind in ((run.live(), "agent_message_chunk"), (run.stored(), "agent_message")):
+        assert max(len(each["content"]["text"]) for each in updates(messages, kind)) == 5 * 2**20
 
 
 def test_a_stream_goes_on_after_any_event_without_a_gap(person: Person) -> None:
@@ -222,6 +244,13 @@ def test_cancelling_a_run_ends_it_wherever_it_is(person: Person) -> None:
     ended = run.until_ended()
     assert (ended["status"], ended["state"]["cancel_reason"]) == ("cancelled", "wrong task")
     assert stop_reasons(run.stored()) == ["cancelled"]
+
+
+def test_a_task_that_is_deleted_takes_its_run_along(person: Person) -> None:
+    run = person.survey("Survey and ask me")
+    run.until(run.questions)
+    assert person.call("DELETE", run.task).status_code == 204
+    run.until(lambda: person.lab.switch("runs")["runs"] == 0)
 
 
 def test_a_killed_agent_fails_the_run_and_a_new_run_goes_on_from_its_branch(person: Person, lab: Lab) -> None:

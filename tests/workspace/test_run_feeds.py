@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from app.workspace.runner import journal
 from app.workspace.runner.journal import RunJournal
 from app.workspace.runtime.clock import AdjustableClock
 from app.workspace.runtime.context import Workspace, WorkspaceSettings
@@ -16,7 +18,7 @@ from app.workspace.runtime.counters import RequestCounters
 from app.workspace.runtime.database import WorkspaceDatabase
 from app.workspace.runtime.fault_rules import FaultRules
 from app.workspace.seed.fill import seed
-from app.workspace.tasks import feeds
+from app.workspace.tasks import feeds, run_rows
 from app.workspace.tasks.feeds import RunFeed, RunFeeds
 from app.workspace.tasks.run_stream import events_of
 
@@ -59,34 +61,60 @@ async def test_a_reader_that_falls_behind_misses_nothing(monkeypatch: pytest.Mon
         stream = events_of(workspace, task, run, "", latest=True)
         assert "task_run_state" in await anext(stream)
         with workspace.state(RunFeeds).following(run) as feed:
-            journal = RunJournal(workspace, run, feed)
+            kept = RunJournal(workspace, run, feed)
             for number in range(300):
-                journal.notify("note", number=number)
+                kept.notify("note", number=number)
                 if number % 50 == 0:
-                    await journal.flush()
+                    await kept.flush()
             for word in ("one ", "two"):
-                journal.update({"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": word}})
+                kept.update({"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": word}})
             seen: list[dict[str, Any]] = []
             while not seen or "two" not in json.dumps(seen[-1]):
                 chunk = await anext(stream)
                 data = [line[6:] for line in chunk.splitlines() if line.startswith("data: ")]
                 seen += [json.loads(each)["notification"] for each in data]
-            await journal.close()
+            await kept.close()
         await stream.aclose()
         numbers = [each["params"]["number"] for each in seen if each["method"] == "note"]
         assert sorted(set(numbers)) == list(range(300))
         assert numbers == sorted(numbers)
 
 
+async def test_a_database_that_refuses_delays_the_log_and_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(journal, "RETRY_SECONDS", 0.01)
+    async with a_workspace(tmp_path) as (workspace, _, run):
+        refusals = [sqlite3.OperationalError("disk full")] * 2
+        store = run_rows.append_log
+
+        def refusing(*arguments: Any) -> list[int]:
+            if refusals:
+                raise refusals.pop()
+            return store(*arguments)
+
+        monkeypatch.setattr(run_rows, "append_log", refusing)
+        with workspace.state(RunFeeds).following(run) as feed:
+            kept = RunJournal(workspace, run, feed)
+            for number in range(3):
+                kept.notify("note", number=number)
+            await kept.flush()
+            assert [event.position is not None for event in feed.after(0)] == [True] * 3
+            await kept.close()
+        assert refusals == []
+        rows = await workspace.db.read(lambda db: run_rows.log_entries(db, run))
+        assert [row["notification"]["params"]["number"] for row in rows] == [0, 1, 2]  # type: ignore[index]
+
+
 async def test_the_pieces_of_a_message_are_stored_as_one_with_the_time_of_the_first(tmp_path: Path) -> None:
     async with a_workspace(tmp_path) as (workspace, _, run):
         with workspace.state(RunFeeds).following(run) as feed:
-            journal = RunJournal(workspace, run, feed)
+            kept = RunJournal(workspace, run, feed)
             for word in ("Good ", "morning"):
-                journal.update({"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": word}})
+                kept.update({"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": word}})
                 workspace.clock.advance(60)
-            journal.update({"sessionUpdate": "agent_thought_chunk", "content": {"type": "text", "text": "hm"}})
-            await journal.close()
+            kept.update({"sessionUpdate": "agent_thought_chunk", "content": {"type": "text", "text": "hm"}})
+            await kept.close()
             live = [json.loads(event.data) for event in feed.after(0)]
         query = "SELECT entry FROM log_entries WHERE run_id = ? ORDER BY position"
         rows = await workspace.db.read(lambda db: db.execute(query, (run,)).fetchall())

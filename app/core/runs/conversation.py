@@ -1,4 +1,4 @@
-"""Conversation: what is said to a run's agent, in order, each message once (docs/wire.md, "Commands to a run").
+"""Conversation: what is said to the agent of a task, in order, each message once (docs/wire.md, "Commands to a run").
 
 A message is stored before anything else. It waits while the run starts, while a turn is under way, and while there is
 no connection; those that wait are sent together when they can be. What has not arrived keeps its place. What may have

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from app.ui.tasks.controller import FailedAction, TaskController
     from app.ui.tasks.detail import TaskPage
     from app.ui.tasks.pages import TaskPages
-    from app.ui.tasks.run_form import RunPanel
+    from app.ui.tasks.run_panel import RunPanel
     from app.ui.tasks.run_sources import RunChoices
 
 
@@ -109,7 +109,7 @@ class RunDesk(QObject):
 
     def _connect_composer(self, page: Composer) -> None:
         page.repository.source = self._choices.repositories
-        page.choices, page.about_run = self._choices, self._about
+        page.run_box.choices, page.about_run = self._choices, self._about
         page.submitted_to_run.connect(lambda new: self._chosen(new, page.run_options))
 
     def _chosen(self, new: NewTask, options: RunOptions | None) -> None:
@@ -120,7 +120,7 @@ class RunDesk(QObject):
     def _panel_of(self, page: TaskPage) -> RunPanel:
         if self._panel is None:
             # Few tasks are run with other values than the last.
-            from app.ui.tasks.run_form import RunPanel
+            from app.ui.tasks.run_panel import RunPanel
 
             panel = self._panel = RunPanel(self._choices)
             page.put_panel(panel)

@@ -10,7 +10,7 @@ from app.ui.place import PlaceNotice
 from app.ui.tasks.local_list import LocalRunList
 from app.ui.tasks.run_page import DETAILS, TRANSCRIPT
 from app.ui.tasks.run_pool import RunPool
-from app.ui.tasks.wording import can_cancel, title_of
+from app.ui.tasks.wording import can_cancel
 
 if TYPE_CHECKING:
     from app.core.backend import Backend
@@ -169,8 +169,6 @@ class RunTranscripts(QObject):
         views.show_runs(runs, run.id if run is not None else "")
         if not views.shows_transcript:
             return
-        page = views.transcript
-        page.header.set_title(title_of(task))
         former, self._run_id = self._run_id, run.id if run is not None else ""
         if former and former != self._run_id:
             self.pool.leave(former)

@@ -18,6 +18,8 @@ from app.workspace.runner.questions import OpenQuestions
 from app.workspace.runner.turns import FAILED, PromptTurns, Said
 from app.workspace.runner.work_folder import (
     ATTACHMENTS,
+    BOT,
+    Author,
     RunFailed,
     WorkFolder,
     clone,
@@ -215,7 +217,8 @@ class CarriedRun:
         try:
             repository = await find_repository(self._workspace, name)
             resumed = await self._resumed_branch()
-            folder = await clone(self._workspace, self.id, repository, resumed or self._run["branch"])
+            branch = resumed or self._run["branch"]
+            folder = await clone(self._workspace, self.id, repository, branch, await self._author())
         except (RunFailed, GitFailed) as failure:
             journal.progress("clone", label, "failed", str(failure))
             raise
@@ -226,6 +229,15 @@ class CarriedRun:
             journal.progress("branch", "Making a branch", "completed", branch)
             journal.notify("_posthog/branch_created", branch=branch)
         return folder
+
+    async def _author(self) -> Author:
+        """The person, where pull requests are to be theirs; else nobody in particular."""
+        if self._state.get("pr_authorship_mode") != "user":
+            return BOT
+        query = "SELECT first_name, last_name, email FROM users WHERE id = ?"
+        user = self._run["created_by"]
+        row = await self._workspace.db.read(lambda db: db.execute(query, (user,)).fetchone())
+        return Author(f"{row['first_name']} {row['last_name']}".strip() or row["email"], row["email"])
 
     async def _resumed_branch(self) -> str | None:
         """The branch of the run that this one resumes; None when that has pushed none."""

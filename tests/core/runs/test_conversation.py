@@ -358,11 +358,14 @@ async def test_of_two_windows_one_sends_a_message(tmp_path: Path) -> None:
     one, other = Storage.open(tmp_path), Storage.open(tmp_path)
     await one.follow_ups.add(SCOPE, "t1", "One")
     await one.follow_ups.add(SCOPE, "t1", "Two")
+    stale = await one.follow_ups.list(SCOPE, "t1")
     claims = await asyncio.gather(*(each.follow_ups.claim(SCOPE, "t1") for each in (one, other) for _ in range(3)))
     assert sorted(len(each) for each in claims) == [0, 0, 0, 0, 0, 2]
     winner, loser = (one, other) if any(claims[:3]) else (other, one)
     [seen, _] = await loser.follow_ups.list(SCOPE, "t1")
     assert seen.elsewhere
+    # It read them before the other one took them.
+    assert not await loser.follow_ups._run(lambda: loser.follow_ups._take(stale))
     assert not await loser.follow_ups.edit(seen.id, "Changed")
     assert not await loser.follow_ups.remove(seen.id)
     # The other window dies while it sends: what it had may have arrived.

@@ -114,11 +114,14 @@ async def test_what_the_person_allowed_the_agent_is_not_asked_again_in_that_turn
 
 async def test_commands_run_in_the_folder_and_are_asked_for(tmp_path: Path) -> None:
     async with running(tmp_path, scripted()) as it:
-        it.run.say("run:pwd;exit${IFS}3")
+        it.run.say("run:pwd;sleep${IFS}0.1;exit${IFS}3")
         it.run.answer((await it.question())[0], "allow")
         await it.phase(RunPhase.READY)
         said = str(it.stored())
         assert '"exitCode": 3' in said
+        # The id of a terminal says nothing later, so the log has its output.
+        shown = [each["params"]["update"] for each in it.stored() if "'toolCallId': 'run'" in str(each)]
+        assert shown[-1]["content"][0]["content"]["text"] == f"{it.run.folder.path}\n"
         assert f"{it.run.folder.path}\\\\n" in said
 
 

@@ -65,13 +65,14 @@ async def test_a_run_is_started_watched_answered_and_talked_to(
     monkeypatch.setattr(ask_card, "ARM_MS", 0)
     async with running(qapp, folder) as (place, page):
         await until(lambda: page.ask.isVisible(), 20)
-        await until(lambda: "Needs you" in [line.title for line in place.pane.table.rows.lines()], 5)
-        save(page, "run-asks", "light", 1.0, folder)
+        await until(lambda: "Needs you" in [line.title for line in place.pane.table.rows.lines()], 20)
+        await settle()
+        save(place, "run-asks", "light", 1.0, folder)
         source = page.view.source
         assert source is not None
         # The plan first, then each change.
         await until(lambda: TurnEnd in kinds(page) or (page.ask.press_number(1) and False), 30)
-        await until(lambda: page.ask.isHidden(), 5)
+        await until(lambda: page.ask.isHidden(), 20)
         assert Prompt in kinds(page)
         assert ToolCall in kinds(page)
         asked = [source.item(place) for place, kind in enumerate(kinds(page)) if kind is Permission]
@@ -80,10 +81,11 @@ async def test_a_run_is_started_watched_answered_and_talked_to(
         await settle()
         save(page, "run-turn", "light", 1.0, folder)
         assert page.header.status.state is not None
-        await until(lambda: page.header.status.state.word == "Your turn", 5)  # type: ignore[union-attr]
+        await until(lambda: page.header.status.state.word == "Your turn", 20)  # type: ignore[union-attr]
         page.reply.set_text("Survey it once more")
         page.reply.send.click()
         await until(lambda: kinds(page).count(Prompt) == 2, 20)
-        await until(lambda: page.queued.isHidden(), 10)
+        await until(lambda: page.queued.isHidden(), 20)
         assert page.reply.text == ""
-        save(page, "run-second", "light", 1.0, folder)
+        await settle()
+        save(place, "run-second", "light", 1.0, folder)

@@ -51,7 +51,8 @@ async def test_a_run_under_way_is_watched_and_an_ended_one_is_read_first(qapp: Q
         await until(lambda: "r1" in desk.runs.opened)
         assert views(desk).shows_transcript
         page = views(desk).transcript
-        assert page.header.title.text() == "Task 1"
+        assert views(desk).details.title.isVisible()
+        assert views(desk).details.title.text() == "Task 1"
         assert page.header.branch.text() == "fix/1"
         await desk.select("task:t2")
         await settle()

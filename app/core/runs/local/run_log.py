@@ -11,7 +11,7 @@ import logging
 import os
 from collections import deque
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
@@ -216,5 +216,13 @@ def _line(message: Mapping[str, object], at: datetime) -> bytes:
 
 def _append(path: Path, data: bytes) -> None:
     make_private_folder(path.parent)
-    with open(path, "ab", opener=lambda name, flags: open_private(name, flags | getattr(os, "O_NOFOLLOW", 0))) as file:
+    with open(path, "ab+", opener=lambda name, flags: open_private(name, flags | getattr(os, "O_NOFOLLOW", 0))) as file:
+        # A process that was killed may have left a part of a line, which is not to spoil the next one.
+        if file.tell() and _last_byte(file) != b"\n":
+            data = b"\n" + data
         file.write(data)
+
+
+def _last_byte(file: BinaryIO) -> bytes:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1)

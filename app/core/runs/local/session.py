@@ -1,4 +1,4 @@
-"""AgentSession: one session with an agent, in the words of either version of the protocol.
+"""AcpSession: one session with an agent, in the words of either version of the protocol.
 
 https://agentclientprotocol.com/protocol/session-setup, /prompt-turn, /protocol/v2/migration
 """
@@ -27,7 +27,7 @@ CLOSE_SECONDS = 1.0
 CANCELLED = "cancelled"
 
 
-class AgentSession:
+class AcpSession:
     """The session of one agent process. `id` is empty until it is open.
 
     The methods raise `RpcError` with the agent's error, `PeerClosed` when it is gone, TimeoutError, `ProtocolTrouble`.
