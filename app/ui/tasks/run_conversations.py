@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from app.core.posthog.types import Task, TaskRun
     from app.core.runs.conversation import Conversation
     from app.core.runs.items import Permission
+    from app.core.runs.local.conversation import LocalConversation
     from app.core.runs.queued import Queued
     from app.core.runs.transcript import Transcript
     from app.core.services import Services
@@ -122,6 +123,9 @@ class ConversationOpener:
         self._services, self._bridge, self._owner = services, bridge, owner
 
     def __call__(self, backend: Backend, task: Task, run: TaskRun) -> OpenedConversation:
+        local = self._services.local_runs
+        if local.has(run.id):
+            return self._open_local(local.conversation(run.id))
         # Not needed for the first paint.
         from app.core.runs.conversations import open_conversation
         from app.ui.tasks.run_pool import OpenedConversation
@@ -137,3 +141,12 @@ class ConversationOpener:
             followed.close()
 
         return OpenedConversation(followed, close)
+
+    def _open_local(self, conversation: LocalConversation) -> OpenedConversation:
+        """A run of this machine. It goes on when it is not looked at any more."""
+        from app.ui.tasks.local_conversation import LocalRunView
+        from app.ui.tasks.run_pool import OpenedConversation
+
+        view = LocalRunView(conversation)
+        self._bridge.spawn(self._owner, view.load())
+        return OpenedConversation(view, view.close)
