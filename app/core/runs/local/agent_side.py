@@ -116,6 +116,8 @@ class AgentSide:
         self.requests.questions.cancel_all()
         if process is not None:
             await process.end()
+        if self.session is not None:
+            self.session.ended()
         self.session = None
         await self.requests.terminals.end()
         if self._servers is not None:

@@ -116,6 +116,25 @@ class LocalRun:
         self._send_waiting()
         return prompt
 
+    @property
+    def can_steer(self) -> bool:
+        """Whether the agent takes a message into a turn that is under way (version 2 of the protocol)."""
+        session = self._agent.session
+        return session is not None and session.facts.version > 1 and self.status.phase is RunPhase.WORKING
+
+    async def steer(self, text: str, files: tuple[str, ...] = ()) -> WaitingPrompt | None:
+        """Send a message into the turn that is under way. Where that is not possible it waits, and is returned."""
+        session = self._agent.session
+        if session is None or not self.can_steer:
+            return self.say(text, files)
+        blocks = blocks_of(text, files)
+        try:
+            await session.steer(blocks)
+        except (RpcError, PeerClosed, TimeoutError):
+            return self.say(text, files)
+        self.log.notify("_posthog/user_message", content=text, steer=True)
+        return None
+
     def answer(self, question: str, option: str, *, text: str = "", answers: Mapping[str, str] | None = None) -> None:
         """Answer a question of the agent. Raises `NotFound`, `Rejected`."""
         self._agent.requests.questions.answer(question, option, text=text, answers=answers)

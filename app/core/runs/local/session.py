@@ -87,6 +87,16 @@ class AgentSession:
         finally:
             self._idle = None
 
+    def ended(self) -> None:
+        """The agent is gone: what waits for it waits no longer."""
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_exception(PeerClosed("The agent ended."))
+
+    async def steer(self, blocks: Sequence[Mapping[str, object]]) -> None:
+        """Add a message to the turn that is under way (version 2)."""
+        params = {"sessionId": self.id, "prompt": list(blocks)}
+        await self._peer.request("session/prompt", params, timeout=OPTION_SECONDS)
+
     async def cancel(self) -> None:
         """Ask the agent to end the turn."""
         await self._peer.notify("session/cancel", {"sessionId": self.id})
