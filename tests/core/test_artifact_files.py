@@ -61,7 +61,7 @@ async def test_a_file_is_read_from_where_it_is_stored_without_the_token(tmp_path
     async with storing(tmp_path) as rig:
         assert (await saved(rig, tmp_path / "report.md"))[-1] == 6
         assert (tmp_path / "report.md").read_bytes() == b"report"
-        [stored] = rig.server.requests["/stored"]
+        stored = rig.server.seen[-1]
         assert "authorization" not in {name.lower() for name in stored.headers}
 
 

@@ -25,7 +25,7 @@ def test_visual_is_an_argument_list_that_no_shell_reads(tmp_path: Path, visual: 
 
 
 def test_what_a_desktop_would_run_is_known(tmp_path: Path) -> None:
-    for name in ("a.desktop", "A.EXE", "run.sh"):
+    for name in ("a.desktop", "A.AppImage"):
         assert is_run_by_desktops(tmp_path / name)
     program = tmp_path / "program"
     program.write_text("#!/bin/sh\n")

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 VARIABLE = "VISUAL"
 # A desktop runs these, or what they name, instead of showing them.
-RUN_BY_DESKTOPS = frozenset(
-    ".app .appimage .bat .cmd .com .command .cpl .desktop .exe .hta .jar .js .jse .lnk .msc .msi .pif .ps1 .reg .scf"
-    " .scr .sh .terminal .url .vb .vbe .vbs .webloc .wsf .wsh".split()
+WINDOWS = (
+    *(".bat", ".cmd", ".com", ".cpl", ".exe", ".hta", ".jar", ".js", ".jse", ".lnk", ".msc", ".msi", ".pif", ".ps1"),
+    *(".py", ".pyw", ".reg", ".scf", ".scr", ".url", ".vb", ".vbe", ".vbs", ".wsf", ".wsh"),
 )
+OTHERS = (".app", ".appimage", ".command", ".desktop", ".jar", ".terminal", ".webloc")
+RUN_BY_DESKTOPS = frozenset(WINDOWS if os.name == "nt" else OTHERS)
 
 
 def editor_command(path: Path, environment: Mapping[str, str] | None = None) -> list[str] | None:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.core.errors import BurrowError, Facts, NotFound, ProtocolTrouble, Rejected
@@ -14,6 +13,7 @@ from app.marks import revealed_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from app.core.posthog.runs import Runs
     from app.core.posthog.types import RunArtifact
