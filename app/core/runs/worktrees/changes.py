@@ -89,6 +89,11 @@ async def difference_of(folder: Path, base: str, change: FileChange, *, context:
         paths = [each for each in (change.old_path, change.path) if each]
         plain = ("diff", f"--unified={context}", *PLAIN, "--end-of-options", base, "--", *paths)
     output = await git(top, *plain, fine=(0, 1))
+    # The lines may be many.
+    return await asyncio.to_thread(_difference, output)
+
+
+def _difference(output: bytes) -> FileDifference:
     text = output[:LONGEST_DIFF].decode("utf-8", "replace")
     return FileDifference(tuple(parse_hunks(text)), cut=len(output) > LONGEST_DIFF)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from app.core.errors import BurrowError, Facts, Rejected
 from app.core.posthog.types import Value
+from app.core.private import make_private_folder, replace_private
 from app.core.runs.worktrees.changes import (
     Discarded,
     FileChange,
@@ -38,6 +39,7 @@ UNDER_WAY = {
     "REVERT_HEAD": "a revert",
 }
 LOCK = "index.lock"
+MESSAGE = "commit-message"
 
 
 class NoRepository(BurrowError):
@@ -69,8 +71,10 @@ class ListedChange(Value, frozen=True):
 class ChangeList(Value, frozen=True, kw_only=True):
     """`branch` is empty without one, `head` the commit that is checked out. `under_way` says what git has not finished.
 
-    Files are in the order of their paths.
+    Files are in the order of their paths, which are relative to the folder `top`.
     """
+
+    top: str = ""
 
     files: tuple[ListedChange, ...] = ()
     branch: str = ""
@@ -94,6 +98,7 @@ class RunChanges:
 
     def __init__(self, folder: Path, base: str, asides: Path) -> None:
         self.folder, self.base, self.asides = folder, base, asides
+        self._message = asides / MESSAGE
         self._writing = asyncio.Lock()
 
     async def look(self) -> ChangeList:
@@ -162,6 +167,29 @@ class RunChanges:
             gone = [each for each in _paths_of([change]) if each not in known]
             await git(top, "update-index", "--force-remove", "-z", "--stdin", given=as_input(gone))
             await git(top, "update-index", "-z", "--index-info", given=done.entries)
+
+    async def typed(self) -> str:
+        """The message that was typed and not used yet."""
+
+        def read() -> str:
+            try:
+                return self._message.read_text("utf-8")
+            except (OSError, ValueError):
+                return ""
+
+        return await asyncio.to_thread(read)
+
+    async def keep_typed(self, message: str) -> None:
+        """Keep what is typed until it is used. Raises `OSError`."""
+
+        def write() -> None:
+            if message:
+                make_private_folder(self._message.parent)
+                replace_private(self._message, message, prefix=".message-")
+            else:
+                self._message.unlink(missing_ok=True)
+
+        await asyncio.to_thread(write)
 
     async def commit(self, message: str, changes: Sequence[FileChange], *, hooks: bool = False) -> str:
         """Commit these files as they are now; returns the commit's hash. Raises `Rejected` without message or files."""
