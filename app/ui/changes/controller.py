@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -106,13 +107,13 @@ class ChangesController(QObject):
         """Ask again what changed."""
         if self._run is not None:
             self._page.show_busy(busy=True)
-            self._generation.spawn(_told(self._run.look()), done=self._show_list, failed=self._look_failed, key="look")
+            self._generation.spawn(_told(self._run.look), done=self._show_list, failed=self._look_failed, key="look")
 
     async def save_typed(self) -> None:
         """Store what is typed; awaited before the window closes."""
         if self._run is not None and self._save_soon.isActive():
             self._save_soon.stop()
-            await _told(self._run.keep_typed(self._typed))
+            await _told(partial(self._run.keep_typed, self._typed))
 
     def _show_list(self, found: ChangeList) -> None:
         self._page.show_busy(busy=False)
@@ -129,7 +130,7 @@ class ChangesController(QObject):
         listed = self._page.listed(path)
         if self._run is None or listed is None:
             return
-        work = _told(_difference(self._run, listed.change, self._shown, beside=self._page.beside))
+        work = _told(partial(_difference, self._run, listed.change, self._shown, beside=self._page.beside))
         self._generation.spawn(work, done=self._show_difference, failed=self._page.show_trouble, key="difference")
 
     def _show_difference(self, shown: _Shown) -> None:
@@ -156,7 +157,7 @@ class ChangesController(QObject):
             return
         changes = [each.change for each in listed]
         release = all(each.stage == "kept" for each in listed)
-        self._act(run.release(changes) if release else run.keep(changes))
+        self._act(partial(run.release if release else run.keep, changes))
 
     def _discard(self, paths: list[str]) -> None:
         run, changes = self._run, self._changes(paths)
@@ -175,7 +176,7 @@ class ChangesController(QObject):
                     self._offer_undo(run, done)
             return done
 
-        self._act(discard())
+        self._act(discard)
 
     def _offer_undo(self, run: RunChanges, done: list[DiscardedChange]) -> None:
         async def take_back() -> None:
@@ -184,7 +185,7 @@ class ChangesController(QObject):
 
         def undo() -> None:
             # Not in the generation: it is undone even if another run is in view by now.
-            self._bridge.spawn(self, _told(take_back()), done=self._done, failed=self._failed)
+            self._bridge.spawn(self, _told(take_back), done=self._done, failed=self._failed)
 
         kind = UndoKind(tr("Changes of {0} discarded"), tr("Changes of {0} files discarded"))
         self._page.undo.add(Undoable(kind, subjects([each.change.path for each in done]), undo))
@@ -196,7 +197,7 @@ class ChangesController(QObject):
         changes = [each.change for each in found.files if each.stage == "kept"]
         self._page.commit.show_busy(busy=True)
         self._bridge.spawn(
-            self, _told(run.commit(message, changes, hooks=hooks)), done=self._committed, failed=self._failed
+            self, _told(partial(run.commit, message, changes, hooks=hooks)), done=self._committed, failed=self._failed
         )
 
     def _committed(self, commit: str) -> None:
@@ -206,7 +207,7 @@ class ChangesController(QObject):
         self._page.say(tr("Committed as {0}.").format(commit[:10]))
         self.look()
 
-    def _act(self, work: Coroutine[Any, Any, object]) -> None:
+    def _act(self, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
         self._page.show_busy(busy=True)
         self._bridge.spawn(self, _told(work), done=self._done, failed=self._failed)
 
@@ -258,7 +259,7 @@ class ChangesController(QObject):
     def _save_typed(self) -> None:
         if self._run is not None and (self._save_soon.isActive() or self.sender() is self._save_soon):
             self._save_soon.stop()
-            self._bridge.spawn(self, _told(self._run.keep_typed(self._typed)), failed=self._page.show_trouble)
+            self._bridge.spawn(self, _told(partial(self._run.keep_typed, self._typed)), failed=self._page.show_trouble)
 
 
 async def _difference(run: RunChanges, change: FileChange, former: _Shown | None, *, beside: bool) -> _Shown:
@@ -299,9 +300,9 @@ def _open_folder(folder: Path) -> str:
     return ""
 
 
-async def _told(work: Coroutine[Any, Any, T]) -> T:
-    """What `work` gives. A failure of the disk is one of the errors that the window shows."""
+async def _told(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """What `work` returns. A failure of the disk is one of the errors that the window shows."""
     try:
-        return await work
+        return await work()
     except OSError as failure:
         raise StorageTrouble(f"{failure.filename or 'The file'}: {failure.strerror or failure}.") from failure

@@ -19,6 +19,8 @@ GROUNDS = {"-": "bad_fill", "+": "good_fill", "@": "info_fill"}
 TONES = {"-": "bad", "+": "good", "@": "info"}
 # What changed within a line stands on a ground with so much of its tone.
 STRONGER = 0.22
+# Lines that have less in common than so many characters are other lines.
+LEAST_COMMON = 3
 
 
 class DiffMetrics(NamedTuple):
@@ -127,7 +129,8 @@ class DiffPainter:
         """The part of a line that its twin does not have, if that is not nearly all of it."""
         start, end = same_ends(text, other)
         length = len(text) - start - end
-        if not text.isascii() or start + end < 3 or length <= 0:
+        common = len(text[:start].strip()) + len(text[len(text) - end :].strip())
+        if not text.isascii() or common < LEAST_COMMON or length <= 0:
             return
         letter = self._metrics.letter
         left = area.left() + round(start * letter) - self._offset

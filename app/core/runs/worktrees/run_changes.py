@@ -114,7 +114,9 @@ class RunChanges:
         stages, branch, conflicts = _read_status(status)
         listed = [self._listed(each, stages, conflicts) for each in changes]
         found = await asyncio.to_thread(lambda: [name for name in UNDER_WAY if (git_folder / name).exists()])
-        return ChangeList(files=tuple(listed), branch=branch, head=head, under_way=UNDER_WAY[found[0]] if found else "")
+        return ChangeList(
+            top=str(top), files=tuple(listed), branch=branch, head=head, under_way=UNDER_WAY[found[0]] if found else ""
+        )
 
     async def difference(self, change: FileChange, *, context: int = 3) -> FileDifference:
         """The lines of one file that differ."""
