@@ -327,7 +327,7 @@ check                the same without tests
 bench [NAME ARGS]    all benchmarks, or one
 mutate [NAME …]      take out guarding lines one at a time, and say which ones no test misses
 soak [MINUTES SEED]  random faults on processes that share a sign-in, five minutes of them
-proof NAME [ARGS]    what takes minutes: conformance, programs, clients (with programs from npm); installed (packages)
+proof NAME [ARGS]    what takes minutes: conformance, programs, clients, agents (all with programs from npm), installed
 package [KIND …]     build the one-folder application and the packages of this system into dist
 lock [--upgrade]     write packaging/*.lock from pyproject.toml
 """

@@ -34,11 +34,11 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, **NO_KEYRING, **more}
 
 
-def started(*arguments: str, **streams: int | None) -> Process:
-    """A command that runs, forked from one that imported what commands import."""
+def started(*arguments: str, kind: str = "command", **streams: int | None) -> Process:
+    """A command or a window that runs, forked from one that imported what those of its `kind` import."""
     if sys.platform == "win32":
         return subprocess.Popen(command(*arguments), encoding="utf-8", env=environment(), **streams)
-    return Forked("command", "app", arguments, env=environment(), **streams)
+    return Forked(kind, "app", arguments, env=environment(), **streams)
 
 
 def burrow(*arguments: str, stdin: str = "", **variables: str) -> Outcome:
@@ -71,11 +71,10 @@ class DataFolder:
         return burrow(*arguments, "--data", str(self.data), stdin=stdin, **variables)
 
     @contextmanager
-    def start(self, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], IO[str], IO[str]]]:
-        """A command while it runs, its output and its words, in an interpreter of its own."""
+    def start(self, *arguments: str, kind: str = "command") -> Iterator[tuple[Process, IO[str], IO[str]]]:
+        """A command or a window while it runs, its output and its words."""
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        whole = command(*arguments, "--data", str(self.data))
-        with subprocess.Popen(whole, text=True, env=environment(), **pipes) as process:
+        with started(*arguments, "--data", str(self.data), kind=kind, **pipes) as process:
             assert process.stdout is not None
             assert process.stderr is not None
             yield process, process.stdout, process.stderr

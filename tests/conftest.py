@@ -75,6 +75,12 @@ def start_workspace_process(folder: Path, *arguments: str) -> Process:
     return Forked("workspace", "app", whole, **pipes)
 
 
+@pytest.fixture(scope="module")
+def workspace_arguments() -> tuple[str, ...]:
+    """Those of the workspace of a module that shares one (`tests/workspace/conftest.py`)."""
+    return ()
+
+
 @dataclass(frozen=True)
 class RunningWorkspace:
     """A workspace process that answered its ready line."""

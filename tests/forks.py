@@ -27,15 +27,20 @@ from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parent.parent
 NUMBER = struct.Struct("!i")
+NETWORK = (
+    *("app.core.backend", "app.core.embedded", "app.core.posthog.store", "app.core.auth.http.bearer"),
+    *("app.core.auth.http.direct", "app.core.auth.http.transport", "aiohttp", "httpcore", "anyio._backends._asyncio"),
+)
 # What the processes of each kind import before they do what they are asked.
 IMPORTS = {
     "command": (
-        *("app.cli.main", "app.core.backend", "app.core.consent", "app.core.embedded", "app.core.posthog.store"),
-        *("app.core.auth.http.bearer", "app.core.auth.http.direct", "app.core.auth.http.transport"),
-        *("app.core.mcp.servers.host_source", "app.core.mcp.servers.own_source", "app.core.mcp.servers.registry"),
-        *("app.core.mcp.servers.store_source", "app.core.mcp.protocol.session", "app.core.mcp.protocol.transport"),
-        *("app.core.mcp.protocol.legacy_listen", "aiohttp", "httpcore", "httpcore2", "mcp", "anyio._backends._asyncio"),
+        *(*NETWORK, "app.cli.main", "app.core.consent", "app.core.mcp.servers.host_source"),
+        *("app.core.mcp.servers.own_source", "app.core.mcp.servers.registry", "app.core.mcp.servers.store_source"),
+        *("app.core.mcp.protocol.session", "app.core.mcp.protocol.transport", "app.core.mcp.protocol.legacy_listen"),
+        *("httpcore2", "mcp"),
     ),
+    "window": (*NETWORK, "app.main", "app.ui.places", "app.ui.shell.window", "app.ui.tasks.place"),
+    "worker": (*NETWORK, "tests.faults.worker"),
     "workspace": (
         *("app.workspace.__main__", "app.workspace.mcp.server", "app.workspace.vendors.tools", "mcp.client.client"),
         *("mcp.client.streamable_http", "mcp.server.streamable_http_manager", "anyio._backends._asyncio"),

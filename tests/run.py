@@ -32,9 +32,7 @@ WORKERS = "2"
 # `--whole` runs these too, and the tests of packages: together they take as long as a third of all the others.
 WHOLE, WHOLE_SECONDS = "--whole", 1800.0
 LONG = (
-    "tests/faults/test_rows_sharing.py",
     "tests/faults/test_rows_machine.py",
-    "tests/faults/test_rows_processes.py",
     "tests/core/test_embedded.py",
     "tests/core/test_single_calls.py",
     "tests/ui/test_look_screens.py",

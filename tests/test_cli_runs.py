@@ -18,7 +18,7 @@ from app.core.runs.transcript import Transcript
 from tests._command import SECONDS, STREAMS, burrow, started
 from tests._in_process import CommandLine
 from tests.conftest import RunningWorkspace
-from tests.workspace.conftest import lab, shared_lab, shared_workspace, workspace_arguments  # noqa: F401 - fixtures
+from tests.workspace.conftest import lab, shared_lab, shared_workspace  # noqa: F401 - fixtures
 from tests.workspace.lab import Lab
 
 
@@ -239,7 +239,7 @@ def test_a_run_is_followed_while_it_goes_on_and_every_entry_is_written_once(comm
         try:
             lab.wait_for_request(f"{agent.path}stream/")
             for words in ("One", "Two"):
-                agent.log(update("agent_message", content=text(f"Answer {words}")))
+                agent.log(update("tool_call", toolCallId=words, title=f"Call {words}", kind="read", status="completed"))
             agent.log(ENDED)
             agent.change(status="completed", output={"pr_url": "https://github.example/pr/1"})
         except BaseException as failure:
@@ -252,7 +252,7 @@ def test_a_run_is_followed_while_it_goes_on_and_every_entry_is_written_once(comm
     thread.join()
     assert failures == []
     assert code == 0, commands.words
-    assert [commands.out.count(words) for words in ("> Do it", "Answer One", "Answer Two", "end_turn")] == [1] * 4
+    assert [commands.out.count(words) for words in ("> Do it", "Call One", "Call Two", "end_turn")] == [1] * 4
     assert "Pull request: https://github.example/pr/1" in commands.words
 
 

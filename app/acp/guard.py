@@ -18,6 +18,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+if sys.platform == "win32":
+    from app.acp.windows_job import JobObject
+
 log = logging.getLogger(__name__)
 
 SHELL = "/bin/sh"
@@ -47,30 +50,22 @@ class OrphanGuard:
     """Guards what is started with `MARK` set to `mark`, from before its start to `dismiss`."""
 
     def __init__(self, mark: str) -> None:
-        self._mark = mark
         self._shell: subprocess.Popen[bytes] | None = None
         if sys.platform == "win32":
-            return
-        try:
-            self._shell = subprocess.Popen(
-                (SHELL, "-c", SCRIPT, SHELL, mark),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd="/",
-                env={"PATH": os.defpath},
-                # What a terminal sends to its programs does not reach it.
-                start_new_session=True,
-            )
-        except OSError as failure:
-            log.warning("a process is not guarded: %s", failure)
+            self._job: JobObject | None = None
+        else:
+            self._shell = _shell(mark)
 
     def watch(self, group: int) -> None:
-        """The process group is there."""
+        """The process is there, and leads this group."""
+        if sys.platform == "win32":
+            self._job = JobObject(group)
         self._tell(f"{group}\n".encode())
 
     async def dismiss(self) -> None:
-        """All has ended."""
+        """All has ended. On Windows it is ended now."""
+        if sys.platform == "win32" and self._job is not None:
+            self._job.end()
         self._tell(b"over\nover\n")
         shell, self._shell = self._shell, None
         if shell is None:
@@ -89,6 +84,23 @@ class OrphanGuard:
             with contextlib.suppress(OSError):
                 self._shell.stdin.write(line)
                 self._shell.stdin.flush()
+
+
+def _shell(mark: str) -> subprocess.Popen[bytes] | None:
+    try:
+        return subprocess.Popen(
+            (SHELL, "-c", SCRIPT, SHELL, mark),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env={"PATH": os.defpath},
+            # What a terminal sends to its programs does not reach it.
+            start_new_session=True,
+        )
+    except OSError as failure:
+        log.warning("a process is not guarded: %s", failure)
+        return None
 
 
 def kill_marked(mark: str) -> int:

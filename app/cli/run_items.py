@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     Line = tuple[str, str]
 
 # Of each text; --full writes everything.
-LONGEST_LINES, LONGEST_CHARACTERS = 40, 4_000
+LONGEST_LINES, LINES_OF_TOOLS, LONGEST_LINE, LONGEST_CHARACTERS = 40, 12, 240, 4_000
 ENDED = frozenset({"completed", "failed", "cancelled"})
 MARKS = {"completed": ("✓", "good"), "failed": ("✗", "bad"), "cancelled": ("–", "faint"), "in_progress": ("…", "")}
 LEVELS = {"error": "bad", "warn": "note"}
@@ -85,17 +85,19 @@ class ItemWriter:
             line(msgspec.json.encode(record).decode())
             return
         for text, style in _LINES[type(item)](item):
-            for shown in self._cut(text):
-                styled([(shown, style)])
+            for shown in self._cut(text, LINES_OF_TOOLS if style == "faint" else LONGEST_LINES):
+                # What tools return are not always lines for people.
+                long = style == "faint" and len(shown) > LONGEST_LINE and not self._full
+                styled([(f"{shown[:LONGEST_LINE]}…" if long else shown, style)])
 
-    def _cut(self, text: str) -> Iterator[str]:
+    def _cut(self, text: str, most: int) -> Iterator[str]:
         text = redact_text(text)
         if self._full:
             yield from text.splitlines()
             return
         lines = text[:LONGEST_CHARACTERS].splitlines()
-        yield from lines[:LONGEST_LINES]
-        hidden = len(text.splitlines()) - min(len(lines), LONGEST_LINES)
+        yield from lines[:most]
+        hidden = len(text.splitlines()) - min(len(lines), most)
         if hidden > 0 or len(text) > LONGEST_CHARACTERS:
             yield f"    … {hidden} more lines; --full writes them" if hidden > 0 else "    … cut; --full writes it all"
 
@@ -110,7 +112,8 @@ def _whole(item: Item, *, followed: bool) -> bool:
         case Plan():
             return all(entry.status == "completed" for entry in item.entries)
         case Setup():
-            return followed or any(step.status == "failed" for step in item.steps)
+            statuses = {step.status for step in item.steps}
+            return "failed" in statuses or (followed and "in_progress" not in statuses)
         case ShellCommand():
             return item.exit_code is not None
         case _:

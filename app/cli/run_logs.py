@@ -10,6 +10,7 @@ from app.cli.run_items import ItemWriter
 from app.cli.tasks import find_task, latest_run
 from app.cli.terminal import output, say
 from app.core.posthog.runs import Runs
+from app.core.runs.items import TurnEnd
 
 if TYPE_CHECKING:
     import argparse
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from app.core.runs.transcript import Change
 
 ITEMS = 200
-COMPLETED = "completed"
-# For a run that was followed to an end that is none of its task.
+COMPLETED, END_TURN = "completed", "end_turn"
+# For what was followed to an end at which the task is not done.
 NOT_COMPLETED = 1
 
 
@@ -67,59 +68,94 @@ async def _write_stored(backend: Backend, task: Task, run_id: str, writer: ItemW
     return 0
 
 
-async def follow(backend: Backend, task: Task, run_id: str, writer: ItemWriter) -> int:
-    """Write what a run says until it ends; returns the exit code. A signal leaves the run alone."""
+async def follow(backend: Backend, task: Task, run_id: str, writer: ItemWriter, *, one_turn: bool = False) -> int:
+    """Write what a run says until it ends, or with `one_turn` until the agent's turn is over; returns the exit code.
+
+    A signal leaves the run alone.
+    """
     from app.core.runs.follower import RunFollower
 
     # Nobody needs what was written before, and it has no end.
     output.keeps = False
+    named = task.slug or task.id
     follower = RunFollower(Runs(backend.fetcher, backend.require_project), task.id, run_id)
-    voice = _Voice(follower, writer)
+    voice = _Voice(follower, writer, named)
     subscriptions = [follower.transcript.changed.subscribe(voice.changed), follower.status.subscribe(voice.say_status)]
+    work: set[asyncio.Task[object]] = {asyncio.create_task(follower.follow(), name="followed run")}
+    if one_turn:
+        work.add(asyncio.create_task(voice.turn_over.wait(), name="end of the turn"))
     try:
-        await follower.follow()
+        await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
     except asyncio.CancelledError:
-        say(f"The run goes on. Follow it again with: burrow tasks logs {task.slug or task.id} --follow")
+        say(f"The run goes on. Follow it again with: burrow tasks logs {named} --follow")
         raise
     finally:
         for unsubscribe in subscriptions:
             unsubscribe()
+        for each in work:
+            each.cancel()
+        found = await asyncio.gather(*work, return_exceptions=True)
         voice.flush()
         follower.close()
+    for failure in found:
+        if isinstance(failure, Exception):
+            raise failure
     if follower.now.error is not None:
         raise follower.now.error
+    if follower.run is not None and not follower.run.finished:
+        say(f"The agent waits. Go on with: burrow tasks say {named} TEXT, or end it with: burrow tasks stop {named}")
+        return 0 if voice.reason == END_TURN else NOT_COMPLETED
     return _ended(follower.run)
 
 
 class _Voice:
-    """Writes what a follower finds, and says what it waits for."""
+    """Writes what a follower finds, and says what it waits for.
 
-    def __init__(self, follower: RunFollower, writer: ItemWriter) -> None:
-        self._follower, self._writer = follower, writer
+    `turn_over` is set once the agent has ended a turn and waits; `reason` is why it ended.
+    """
+
+    def __init__(self, follower: RunFollower, writer: ItemWriter, named: str) -> None:
+        self.turn_over = asyncio.Event()
+        self.reason = ""
+        self._follower, self._writer, self._named = follower, writer, named
         self._waits_for: type[BurrowError] | None = None
+        self._asked: set[str] = set()
 
     def changed(self, change: Change) -> None:
         """Nothing is written before the history is there: what is in the middle of it would come first."""
-        if self._follower.now.kind != "connecting":
-            self._writer.write(self._follower.transcript, first=change.first)
+        if self._follower.now.kind == "live":
+            self._write(change.first)
 
     def say_status(self, status: FollowStatus) -> None:
-        match status.kind:
-            case "waiting" if status.error is not None and type(status.error) is not self._waits_for:
-                # Once for each trouble, however often it is tried.
-                self._waits_for = type(status.error)
-                say(f"{status.error.cause} Trying again.")
-            case "live":
-                if self._waits_for is not None:
-                    say("Connected again.")
-                self._waits_for = None
-                self._writer.write(self._follower.transcript)
-            case _:
-                pass
+        """Say once for each trouble that it is tried again, however often it is."""
+        if status.kind == "waiting" and status.error is not None and type(status.error) is not self._waits_for:
+            self._waits_for = type(status.error)
+            say(f"{status.error.cause} Trying again.")
+        elif status.kind == "live":
+            if self._waits_for is not None:
+                say("Connected again.")
+            self._waits_for = None
+            self._write(None)
 
     def flush(self) -> None:
         """Write what is left, whole or not."""
         self._writer.write(self._follower.transcript, over=self._follower.now.kind == "ended")
+
+    def _write(self, first: int | None) -> None:
+        transcript = self._follower.transcript
+        self._writer.write(transcript, first=first)
+        asked = set(transcript.state.waiting) - self._asked
+        if asked:
+            self._asked |= asked
+            say(
+                f"The agent waits for an answer. Give it in the window, or end the run: burrow tasks stop {self._named}"
+            )
+        last = transcript.item(len(transcript) - 1) if len(transcript) else None
+        if isinstance(last, TurnEnd) and not transcript.state.busy:
+            self.reason = last.reason
+            self.turn_over.set()
+        else:
+            self.turn_over.clear()
 
 
 def _ended(run: TaskRun | None) -> int:

@@ -10,7 +10,6 @@ from app.cli.tasks import find_task, latest_run
 from app.cli.terminal import data, line, read_text, say
 from app.core.errors import Rejected
 from app.core.posthog.run_errors import RunOver
-from app.core.posthog.run_options import going_on
 from app.core.posthog.runs import Runs
 
 if TYPE_CHECKING:
@@ -54,8 +53,7 @@ async def say_to(options: argparse.Namespace) -> int:
                 run = await runs.get(task.id, run.id)
         if not told:
             say("The run had ended, so a new one goes on from it.")
-            started = await backend.run_start.start(task, going_on(run, text))
-            run = latest_run(started)
+            run = await backend.run_start.go_on(task, run, text)
         if options.json:
             data({"task": task.id, "run": run.id, "status": run.status})
         else:
@@ -66,7 +64,7 @@ async def say_to(options: argparse.Namespace) -> int:
 async def _when_it_listens(backend: Backend, runs: Runs, task: Task, run: TaskRun) -> TaskRun:
     """Wait until the agent has started and no turn of it is under way; the run as it is then.
 
-    What is said before that would race with what the agent was asked first (docs/wire.md, "Commands").
+    What is said before that would race with what the agent was asked first (docs/wire.md, "Commands to a run").
     """
     from app.core.runs.follower import RunFollower
 

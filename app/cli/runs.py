@@ -48,7 +48,7 @@ def add_arguments(group: Any, add: Callable[..., argparse.ArgumentParser]) -> No
     )
     run.add_argument("--effort", choices=EFFORTS, help="how hard the model thinks")
     run.add_argument("--branch", metavar="NAME", help="the branch to start from")
-    run.add_argument("--follow", action="store_true", help="show what the agent says and does, until the run ends")
+    run.add_argument("--follow", action="store_true", help="show what the agent says and does, until its turn is over")
     run.add_argument("--mode", choices=list(MODE_NAMES), help="what the agent may do without asking")
     stop = add(group, "stop", stop_run, "End the latest run of a task.", acts=True)
     stop.add_argument("task", help=named)
@@ -78,7 +78,8 @@ async def run_task(options: argparse.Namespace) -> int:
             await settings.set(SETTING, RunMemory(settings).with_last(key, chosen))
         _show(started, options)
         if options.follow and started.latest_run is not None:
-            return await follow(backend, started, started.latest_run.id, ItemWriter(as_json=options.json))
+            writer = ItemWriter(as_json=options.json)
+            return await follow(backend, started, started.latest_run.id, writer, one_turn=True)
     return 0
 
 

@@ -12,7 +12,7 @@ from app.acp.messages import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, R
 from app.survey_agent.mcp import servers_in
 from app.survey_agent.options import SessionOptions, UnknownOption
 from app.survey_agent.session import kept_ids, kept_session, new_session
-from app.survey_agent.turn import CANCELLED, END, Turn
+from app.survey_agent.turn import END, Turn
 from app.survey_agent.voice import Voice
 from app.survey_agent.words import is_hidden, prompt_text
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from app.survey_agent.session import SurveySession
 
 LATEST = 2
+META = {"burrow": {"steering": True}}
+"""A prompt during a turn is taken up in that turn. The protocol itself has no word for it."""
 INFO = {"name": "survey-agent", "title": "Survey agent", "version": __version__}
 
 
@@ -74,7 +76,7 @@ class SurveyAgent:
                 "protocolVersion": LATEST,
                 "info": INFO,
                 "authMethods": [],
-                "capabilities": {"session": session, "_meta": {"burrow": {"steering": True}}},
+                "capabilities": {"session": session, "_meta": META},
             }
         capabilities = params.get("clientCapabilities")
         files = capabilities.get("fs") if isinstance(capabilities, dict) else None
@@ -88,7 +90,7 @@ class SurveyAgent:
                 "promptCapabilities": {"embeddedContext": True, "image": False, "audio": False},
                 "mcpCapabilities": {"http": True, "sse": False},
                 "sessionCapabilities": {"list": {}, "resume": {}, "close": {}},
-                "_meta": {"burrow": {"steering": True}},
+                "_meta": META,
             },
         }
 
@@ -162,7 +164,7 @@ class SurveyAgent:
         """The turn and what belongs to its end. Returns the stop reason, also when it was cancelled."""
         await voice.repeat_prompt(text)
         await voice.state("running")
-        reason = CANCELLED
+        reason = turn.reason_when_stopped
         try:
             reason = await turn.run()
         except asyncio.CancelledError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,11 +93,13 @@ class Survey:
             if path == REPORT or len(self.files) >= MOST_FILES:
                 continue
             try:
-                size = (self.folder / path).lstat().st_size
+                found = (self.folder / path).lstat()
             except OSError:
                 continue
-            self.files.append(path)
-            self.sizes[path] = size
+            # A link may lead out of the folder.
+            if stat.S_ISREG(found.st_mode):
+                self.files.append(path)
+                self.sizes[path] = found.st_size
 
     def worth_reading(self, most: int) -> list[str]:
         """The files to read: a README first, then code, the largest first, then the rest."""

@@ -43,7 +43,7 @@ QUESTIONS = (
     ("How long may the report be?", "Length", (("Short", "One page"), ("Long", "Everything"))),
 )
 LONG_LINE = 5 * 1024 * 1024
-MANY_LINES = 2000
+MANY_LINES = 500
 TOOLS_OF_A_SERVER = 3
 DEFAULT_BRANCHES = frozenset({"main", "master", "trunk", "develop", "HEAD"})
 CRASH_CODE = 3
@@ -67,6 +67,11 @@ class Turn:
         """Whether the turn ignores that it is cancelled."""
         return self._wishes.hang
 
+    @property
+    def reason_when_stopped(self) -> str:
+        """What the turn says of itself when it was cancelled."""
+        return END if self._wishes.deny else CANCELLED
+
     async def run(self) -> str:
         """Do the work and return the stop reason. Raises `RpcError` when it fails on purpose."""
         voice, wishes = self._voice, self._wishes
@@ -82,8 +87,8 @@ class Turn:
         if wishes.refuse:
             await voice.say("I do not do this.")
             return REFUSED
-        if wishes.hang:
-            await voice.say("I hang.")
+        if wishes.hang or wishes.deny:
+            await voice.say("I wait.")
             await asyncio.Event().wait()
         await self._read()
         await self._step(3)
@@ -223,6 +228,9 @@ class Turn:
         survey = self._survey
         branch = await self._own_branch() if survey.is_repository else ""
         path = survey.folder / REPORT
+        if path.is_symlink():
+            await self._voice.say(f"{REPORT} is a link, so I write nothing: it may lead out of the folder.")
+            return "", branch
         old: str | None = None
         with suppress(OSError, UnicodeDecodeError):
             old = await asyncio.to_thread(path.read_text, "utf-8")

@@ -139,7 +139,7 @@ class Voice:
             params = {"sessionId": self._session.id, "path": str(path), "content": text}
             await self._peer.request("fs/write_text_file", params)
         else:
-            await asyncio.to_thread(path.write_text, text, "utf-8")
+            await asyncio.to_thread(path.write_text, text, "utf-8", newline="\n")
 
     async def replay(self) -> None:
         """Tell the whole history of the session."""

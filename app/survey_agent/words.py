@@ -4,11 +4,12 @@
 |---|---|
 | `ask me` | it asks a question with choices before it writes, and one more with `ask me twice` |
 | `take your time` | it waits two seconds at each step, so that it can be stopped or steered |
-| `say much` | its message has 2,000 lines, sent in as many pieces |
+| `say much` | its message has 500 lines, sent in as many pieces |
 | `one long line` | a message with one line of 5 MiB |
 | `refuse on purpose` | the turn ends with the stop reason `refusal` |
 | `fail on purpose` | the prompt is answered with an error; the session goes on |
 | `crash on purpose` | the process ends with code 3 and a reason on standard error |
+| `deny the stop` | it waits to be stopped, and then says that the turn has ended by itself |
 | `hang on purpose` | the turn never ends by itself, and ignores that it is cancelled |
 | `only read` | nothing is written |
 """
@@ -28,6 +29,7 @@ PHRASES = {
     "refuse": "refuse on purpose",
     "fail": "fail on purpose",
     "crash": "crash on purpose",
+    "deny": "deny the stop",
     "hang": "hang on purpose",
     "only_read": "only read",
 }
@@ -45,6 +47,7 @@ class Wishes:
     refuse: bool = False
     fail: bool = False
     crash: bool = False
+    deny: bool = False
     hang: bool = False
     only_read: bool = False
 

@@ -31,6 +31,19 @@ class Identity(NamedTuple):
         return Identity(backend, backend.scope, backend.project.id if backend.project is not None else None)
 
 
+class PlaceNotice(NamedTuple):
+    """Something that the user may want to know while another window is in front.
+
+    A later one with the same `key` replaces it. `item` is what it is about. `waits`: it is over once the user answered.
+    """
+
+    key: str
+    title: str
+    text: str
+    item: str
+    waits: bool = False
+
+
 class Place(QWidget):
     """A place of the window: tasks, servers.
 
@@ -44,6 +57,8 @@ class Place(QWidget):
     - `waiting_changed()`: `waiting` or an answer of `waiting_for` changed.
     - `call_resumed()`: a call that had waited for the sign-in has been answered.
     - `call_silent(tool, server)`: a call has not been answered for long; both as they are shown.
+    - `told(PlaceNotice)`: something happened that is told as a notification of the desktop.
+    - `over(key)`: what was told with this key is over.
     - `titled(str)`: what is open in it, for the title of the window; empty for nothing (`follow_titles`).
     - `saved_shown()`: what was saved at the last start is on the screen. Only where `shows_saved` is True: until then
       the window holds the network back.
@@ -55,6 +70,8 @@ class Place(QWidget):
     call_resumed = Signal()
     call_silent = Signal(str, str)
     saved_shown = Signal()
+    told = Signal(object)
+    over = Signal(str)
     titled = Signal(str)
 
     shows_saved = False

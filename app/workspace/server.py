@@ -64,7 +64,7 @@ MODULES: tuple[ModuleType, ...] = (
 """Each has `routes()`, in matching order."""
 STARTUP = (vendors.startup, endpoint.startup)
 """Called before the first request."""
-AFTER_READY = (store.after_ready, endpoint.after_ready, runner.after_ready)
+AFTER_READY = (runner.after_ready, store.after_ready, endpoint.after_ready)
 """Started in the background once connections are accepted."""
 # How long requests have to end by themselves when the workspace stops.
 CUT_AFTER_SECONDS = 0.3

@@ -60,13 +60,14 @@ DEBIAN_PACKAGES = {
 GCC_OF = {"3.4.29": "11", "3.4.30": "12", "3.4.31": "13.1", "3.4.32": "13.2", "3.4.33": "14"}
 # Certificates of servers, which the bundled OpenSSL reads from the system.
 ALSO_DEPENDS = ("ca-certificates",)
-# A keeper of passwords (Secret Service), the browser and the handler of links, and a font.
+# A keeper of passwords (Secret Service), the browser and the handler of links, what runs work with, and a font.
 RECOMMENDS = (
     "gnome-keyring | kwalletmanager | keepassxc",
     "xdg-utils",
+    "git",
     "fonts-dejavu-core | fonts-noto-core | fonts-liberation",
 )
-RPM_RECOMMENDS = ("(gnome-keyring or kwalletmanager5 or keepassxc)", "xdg-utils")
+RPM_RECOMMENDS = ("(gnome-keyring or kwalletmanager5 or keepassxc)", "xdg-utils", "git")
 RPM_ALSO_REQUIRES = ("ca-certificates",)
 
 

@@ -45,7 +45,8 @@ async def test_without_a_connection_the_repositories_are_those_of_tasks(tmp_path
         assert (len(first.items), first.items[0], first.following) == (100, "o/r000", 100)
         assert (await github.repositories("", 100)).following is None
         assert (await github.repositories("R14")).items == tuple(f"o/r14{number}" for number in range(10))
-        assert await github.branches("o/r1") == NamesPage()
+        assert not first.connected
+        assert await github.branches("o/r1") == NamesPage(connected=False)
 
 
 @pytest.mark.parametrize(

@@ -339,6 +339,41 @@ async def test_a_run_that_was_made_for_other_options_is_cancelled(folder: Path) 
         assert [body.get("branch") for body in desk.sent("runs/")] == [None, "dev"]
 
 
+async def test_an_ended_run_is_gone_on_with_from_where_it_pushed_and_with_its_agent(folder: Path) -> None:
+    async with desk_of(folder) as desk:
+        ended = TaskRun(
+            "r0",
+            status="completed",
+            branch="main",
+            runtime_adapter="codex",
+            model="gpt",
+            output={"head_branch": "agent/work"},
+            state={"initial_permission_mode": "read-only", "pr_base_branch": "main"},
+        )
+        started = await desk.starter.go_on(BOUND, ended, "Now the tests")
+        assert started.id == "r1"
+        [body] = desk.sent("run/")
+        expected = {
+            "resume_from_run_id": "r0",
+            "pending_user_message": "Now the tests",
+            "branch": "agent/work",
+            "model": "gpt",
+            "initial_permission_mode": "read-only",
+        }
+        assert body | expected == body
+
+
+async def test_files_go_with_a_message_to_a_run_that_is_there(folder: Path) -> None:
+    async with desk_of(folder) as desk:
+        with pytest.raises(NotFound):
+            await desk.starter.upload("1", "r9", [NOTES])
+        desk.rig.server.views[desk.path("runs/r9/")] = Reply(200, {"id": "r9", "status": "in_progress"})
+        with pytest.raises(Rejected, match="takes no files"):
+            await desk.starter.upload("1", "r9", [NOTES])
+        desk.takes_files("runs/r9/artifacts")
+        assert await desk.starter.upload("1", "r9", [NOTES]) == ["f1"]
+
+
 async def test_a_server_that_takes_no_files_says_so_and_starts_nothing(folder: Path) -> None:
     async with desk_of(folder) as desk:
         desk.rig.server.views[desk.path("runs/")] = Reply(405, {"code": "method_not_allowed", "detail": "No."})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,14 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.measure import Measure
+from tests.forks import Forked
 
 ANSWER_SECONDS = 25.0
+
+Process = subprocess.Popen[str] | Forked
 
 
 class Worker:
     """One process. `asked` is how often it asked for a sign-in."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: Process) -> None:
         self._process = process
         self.asked = 0
 
@@ -26,8 +30,8 @@ class Worker:
         """Its next line."""
         assert self._process.stdout is not None
         async with asyncio.timeout(ANSWER_SECONDS):
-            line = await self._process.stdout.readline()
-        assert line, f"the worker ended with {await self._process.wait()}"
+            line = await asyncio.to_thread(self._process.stdout.readline)
+        assert line, f"the worker ended with {self._process.wait(5)}"
         answer: dict[str, Any] = json.loads(line)
         self.asked = answer.get("asked", self.asked)
         return answer
@@ -35,7 +39,8 @@ class Worker:
     def tell(self, words: str) -> None:
         """Give it a line."""
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{words}\n".encode())
+        self._process.stdin.write(f"{words}\n")
+        self._process.stdin.flush()
 
     async def ask(self, words: str) -> dict[str, Any]:
         """Give it a line and read what it answers."""
@@ -45,37 +50,38 @@ class Worker:
     async def kill(self) -> None:
         """As `kill -9` does."""
         self._process.kill()
-        await self._process.wait()
+        await asyncio.to_thread(self._process.wait)
 
     async def end(self) -> None:
         """Let it close, or kill it."""
-        if self._process.returncode is None and self._process.stdin is not None:
-            self._process.stdin.close()
-            try:
-                async with asyncio.timeout(5):
-                    await self._process.wait()
-            except TimeoutError:
-                await self.kill()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            await asyncio.to_thread(self._process.wait, 5)
+        except subprocess.TimeoutExpired:
+            await self.kill()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+def _started(*arguments: str) -> Process:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    if sys.platform == "win32":
+        return subprocess.Popen([sys.executable, "-m", "tests.faults.worker", *arguments], text=True, **pipes)
+    return Forked("worker", "tests.faults.worker", arguments, **pipes)
 
 
 class Crew:
     """The processes of one test on one folder."""
 
-    def __init__(self, folder: Path, origin: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, origin: str) -> None:
         self._folder = folder
         self._origin = origin
-        self._environment = environment
         self.workers: list[Worker] = []
 
     async def start(self, *options: str) -> Worker:
         """One process that has restored its sign-in."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.faults.worker", str(self._folder), self._origin, *options),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=self._environment,
-        )
-        worker = Worker(process)
+        worker = Worker(_started(str(self._folder), self._origin, *options))
         self.workers.append(worker)
         ready = await worker.read()
         assert ready == {"ready": "signed_in"}, ready
@@ -83,11 +89,9 @@ class Crew:
 
 
 @asynccontextmanager
-async def crew(
-    folder: Path, origin: str, measure: Measure, environment: dict[str, str] | None = None
-) -> AsyncIterator[Crew]:
+async def crew(folder: Path, origin: str, measure: Measure) -> AsyncIterator[Crew]:
     """Processes whose prompts are counted when the block ends."""
-    started = Crew(folder, origin, environment)
+    started = Crew(folder, origin)
     try:
         yield started
         for worker in started.workers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
+import subprocess
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +20,7 @@ from app.core.lab import SECRET_HEADER, Lab
 from app.core.posthog.profile import sign_in_with_ticket
 from app.core.services import Services
 from app.core.storage import Storage
+from tests._command import started
 from tests.conftest import RunningWorkspace
 from tests.core.conftest import Rig, client_of
 from tests.core.scripted import DEAD, Issuer, Reply, Request, ScriptedServer
@@ -82,10 +83,10 @@ async def test_row_12_commands_started_at_once_on_a_dead_token_renew_it_once(
 ) -> None:
     lab = await signed_in_on(workspace, tmp_path)
     await lab.kill_access_token()
-    command = (sys.executable, "-m", "app", "tasks", "list", "--json", "--data", str(tmp_path))
-    started = [await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE) for _ in range(5)]
-    for process in started:
-        output, _ = await process.communicate()
+    command = ("tasks", "list", "--json", "--data", str(tmp_path))
+    running = [started(*command, stdout=subprocess.PIPE) for _ in range(5)]
+    for process in running:
+        output, _ = await asyncio.to_thread(process.communicate)
         assert process.returncode == 0
         assert json.loads(output)
     counters = (await lab.state())["counters"]

@@ -79,6 +79,7 @@ def test_the_fields_say_what_the_package_is(linux_packages: Packages) -> None:
     assert fields["Version"] == app.__version__
     assert fields["Architecture"] == out("dpkg", "--print-architecture").strip()
     assert "gnome-keyring" in fields["Recommends"]
+    assert "git" in fields["Recommends"].split(", ")
     assert linux_packages.deb.name == f"burrow_{app.__version__}_{fields['Architecture']}.deb"
 
 

@@ -27,6 +27,7 @@ PROGRAMS = (
     "@anthropic-ai/claude-code@latest",
     "@openai/codex@latest",
 )
+AGENTS = ("node@22", "opencode-linux-x64@1.18.34")
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def install(packages: tuple[str, ...] = PACKAGES) -> Peers:
     npm = shutil.which("npm")
     if npm is None:
         raise SystemExit("npm is needed for the proofs, and is not installed.")
-    folder = FOLDER / ("programs" if packages is PROGRAMS else "clients")
+    folder = FOLDER / {PROGRAMS: "programs", AGENTS: "agents"}.get(packages, "clients")
     folder.mkdir(parents=True, exist_ok=True)
     peers = Peers(folder / "node_modules")
     stamp = folder / "packages.json"

@@ -89,6 +89,20 @@ async def test_questions_are_answered_by_their_text(repository: Path) -> None:
         assert (await client.prompt("Ask me"))["stopReason"] == "cancelled"
 
 
+async def test_links_are_neither_read_nor_written(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    outside = tmp_path_factory.mktemp("outside") / "secret.py"
+    outside.write_text("# TODO: never shown\n", "utf-8")
+    for name in ("linked.py", "SURVEY.md"):
+        (repository / name).symlink_to(outside)
+    git(repository, "add", ".")
+    git(repository, "commit", "--quiet", "-m", "Link")
+    async with survey(repository) as client:
+        await client.prompt("Survey")
+    assert "never shown" not in str(client.updates)
+    assert "SURVEY.md is a link" in client.text()
+    assert outside.read_text("utf-8") == "# TODO: never shown\n"
+
+
 async def test_model_and_effort_decide_how_much_it_reads(repository: Path) -> None:
     for number in range(6):
         (repository / f"extra{number}.py").write_text("pass\n", "utf-8")

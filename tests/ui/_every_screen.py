@@ -150,13 +150,12 @@ async def _tasks(alive: Living) -> AsyncIterator[str]:
         await _calm(alive)
     yield "drafts"
     # With the form of a run, which is on the page of a task too.
-    composer.toggle_run_form()
+    composer.run_box.show_form(True)
     form = composer.run_box.form
     assert form is not None
     await until(lambda: bool(form.model.value), 5)
     await _calm(alive)
     yield "run"
-    composer.toggle_run_form()
     tasks.selection.new_task()
     await _calm(alive)
     yield "composer"

@@ -18,7 +18,7 @@ from app.core.busy import Busy
 from app.core.errors import BurrowError, NotFound
 from app.core.events import Event
 from app.core.fetcher import Admission
-from app.core.posthog.github import Connection, NamesPage
+from app.core.posthog.github import GitHubConnection, NamesPage
 from app.core.posthog.run_files import RunFile
 from app.core.posthog.run_options import AgentModel, RunOptions
 from app.core.posthog.task_fields import cleaned, texts_of
@@ -220,7 +220,7 @@ class FakeGitHub:
         self.all: list[str] | None = None
         self.heads = ["dev", "main", "release"]
         self.fail: BurrowError | None = None
-        self.connected: tuple[Connection, ...] = ()
+        self.connected: tuple[GitHubConnection, ...] = ()
         self.refreshed = 0
 
     def _part(self, what: str, names: Sequence[str], search: str, offset: int) -> NamesPage:
@@ -230,7 +230,8 @@ class FakeGitHub:
             raise error
         found = [name for name in names if search.casefold() in name.casefold()]
         end = offset + self.page
-        return NamesPage(tuple(found[offset:end]), end if end < len(found) else None, "main")
+        following = end if end < len(found) else None
+        return NamesPage(tuple(found[offset:end]), following, "main", connected=bool(self.connected))
 
     async def repositories(self, search: str = "", offset: int = 0) -> NamesPage:
         return self._part("repositories", self.all or self._tasks.names, search, offset)
@@ -245,7 +246,10 @@ class FakeGitHub:
     async def address_to_connect(self) -> str:
         return "https://github.example/connect"
 
-    async def connections(self, *, again: bool = False) -> tuple[Connection, ...]:
+    def forget(self) -> None:
+        self.asked.append(("forget", "", 0))
+
+    async def connections(self, *, again: bool = False) -> tuple[GitHubConnection, ...]:
         return self.connected
 
 

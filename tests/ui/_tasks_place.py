@@ -17,6 +17,7 @@ from app.ui.context import Context
 from app.ui.tasks.place import TasksPlace
 from app.ui.theme import apply_theme
 from tests.ui._tasks_fakes import FakeBackend, FakeNavigator, FakeServices, FakeTasks, settle, task, until
+from tests.ui.transcript._conversation import RecordedRuns
 
 
 @dataclass
@@ -28,6 +29,7 @@ class TaskDesk:
     navigator: FakeNavigator
     tasks: FakeTasks
     crashes: list[BaseException] = field(default_factory=list)
+    runs: RecordedRuns = field(default_factory=RecordedRuns)
 
     @property
     def titles(self) -> list[str]:
@@ -70,12 +72,13 @@ async def task_desk(qapp: QApplication, tasks: Sequence[Task] | FakeTasks = ()) 
     server = tasks if isinstance(tasks, FakeTasks) else FakeTasks(list(tasks))
     crashes: list[BaseException] = []
     bridge.crashed.connect(crashes.append)
-    place = TasksPlace(Context(services, bridge, navigator))  # type: ignore[arg-type]
+    runs = RecordedRuns()
+    place = TasksPlace(Context(services, bridge, navigator), open_conversation=runs)  # type: ignore[arg-type]
     place.resize(1000, 700)
     place.show()
     place.activateWindow()
     await settle()
-    desk = TaskDesk(place, services, navigator, server, crashes)
+    desk = TaskDesk(place, services, navigator, server, crashes, runs)
     await desk.show(FakeBackend(server))
     yield desk
     await bridge.close()

@@ -24,10 +24,10 @@ from app.core.errors import (
     ServerTrouble,
     StorageTrouble,
 )
-from app.core.posthog.github import Connection
+from app.core.posthog.github import GitHubConnection
 from app.core.posthog.run_memory import SETTING
 from app.core.posthog.run_options import BYPASS_SETTING, RunOptions
-from app.ui.tasks.run_form import RunPanel
+from app.ui.tasks.run_panel import RunPanel
 from app.ui.tasks.run_refusals import RunHelp, refusal_of
 from app.ui.tasks.run_sources import value_of
 from app.ui.tasks.run_words import summary
@@ -85,6 +85,7 @@ def test_each_refusal_has_words_and_what_helps() -> None:
     assert helps(QuotaReached("No.", Facts(code="signal_report_task_cap"))) == (RunHelp.AGAIN,)
     assert helps(ServerTrouble("No.", Facts(status=503))) == (RunHelp.AGAIN,)
     assert helps(Rejected("No.", Facts(status=400, attr="branch"))) == (RunHelp.CHOOSE, RunHelp.AGAIN)
+    assert helps(Rejected("No model.", Facts(attr="model"))) == (RunHelp.CHOOSE,)
     assert helps(PermissionMissing("No.", Facts(status=403))) == (RunHelp.AGAIN,)
     assert helps(NotFound("No.", Facts(status=404))) == (RunHelp.AGAIN,)
     assert helps(OutcomeUnknown("Lost.")) == (RunHelp.LOOK,)
@@ -189,7 +190,7 @@ async def test_the_composer_runs_with_what_was_chosen_there_also_after_a_wait(qa
         desk.place.selection.new_task()
         composer = desk.place.pages.composer
         composer.description.setPlainText("Do it")
-        composer.run_with.click()
+        composer.run_box.button.click()
         await settle()
         form = composer.run_box.form
         assert form is not None
@@ -200,6 +201,8 @@ async def test_the_composer_runs_with_what_was_chosen_there_also_after_a_wait(qa
         assert desk.place.outbox.pending[0].options == chosen
         [stored] = [item.payload for _scope, item in desk.services.storage.outbox.items.values()]
         assert stored["run_with"]["adapter"] == "codex"
+        assert desk.place.run_choices.last(None).model == "gpt"
+        assert composer.run_options is None
         desk.place.outbox.drain()
         await until(lambda: bool(tasks.options))
         assert list(tasks.options.values()) == [chosen]
@@ -227,7 +230,7 @@ async def test_github_is_connected_in_the_browser_and_then_the_run_starts(
         qapp.applicationStateChanged.emit(Qt.ApplicationState.ApplicationActive)
         await settle()
         assert len(tasks.called("run")) == 1
-        backend.github.connected = (Connection("u", personal=True),)
+        backend.github.connected = (GitHubConnection("u", personal=True),)
         qapp.applicationStateChanged.emit(Qt.ApplicationState.ApplicationActive)
         await until(lambda: len(tasks.called("run")) == 2)
         await settle()
@@ -235,6 +238,32 @@ async def test_github_is_connected_in_the_browser_and_then_the_run_starts(
         qapp.applicationStateChanged.emit(Qt.ApplicationState.ApplicationActive)
         await settle()
         assert len(tasks.called("run")) == 2
+
+
+async def test_github_is_connected_from_the_list_of_repositories_too(
+    qapp: QApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: opened.append(url.toString()))
+    async with task_desk(qapp, shop()) as desk:
+        backend = desk.services.backend
+        assert backend is not None
+        desk.place.selection.new_task()
+        field = desk.place.pages.composer.repository
+        field.showPopup()
+        await until(lambda: field.popup is not None and field.popup.action.isVisible())
+        assert field.popup is not None
+        assert field.popup.state.text() == "Those that tasks name."
+        assert not field.popup.refresh.isVisible()
+        field.popup.action.click()
+        await until(lambda: opened == ["https://github.example/connect"])
+        qapp.applicationStateChanged.emit(Qt.ApplicationState.ApplicationActive)
+        backend.github.connected = (GitHubConnection("u", personal=True),)
+        assert ("forget", "", 0) in backend.github.asked
+        field.showPopup()
+        await until(lambda: field.popup is not None and field.popup.refresh.isVisible())
+        assert not field.popup.action.isVisible()
+        field.popup.close()
 
 
 async def test_what_the_server_does_not_accept_is_chosen_again_in_the_form(qapp: QApplication) -> None:

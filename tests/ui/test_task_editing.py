@@ -24,6 +24,7 @@ from app.ui.tasks.task_editor import TaskEditor
 from app.ui.theme import apply_theme
 from tests.ui._screens import nameless
 from tests.ui._tasks_fakes import ANA, BEN, FakeBackend, FakeNavigator, FakeServices, FakeTasks, settle, task, until
+from tests.ui.transcript._conversation import RecordedRuns
 
 pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
 
@@ -78,7 +79,8 @@ def opens(qapp: QApplication, tmp_path: Path) -> Opens:
         bridge.crashed.connect(crashes.append)
         storage = Storage.open(tmp_path)
         services.storage = storage  # type: ignore[assignment]
-        place = TasksPlace(Context(services, bridge, FakeNavigator()))  # type: ignore[arg-type]
+        context = Context(services, bridge, FakeNavigator())  # type: ignore[arg-type]
+        place = TasksPlace(context, open_conversation=RecordedRuns())
         place.resize(1000, 700)
         place.show()
         place.activateWindow()

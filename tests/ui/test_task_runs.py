@@ -21,6 +21,7 @@ from app.ui.context import Context
 from app.ui.tasks.place import TasksPlace
 from app.ui.theme import apply_theme
 from tests.ui._tasks_fakes import FakeBackend, FakeNavigator, FakeServices, FakeTasks, settle, task, until
+from tests.ui.transcript._conversation import RecordedRuns
 
 pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
 
@@ -38,7 +39,8 @@ def opens(qapp: QApplication, tmp_path: Path) -> Opens:
         bridge.crashed.connect(crashes.append)
         storage = Storage.open(tmp_path)
         services.storage = storage  # type: ignore[assignment]
-        place = TasksPlace(Context(services, bridge, FakeNavigator()))  # type: ignore[arg-type]
+        context = Context(services, bridge, FakeNavigator())  # type: ignore[arg-type]
+        place = TasksPlace(context, open_conversation=RecordedRuns())
         place.resize(1000, 700)
         place.show()
         place.activateWindow()
@@ -55,6 +57,11 @@ def opens(qapp: QApplication, tmp_path: Path) -> Opens:
         assert crashes == []
 
     return make
+
+
+def can_cancel(place: TasksPlace) -> bool:
+    """Whether the details offer it, which may be behind the transcript."""
+    return place.pages.detail.cancel_button.isVisibleTo(place.pages.detail)
 
 
 def write(place: TasksPlace, words: str) -> None:
@@ -113,7 +120,7 @@ async def test_control_shift_enter_creates_and_runs(opens: Opens) -> None:
         QTest.keyClick(place.pages.composer.description, Qt.Key.Key_Return, CONTROL_SHIFT)
         await until(lambda: tasks.called("run"))
         assert tasks.called("run") == [(only(tasks),)]
-        await until(lambda: place.pages.shows_detail and place.pages.detail.cancel_button.isVisible())
+        await until(lambda: place.pages.shows_detail and can_cancel(place))
 
 
 async def test_a_task_that_waits_for_the_connection_runs_once_it_is_sent_also_after_a_restart(opens: Opens) -> None:
@@ -174,5 +181,5 @@ async def test_only_a_cloud_run_in_progress_can_be_cancelled(opens: Opens) -> No
         shown = []
         for number in range(1, 5):
             place.pane.table.select_key(f"task:t{number}")
-            shown.append(place.pages.detail.cancel_button.isVisible())
+            shown.append(can_cancel(place))
         assert shown == [False, False, False, True]

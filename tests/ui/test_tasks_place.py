@@ -49,6 +49,7 @@ from tests.ui._tasks_fakes import (
     task,
     until,
 )
+from tests.ui.transcript._conversation import RecordedRuns
 
 # The offscreen platform says this of every window with a minimum size.
 pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
@@ -102,7 +103,8 @@ def opened(qapp: QApplication) -> Opener:
         bridge, services, navigator = Bridge(), FakeServices(), FakeNavigator()
         crashes: list[BaseException] = []
         bridge.crashed.connect(crashes.append)
-        place = TasksPlace(Context(services, bridge, navigator))  # type: ignore[arg-type]
+        context = Context(services, bridge, navigator)  # type: ignore[arg-type]
+        place = TasksPlace(context, open_conversation=RecordedRuns())
         place.resize(1000, 700)
         place.show()
         place.activateWindow()
@@ -293,7 +295,6 @@ async def test_a_new_task_is_shown_before_the_server_has_answered(opened: Opener
         assert tasks.called("create") == [(NewTask(description="Do the thing\nnow", title="", repository="acme/web"),)]
         assert o.services.storage.outbox.items == {}
         assert o.place.pages.composer.empty
-        assert o.place.pages.currentWidget() is o.place.pages.detail
         assert o.services.storage.drafts.kept == {}
 
 

@@ -69,7 +69,8 @@ class Opened:
         await until(lambda: self.first is not None)
         assert self.first is not None
         self.first.servers_button.click()
-        await until(lambda: self.shows_servers)
+        # The page turns with the setting; rail and corner follow the end of the backend, which is told a turn later.
+        await until(lambda: self.shows_servers and "Tasks" not in self.rail and self.window.corner.account.isVisible())
 
 
 @asynccontextmanager

@@ -19,18 +19,12 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def workspace_arguments() -> tuple[str, ...]:
-    """Of the module's workspace; a module may override it."""
-    return ()
-
-
-@pytest.fixture(scope="module")
 def shared_workspace(
-    tmp_path_factory: pytest.TempPathFactory, workspace_arguments: tuple[str, ...]
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningWorkspace]:
-    """A workspace process shared by the module."""
+    """A workspace process shared by the module, started with its `WORKSPACE_ARGUMENTS` if it has any."""
     data = tmp_path_factory.mktemp("workspace")
-    with start_workspace_process(data, *workspace_arguments) as process:
+    with start_workspace_process(data, *getattr(request.module, "WORKSPACE_ARGUMENTS", ())) as process:
         assert process.stdout is not None
         assert process.stdin is not None
         ready = json.loads(process.stdout.readline())

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.survey_agent.client import git
 from tests.workspace.carried import Person, methods, stop_reasons, text_of, updates
+from tests.workspace.test_code_host import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,9 +16,7 @@ if TYPE_CHECKING:
     from tests.workspace.lab import Lab, Tokens
 
 
-@pytest.fixture(scope="module")
-def workspace_arguments() -> tuple[str, ...]:
-    return ("--runs", "3", "--cancel-seconds", "0.5")
+WORKSPACE_ARGUMENTS = ("--runs", "3", "--cancel-seconds", "0.5")
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,7 @@ def test_a_run_goes_from_the_queue_to_a_report_on_a_branch(person: Person) -> No
     query = {"repo": "hedgerow/shop"}
     branches = person.call("GET", "/api/environments/1/integrations/1/github_branches/", params=query)
     assert ended["output"]["head_branch"] in branches.json()["branches"]
+    assert author_of(person, ended) == "Burrow <runs@burrow.invalid>"
     files = {each["name"]: each for each in ended["artifacts"]}
     assert set(files) == {"SURVEY.md", "changes.patch"}
     report = {"storage_path": files["SURVEY.md"]["storage_path"]}
@@ -69,17 +70,36 @@ def test_a_run_goes_from_the_queue_to_a_report_on_a_branch(person: Person) -> No
     assert person.lab.http.get(url.replace("signature=", "signature=0")).status_code == 403
 
 
+def test_a_run_in_ones_own_name_commits_in_it(person: Person, held: Tokens) -> None:
+    connect(person.lab, held)
+    ended = person.survey("Survey", mode="background", pr_authorship_mode="user").until_ended()
+    assert author_of(person, ended) == "Ana Pereira <ana@example.org>"
+
+
+def author_of(person: Person, run: dict[str, Any]) -> str:
+    """Who made the commit of a run, in the repository that it was pushed to."""
+    folder = person.lab.workspace.data / "repositories" / "hedgerow" / "shop.git"
+    return git(folder, "log", "-1", "--format=%an <%ae>", run["output"]["head_branch"])
+
+
 def test_live_a_message_comes_in_pieces_and_stored_it_is_one(person: Person) -> None:
     run = person.survey("Survey and say much", mode="background")
     run.until_ended()
     stored, live = run.stored(), run.live()
-    assert len(updates(live, "agent_message_chunk")) > 2000
+    assert len(updates(live, "agent_message_chunk")) > 500
     assert updates(live, "agent_message") == updates(stored, "agent_message_chunk") == []
     assert text_of(stored, "agent_message") == text_of(live, "agent_message_chunk")
     assert len(updates(stored, "agent_message")) < 5
     others = [each for each in live if each not in updates(live, "agent_message_chunk")]
     rest = [each for each in others if "agent_message_chunk" not in str(each)]
     assert rest == [each for each in stored if "agent_message" not in str(each)]
+
+
+def test_a_message_of_five_megabytes_arrives_whole(person: Person) -> None:
+    run = person.survey("One long line, only read", mode="background")
+    run.until_ended()
+    for messages, kind in ((run.live(), "agent_message_chunk"), (run.stored(), "agent_message")):
+        assert max(len(each["content"]["text"]) for each in updates(messages, kind)) == 5 * 2**20
 
 
 def test_a_stream_goes_on_after_any_event_without_a_gap(person: Person) -> None:
@@ -152,9 +172,8 @@ def test_messages_wait_steer_or_are_answered(person: Person) -> None:
     assert "Noted: Mind the tests" in text_of(run.live(), "agent_message_chunk")
     prompts = [each["params"]["prompt"] for each in run.live() if each.get("method") == "session/prompt"]
     assert [block["text"] for block in prompts[-1]] == ["First", "Second"]
-    done = run.result("user_message", content="Only read")
-    assert done["stopReason"] == "end_turn"
-    assert "I looked at" in done["assistant_message"]
+    done = run.result("user_message", content="Refuse on purpose")
+    assert done == {"stopReason": "refusal", "assistant_message": "I do not do this."}
     for bad in ({}, {"content": " "}, {"content": 1}):
         assert run.command("user_message", **bad).status_code == 400
     missing = run.command("user_message", artifact_ids=["0"]).json()
@@ -174,9 +193,16 @@ def test_stop_ends_the_turn_and_its_question_and_the_run_goes_on(person: Person)
     [over] = [each for each in run.live() if each.get("method") == "_posthog/permission_response"]
     assert over["params"]["outcome"] == "cancelled"
     assert [data.get("type") for _, _, data in run.follow_once(start="latest")] == ["task_run_state"]
-    assert run.result("user_message", content="Only read")["stopReason"] == "end_turn"
+    assert run.result("user_message", content="Refuse on purpose")["stopReason"] == "refusal"
     run.result("close")
     run.until_ended()
+
+
+def test_a_turn_that_was_stopped_is_cancelled_whatever_the_agent_says(person: Person) -> None:
+    run = person.survey("Deny the stop")
+    run.until(lambda: text_of(run.live(), "agent_message_chunk"))
+    run.result("cancel")
+    assert run.until_turns(1) == ["cancelled"]
 
 
 def test_an_agent_that_does_not_stop_is_ended(person: Person) -> None:
@@ -220,6 +246,13 @@ def test_cancelling_a_run_ends_it_wherever_it_is(person: Person) -> None:
     assert stop_reasons(run.stored()) == ["cancelled"]
 
 
+def test_a_task_that_is_deleted_takes_its_run_along(person: Person) -> None:
+    run = person.survey("Survey and ask me")
+    run.until(run.questions)
+    assert person.call("DELETE", run.task).status_code == 204
+    run.until(lambda: person.lab.switch("runs")["runs"] == 0)
+
+
 def test_a_killed_agent_fails_the_run_and_a_new_run_goes_on_from_its_branch(person: Person, lab: Lab) -> None:
     run = person.survey("Survey this")
     run.until_turns(1)
@@ -252,7 +285,7 @@ def test_files_that_were_uploaded_reach_the_agent(person: Person) -> None:
     assert upload.status_code == 204
     path = {"storage_path": staged["storage_path"]}
     person.call("POST", f"{run.path}artifacts/finalize_upload/", json={"artifacts": [path]})
-    assert run.get()["status"] == "queued"
+    assert run.get()["status"] == "not_started"
     body = {"pending_user_message": "Look at it", "pending_user_artifact_ids": [staged["id"]]}
     assert person.call("POST", f"{run.path}start/", json=body).status_code == 200
     ended = run.until_ended()

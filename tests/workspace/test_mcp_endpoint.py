@@ -243,9 +243,9 @@ async def test_a_task_made_by_a_tool_is_a_task(store: Store) -> None:
         assert (await tools.data("archive_task", task=made["id"]))["archived"] is True
         listed = (await tools.data("list_tasks", limit=100))["result"]
         assert made["id"] not in [one["id"] for one in listed]
-        assert {one["state"] for one in listed} > {"queued", "completed"}
-        queued = (await tools.data("list_tasks", state="queued"))["result"]
-        assert {one["state"] for one in queued} == {"queued"}
+        assert {one["state"] for one in listed} > {"not_started", "completed"}
+        failed = (await tools.data("list_tasks", state="failed"))["result"]
+        assert {one["state"] for one in failed} == {"failed"}
         assert "There is no task" in await tools.error("get_task", task="nope")
 
 

@@ -69,7 +69,9 @@ def test_the_end_of_stdin_ends_the_process_with_a_stream_open(start_workspace: S
     workspace = start_workspace()
     with Lab(workspace) as lab:
         header = lab.sign_in().header
-        tasks = lab.http.get("/api/projects/1/tasks/", params={"status": "queued"}, headers=header).json()["results"]
+        tasks = lab.http.get("/api/projects/1/tasks/", params={"status": "not_started"}, headers=header).json()[
+            "results"
+        ]
         path = f"/api/projects/1/tasks/{tasks[0]['id']}/runs/{tasks[0]['latest_run']['id']}/stream/"
         with lab.http.stream("GET", path, headers=header) as stream:
             lines = stream.iter_lines()

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
     Start = Callable[..., RunningWorkspace]
 
+OTHER_AGENT = """
+import app.survey_agent.agent as agent
+from app.survey_agent.__main__ import main
+agent.META = {}
+main(["--adapter", "codex"])
+"""
 STOPPED = "The workspace was stopped while this run was under way."
 linux = pytest.mark.skipif(sys.platform != "linux", reason="finds processes by /proc")
 
@@ -91,10 +97,16 @@ def test_the_agent_that_was_named_is_used_and_one_that_is_missing_is_named(start
         ended = Person(lab, lab.sign_in()).survey("Survey").until_ended()
         assert ended["status"] == "failed"
         assert "“no-such-agent” cannot be started" in ended["error_message"]
-    codex = shlex.join([sys.executable, "-m", "app", "survey-agent", "--adapter", "codex"])
-    workspace = start_workspace("--runs", "1", "--agent", codex)
+    workspace = start_workspace("--runs", "1", "--agent", shlex.join([sys.executable, "-c", OTHER_AGENT]))
     with Lab(workspace) as lab:
-        run = Person(lab, lab.sign_in()).survey("Only read", mode="background")
+        person = Person(lab, lab.sign_in())
+        run = person.survey("Survey and ask me")
+        run.until(run.questions)
+        # This agent takes nothing up in a turn, so the turn makes room for what steers it.
+        assert run.result("user_message", content="Only read", steer=True) == {"queued": True}
+        assert run.until_turns(2) == ["cancelled", "end_turn"]
+        run.result("close")
+        run = person.survey("Only read", mode="background")
         assert run.until_ended()["status"] == "completed"
         [*warned] = [each["params"]["message"] for each in run.stored() if each.get("method") == "_posthog/console"]
         assert warned == [

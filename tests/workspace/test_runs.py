@@ -6,14 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from tests.workspace.lab import Lab
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import httpx
 
     from tests.conftest import RunningWorkspace
 
@@ -93,7 +92,7 @@ def test_a_bad_run_is_refused_with_the_field_that_is_wrong(
     assert (answer.json()["attr"], answer.json()["code"]) == (attr, code)
 
 
-def test_one_call_queues_a_cloud_run_that_stays_queued(task: Task) -> None:
+def test_one_call_queues_a_cloud_run(task: Task) -> None:
     body = {
         "mode": "interactive",
         "branch": "main",
@@ -125,6 +124,7 @@ def test_a_bootstrapped_run_is_local_by_default_and_starts_once_in_the_cloud(tas
     assert task.call("POST", f"runs/{local['id']}/start/", json={}).status_code == 400
     assert task.call("POST", f"runs/{local['id']}/cancel/", json={}).status_code == 400
     cloud = task.run()
+    assert (local["status"], cloud["status"]) == ("queued", "not_started")
     started = task.call("POST", f"runs/{cloud['id']}/start/", json={"pending_user_message": "Go"})
     assert started.status_code == 200
     assert started.json()["latest_run"]["state"]["pending_user_message"] == "Go"
@@ -200,7 +200,7 @@ def test_the_stream_tells_the_state_then_the_log_then_its_end(task: Task) -> Non
     with task.lab.http.stream("GET", f"{task.path}{path}stream/", headers=task.header) as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
         lines = stream.iter_lines()
-        assert json.loads(next(lines).removeprefix("data: "))["status"] == "queued"
+        assert json.loads(next(lines).removeprefix("data: "))["status"] == "not_started"
         task.call("POST", f"{path}append_log/", json={"entries": [{"type": "notification", "n": 1}]})
         task.call("POST", f"{path}cancel/", json={})
         rest = [line for line in lines if line]
@@ -259,3 +259,62 @@ def test_what_was_created_is_there_after_a_restart(start_workspace: Any) -> None
         assert lab.state()["personal_api_key"] == key
         count = lab.http.get(TASKS, params={"archived": "all"}, headers={"Authorization": f"Bearer {key}"})
         assert count.json()["count"] == 13
+
+
+def streamed(task: Task, path: str, **query: str) -> tuple[int, str]:
+    answer = task.lab.http.get(f"{task.path}{path}stream/", headers=task.header, params=query)
+    return answer.status_code, answer.text
+
+
+def test_the_timers_of_a_stream_can_be_short(task: Task) -> None:
+    path = f"runs/{task.run()['id']}/"
+    task.lab.switch("runs", rotation_seconds=0.4, keepalive_seconds=0.05)
+    _, text = streamed(task, path, start="latest")
+    assert text.endswith('event: end\ndata: {"type":"rotated"}\n\n')
+    assert text.count('event: keepalive\ndata: {"type":"keepalive"}\n\n') >= 2
+
+
+def test_streams_are_refused_and_cut_as_the_contract_says(task: Task) -> None:
+    path = f"runs/{task.run()['id']}/"
+    task.lab.switch("runs", stream="admission")
+    answer = task.lab.http.get(f"{task.path}{path}stream/", headers=task.header)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    task.lab.switch("runs", stream="Backlog busy")
+    assert streamed(task, path) == (200, 'event: error\ndata: {"error": "Backlog busy"}\n\n')
+    with task.lab.http.stream("GET", f"{task.path}{path}stream/", headers=task.header) as stream:
+        lines = stream.iter_lines()
+        next(lines)
+        assert task.lab.switch("runs", cut_streams=True)["streams"] == 1
+        with pytest.raises(httpx.HTTPError):
+            list(lines)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "code"),
+    [("sandbox_not_ready", 400, "sandbox_not_ready"), ("unreachable", 502, "sandbox_unreachable"),
+     ("refused", 502, "sandbox_unreachable"), ("timed_out", 504, "sandbox_timed_out")],
+)  # fmt: skip
+def test_an_agent_that_cannot_be_reached_is_no_matter_of_the_token(
+    task: Task, kind: str, status: int, code: str
+) -> None:
+    run = task.run()["id"]
+    task.lab.switch("runs", sandbox=kind)
+    answer = task.call("POST", f"runs/{run}/command/", json={"method": "cancel"})
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_a_file_of_a_run_is_stored_at_once(task: Task) -> None:
+    path = f"runs/{task.run()['id']}/"
+    files = [
+        {"name": "a.txt", "content": "ä", "content_type": "text/plain", "type": "output"},
+        {"name": "b.bin", "content": "AAE=", "content_encoding": "base64"},
+    ]
+    stored = task.call("POST", f"{path}artifacts/", json={"artifacts": files}).json()["artifacts"]
+    assert [(each["name"], each["size"]) for each in stored] == [("a.txt", 2), ("b.bin", 2)]
+    assert task.call("GET", path).json()["artifacts"] == stored
+    body = {"storage_path": stored[1]["storage_path"]}
+    assert task.call("POST", f"{path}artifacts/download/", json=body).content == b"\x00\x01"
+    other = f"runs/{task.run()['id']}/artifacts/download/"
+    assert task.call("POST", other, json=body).status_code == 404
+    bad = {"artifacts": [{"name": "c", "content": "?", "content_encoding": "base64"}]}
+    assert task.call("POST", f"{path}artifacts/", json=bad).json()["attr"] == "content"

@@ -143,7 +143,7 @@ def test_the_seed_has_a_dozen_tasks_in_different_states(api: Api) -> None:
     everything = api.get(archived="all", limit=100)
     assert everything["count"] == 12
     states = {(task["latest_run"] or {}).get("status") for task in everything["results"]}
-    assert states == {None, "queued", "completed", "failed", "cancelled"}
+    assert states == {None, "not_started", "completed", "failed", "cancelled"}
     assert any((task["latest_run"] or {}).get("error_message") for task in everything["results"])
     assert any(((task["latest_run"] or {}).get("output") or {}).get("pr_url") for task in everything["results"])
     assert len(api.get("pinned/")["task_ids"]) == 3

@@ -32,7 +32,7 @@ REFRESHES, REFRESH_SECONDS = 8, 60.0
 CONNECT_FROM = "posthog_code"
 
 
-class Connection(Value, frozen=True):
+class GitHubConnection(Value, frozen=True):
     """A connection to GitHub. `personal` says whether it is the person's own; `id` is that of the integration.
 
     `account` is the name of the account or organisation on GitHub, where the server says it.
@@ -47,12 +47,13 @@ class Connection(Value, frozen=True):
 class NamesPage(Value, frozen=True):
     """A part of a list that is searched on the server. `following` is the offset of the next part, None at the end.
 
-    `default` is the one among them that is meant where none is chosen.
+    `default` is the one among them that is meant where none is chosen. `connected` says whether GitHub was asked.
     """
 
     items: tuple[str, ...] = ()
     following: int | None = None
     default: str = ""
+    connected: bool = True
 
 
 class _Account(msgspec.Struct):
@@ -97,10 +98,10 @@ class GitHub:
         named: Callable[[], Awaitable[tuple[str, ...]]],
     ) -> None:
         self._fetcher, self._host, self._project, self._named = fetcher, host, project, named
-        self._connected: dict[int, tuple[float, tuple[Connection, ...]]] = {}
+        self._connected: dict[int, tuple[float, tuple[GitHubConnection, ...]]] = {}
         self._refreshed: deque[float] = deque(maxlen=REFRESHES)
 
-    async def connections(self, *, again: bool = False) -> tuple[Connection, ...]:
+    async def connections(self, *, again: bool = False) -> tuple[GitHubConnection, ...]:
         """The connections, the person's own first; none on a host without them, or that does not permit the question.
 
         The answer is kept for a minute; `again` asks anew.
@@ -120,7 +121,8 @@ class GitHub:
         """Repositories whose names contain `search`, as `organization/name` in lower case."""
         connected = await self._first()
         if connected is None:
-            return _part(await self._named(), search, offset, limit)
+            part = _part(await self._named(), search, offset, limit)
+            return msgspec.structs.replace(part, connected=False)
         listing = "repos" if connected.personal else "github_repos"
         answer = await self._fetcher.get(
             f"{self._path(connected)}{listing}/",
@@ -132,7 +134,7 @@ class GitHub:
         """Branches of a repository whose names contain `search`; none where nobody is connected to GitHub."""
         connected = await self._first()
         if connected is None or not repository:
-            return NamesPage()
+            return NamesPage(connected=False)
         listing = "branches" if connected.personal else "github_branches"
         answer = await self._fetcher.get(
             f"{self._path(connected)}{listing}/",
@@ -184,10 +186,10 @@ class GitHub:
         """Ask anew who is connected, the next time that it matters."""
         self._connected.clear()
 
-    async def _first(self) -> Connection | None:
+    async def _first(self) -> GitHubConnection | None:
         return next(iter(await self.connections()), None)
 
-    async def _integrations(self, path: str, *, personal: bool) -> tuple[Connection, ...]:
+    async def _integrations(self, path: str, *, personal: bool) -> tuple[GitHubConnection, ...]:
         try:
             answer = await self._fetcher.get(path)
         except (NotFound, PermissionMissing):
@@ -199,10 +201,10 @@ class GitHub:
             number = each.installation_id if personal else each.id
             if each.kind == "github" and number is not None:
                 name = (each.account.name if each.account is not None else None) or each.display_name or ""
-                found.append(Connection(str(each.id or number), personal, name, str(number) if personal else ""))
+                found.append(GitHubConnection(str(each.id or number), personal, name, str(number) if personal else ""))
         return tuple(found)
 
-    def _path(self, connected: Connection) -> str:
+    def _path(self, connected: GitHubConnection) -> str:
         if connected.personal:
             return f"/api/users/@me/integrations/github/{segment(connected.installation)}/"
         return f"/api/environments/{self._project()}/integrations/{segment(connected.id)}/"

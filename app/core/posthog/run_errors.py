@@ -1,4 +1,4 @@
-"""What a run or its agent refuses (docs/wire.md, "Commands", "Run stream"). Told apart by status and code."""
+"""What a run or its agent refuses (docs/wire.md, "Commands to a run", "Run stream"). Told apart by status and code."""
 
 from __future__ import annotations
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from app.core.posthog.run_options import MODES, RunOptions
 
+if TYPE_CHECKING:
+    from app.core.preferences import Stored
+
 SETTING = "runs.last"
 # Repositories, the one that was used last at the end.
 KEPT = 200
-
-
-class Stored(Protocol):
-    """Where it is kept (`storage.settings`)."""
-
-    def get(self, key: str, default: object = None) -> object: ...
 
 
 class RepositoryKey(NamedTuple):

@@ -27,7 +27,7 @@ from app.core.errors import (
     TimedOut,
 )
 from app.core.posthog.run_files import RunUploads
-from app.core.posthog.run_options import RunOptions, body_of, settled
+from app.core.posthog.run_options import RunOptions, body_of, going_on, settled
 from app.core.posthog.types import Task, TaskRun
 from app.core.posthog.wire import decode_one, decode_page, segment
 
@@ -102,6 +102,26 @@ class RunStart:
                 started = await self._begin(task, attempt, chosen, files)
         self._attempts.pop(key, None)
         return started
+
+    async def go_on(self, task: Task, run: TaskRun, message: str, files: Sequence[RunFile] = ()) -> TaskRun:
+        """Start a run that goes on from `run`, which has ended, with a message. Raises what `start` raises."""
+        started = (await self.start(task, going_on(run, message), files)).latest_run
+        if started is None:
+            raise ProtocolTrouble("The server names no run of the task.")
+        return started
+
+    async def upload(self, task_id: str, run_id: str, files: Sequence[RunFile]) -> list[str]:
+        """Upload files to a run that is under way; returns the ids that a message names them by.
+
+        Raises `Rejected` on a server that takes none, and what requests raise.
+        """
+        run = self._path(task_id, "runs", run_id)
+        try:
+            return await RunUploads(self._fetcher, f"{run}artifacts").put(files)
+        except NotFound:
+            await self._run(run)
+            action = "Remove the files, then send the message."
+            raise Rejected("This server takes no files with a message.", action=action) from None
 
     async def _begin(self, task: Task, attempt: _Attempt, options: RunOptions, files: Sequence[RunFile]) -> Task:
         body = body_of(options, source=_source(task), authorship=await self._authorship(task))

@@ -1,4 +1,4 @@
-"""One run: its log, its stream, what its agent is told, its files (docs/wire.md, "Runs" to "Commands").
+"""One run: its log, its stream, what its agent is told, its files (docs/wire.md, "Runs" to "Run stream").
 
 What a log or a stream has in it is read by `app.core.runs`; here it is bytes.
 """
@@ -12,6 +12,7 @@ import msgspec
 
 from app.core.errors import BurrowError, NotFound, ProtocolTrouble, Rejected
 from app.core.posthog.run_errors import CommandRefused, StreamTokenRefused, command_error
+from app.core.posthog.run_files import RunUploads
 from app.core.posthog.types import Page, RunArtifact, TaskRun
 from app.core.posthog.wire import bounded, decode_one, decode_page, segment
 from app.core.redaction import hide
@@ -19,7 +20,8 @@ from app.core.redaction import hide
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from app.core.fetcher import Fetcher
+    from app.core.fetcher import Admission, Fetcher
+    from app.core.posthog.run_files import RunFile
     from app.core.streams import AnswerStream
 
 LOG_PAGE = 5_000
@@ -96,6 +98,7 @@ class Runs:
         self._project = project
         self._tokens: dict[str, _StreamToken] = {}
         self._commands = 0
+        self._uploads: dict[str, RunUploads] = {}
 
     async def get(self, task: str, run: str) -> TaskRun:
         return decode_one(await self._fetcher.get(self._path(task, run)), TaskRun)
@@ -203,8 +206,10 @@ class Runs:
 
     # What it is told
 
-    async def command(self, task: str, run: str, method: str, params: object) -> msgspec.Raw:
-        """Tell the agent something; returns its result as JSON.
+    async def command(
+        self, task: str, run: str, method: str, params: object, *, admission: Admission | None = None
+    ) -> msgspec.Raw:
+        """Tell the agent something; returns its result as JSON. `admission`: see `Fetcher.request`.
 
         Raises `CommandRefused` for the agent's own errors, `RunOver`, `AgentNotReady`, and `AgentUnreachable` or
         `OutcomeUnknown` when the agent may have got it.
@@ -213,7 +218,11 @@ class Runs:
         body = {"jsonrpc": "2.0", "method": method, "params": params, "id": f"burrow-{self._commands}"}
         try:
             answer = await self._fetcher.request(
-                "POST", self._path(task, run, "command"), body=body, timeout=COMMAND_SECONDS
+                "POST",
+                self._path(task, run, "command"),
+                body=body,
+                timeout=COMMAND_SECONDS,
+                admission=admission,
             )
         except BurrowError as error:
             raise command_error(error) from None
@@ -271,6 +280,11 @@ class Runs:
             "POST", self._path(task, run, "artifacts", "presign"), body=body, idempotent=True
         )
         return answer.decode(_Presigned).url
+
+    async def upload(self, task: str, run: str, files: Sequence[RunFile]) -> tuple[str, ...]:
+        """Upload files for a message; returns the ids that it names them by. What has arrived is not sent again."""
+        place = self._path(task, run, "artifacts").rstrip("/")
+        return tuple(await self._uploads.setdefault(place, RunUploads(self._fetcher, place)).put(files))
 
     def _path(self, task: str, *parts: str) -> str:
         if not task:

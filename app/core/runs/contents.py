@@ -29,6 +29,9 @@ class ToolIdentity(NamedTuple):
     tool: str = ""
 
 
+UNSAID = ToolIdentity()
+
+
 def prompt_text(blocks: Iterable[Block]) -> tuple[str, tuple[str, ...]]:
     """The text of a prompt, and the names of what is attached. Blocks that are hidden are left out."""
     texts: list[str] = []
@@ -76,6 +79,8 @@ def questions_of(asked: Iterable[AskedQuestion]) -> tuple[Question, ...]:
 
 def identity_of(meta: Meta | None, title: str | None) -> ToolIdentity:
     """What the name of the tool says."""
+    if meta is None and not title:
+        return UNSAID
     name = title or ""
     if meta is not None:
         if meta.mcp is not None:
@@ -94,7 +99,7 @@ def identity_of(meta: Meta | None, title: str | None) -> ToolIdentity:
         server, mark, tool = name[len(MCP_PREFIX) :].partition("__")
         if mark and server and tool:
             return ToolIdentity("mcp", server, tool)
-    return ToolIdentity()
+    return UNSAID
 
 
 def parent_of(meta: Meta | None) -> str:

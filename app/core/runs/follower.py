@@ -119,6 +119,19 @@ class RunFollower:
         self._nudged.set()
         self._news.set()
 
+    def go_on(self, run: TaskRun) -> None:
+        """Follow another run, that goes on from this one, in the same transcript. The next `follow` does so."""
+        self.run_id = run.id
+        self._log = StoredLog(self._runs, self.task, run.id)
+        self.transcript.follow_on(run.id)
+        self._stored, self._mark, self._overlap = 0, None, None
+        self._last_id = ""
+        self._doubt = False
+        self._arrived.clear()
+        self._seen.clear()
+        self._order.clear()
+        self._tell_run(run)
+
     def close(self) -> None:
         """Delete what is kept of the transcript."""
         self.transcript.close()

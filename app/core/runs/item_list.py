@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 KINDS: tuple[type[Item], ...] = (
     *(Prompt, Message, Thought, ToolCall, Plan, Setup, Permission, Notice, ShellCommand, TurnEnd, Unknown),
 )
+# The characters in which folding the case finds letters of ASCII, as `ß`, in UTF-8.
+_FOLDS_TO_ASCII = re.compile("|".join("ßİŉſǰẖẗẘẙẚẞ\u212aﬀﬁﬂﬃﬄﬅﬆ").encode())
 _NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 
 
@@ -154,8 +157,15 @@ class ItemList:
             encoded = self._store.encoded(index)
         except OSError:
             return False
-        # Other characters may be folded to ASCII.
-        return not encoded or sought.encode() in encoded.lower() or not encoded.isascii()
+        return not encoded or sought.encode() in encoded.lower() or _FOLDS_TO_ASCII.search(encoded) is not None
+
+    def same(self, index: int, other: ItemList) -> bool:
+        """Whether `other` has the same item there. What is not in memory is not read: what is known of it is enough."""
+        if self.head(index)._replace(revision=0) != other.head(index)._replace(revision=0):
+            return False
+        if not (self._store.in_memory(index) and other._store.in_memory(index)):
+            return True
+        return self.item(index) == other.item(index)
 
     def kind(self, index: int) -> type[Item]:
         return KINDS[self._kinds[index]]

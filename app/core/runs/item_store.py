@@ -88,6 +88,9 @@ class ItemStore:
             decoder = _decoders[kind] = msgspec.msgpack.Decoder(kind)
         return decoder.decode(self.encoded(index))  # type: ignore[no-any-return]
 
+    def in_memory(self, index: int) -> bool:
+        return self._items[index] is not None
+
     def encoded(self, index: int) -> bytes:
         """An item of the file as it is there; empty for one in memory. Strings in it are UTF-8."""
         if self._items[index] is not None or self._spill is None:

@@ -11,8 +11,9 @@ import msgspec
 
 from app.core.runs.contents import prompt_text
 from app.core.runs.items import Prompt, Setup, SetupStep, ShellCommand, Usage
-from app.core.runs.params import Block, Config, Failure, Note, Prompted, Result, Shell, decoded
+from app.core.runs.params import Block, Failure, Note, Prompted, Result, Shell, decoded
 from app.core.runs.permissions import answered, requested, responded
+from app.core.runs.update_params import ConfigOptions
 from app.core.runs.updates import session_update, set_options, unknown
 
 if TYPE_CHECKING:
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
     from app.core.runs.reducer import Reducer
 
 FINISHED_STEPS = frozenset({"completed", "failed"})
-
-
-class _Options(msgspec.Struct, rename="camel"):
-    config_options: list[Config] | None = None
 
 
 def apply(reducer: Reducer, entry: LogEntry) -> None:
@@ -64,7 +61,7 @@ def _response(reducer: Reducer, entry: LogEntry) -> None:
             reducer.end_turn(result.stop_reason)
     elif result.outcome is not None:
         responded(reducer, message.id, result.outcome)
-    elif (options := decoded(message.result, _Options)) is not None and options.config_options:
+    elif (options := decoded(message.result, ConfigOptions)) is not None and options.config_options:
         set_options(reducer, options.config_options)
 
 

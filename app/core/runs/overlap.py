@@ -14,7 +14,7 @@ import msgspec
 
 from app.core.runs.contents import block_text
 from app.core.runs.log_entries import REQUEST_PERMISSION, UNREADABLE
-from app.core.runs.params import MessageChunk, WholeMessage, update_of
+from app.core.runs.update_params import MessageChunk, WholeMessage, update_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

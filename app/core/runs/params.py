@@ -6,56 +6,53 @@ They follow the Agent Client Protocol (https://agentclientprotocol.com/protocol/
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from app.core.posthog.wire import decode_items
 from app.core.runs.log_entries import NOTHING, UNREADABLE
 
-if TYPE_CHECKING:
-    from typing import TypeAlias
-
 T = TypeVar("T")
 
 
-class _Wire(msgspec.Struct, rename="camel"):
+class CamelCase(msgspec.Struct, rename="camel"):
     """The base of what is decoded from camelCase names."""
 
 
-class AskedChoice(_Wire):
+class AskedChoice(CamelCase):
     label: str = ""
     description: str | None = None
 
 
-class AskedQuestion(_Wire):
+class AskedQuestion(CamelCase):
     question: str = ""
     header: str | None = None
     options: list[AskedChoice] | None = None
     multi_select: bool | None = None
 
 
-class ClaudeMeta(_Wire):
+class ClaudeMeta(CamelCase):
     tool_name: str | None = None
     parent_tool_call_id: str | None = None
 
 
-class McpMeta(_Wire):
+class McpMeta(CamelCase):
     server: str | None = None
     server_name: str | None = None
     tool: str | None = None
     tool_name: str | None = None
 
 
-class UiMeta(_Wire):
+class UiMeta(CamelCase):
     hidden: bool | None = None
 
 
-class TerminalOutput(_Wire):
+class TerminalOutput(CamelCase):
     data: str | None = None
 
 
-class Meta(_Wire):
+class Meta(CamelCase):
     """`_meta`, as far as Burrow knows it."""
 
     claude_code: ClaudeMeta | None = None
@@ -73,14 +70,14 @@ class Meta(_Wire):
         return bool(self.hidden or (self.ui is not None and self.ui.hidden))
 
 
-class Resource(_Wire):
+class Resource(CamelCase):
     uri: str | None = None
     mime_type: str | None = None
     text: str | None = None
     blob: str | None = None
 
 
-class Block(_Wire):
+class Block(CamelCase):
     """A content block: `text`, `image`, `audio`, `resource_link`, `resource` or a later type."""
 
     type: str | None = None
@@ -94,7 +91,7 @@ class Block(_Wire):
     meta: Meta | None = msgspec.field(default=None, name="_meta")
 
 
-class ToolContent(_Wire):
+class ToolContent(CamelCase):
     """What a tool call shows: `content` with a block, `diff`, `terminal` or a later type."""
 
     type: str | None = None
@@ -105,186 +102,23 @@ class ToolContent(_Wire):
     text: str | None = None
 
 
-class ToolPlace(_Wire):
+class ToolPlace(CamelCase):
     path: str | None = None
     line: int | None = None
 
 
-class PlanStep(_Wire):
-    content: str = ""
-    status: str | None = None
-    priority: str | None = None
-
-
-class ConfigValue(_Wire):
-    value: str = ""
-    name: str | None = None
-    description: str | None = None
-
-
-class ConfigGroup(_Wire):
-    """Values may be in groups."""
-
-    value: str | None = None
-    name: str | None = None
-    description: str | None = None
-    options: list[ConfigValue] | None = None
-
-
-class Config(_Wire):
-    id: str = ""
-    name: str | None = None
-    category: str | None = None
-    current_value: str | bool | None = None
-    options: list[ConfigGroup] | None = None
-
-
-class AgentCommand(_Wire):
-    name: str = ""
-
-
-class _Update(msgspec.Struct, rename="camel", tag_field="sessionUpdate"):
-    meta: Meta | None = msgspec.field(default=None, name="_meta")
-
-
-class _Chunk(_Update):
-    content: Block | None = None
-
-
-class MessageChunk(_Chunk, tag="agent_message_chunk"):
-    pass
-
-
-class ThoughtChunk(_Chunk, tag="agent_thought_chunk"):
-    pass
-
-
-class PromptChunk(_Chunk, tag="user_message_chunk"):
-    pass
-
-
-class WholeMessage(_Chunk, tag="agent_message"):
-    pass
-
-
-class WholeThought(_Chunk, tag="agent_thought"):
-    pass
-
-
-class ToolFields(_Update):
-    """The fields of a tool call; those that an update leaves out stay as they were."""
-
-    tool_call_id: str = ""
-    title: str | None = None
-    kind: str | None = None
-    status: str | None = None
-    content: list[ToolContent] | None = None
-    locations: list[ToolPlace] | None = None
-    raw_input: msgspec.Raw = NOTHING
-    raw_output: msgspec.Raw = NOTHING
-
-
-class Announcement(ToolFields, tag="tool_call"):
-    pass
-
-
-class CallUpdate(ToolFields, tag="tool_call_update"):
-    pass
-
-
-class PlanUpdate(_Update, tag="plan"):
-    entries: list[PlanStep] | None = None
-
-
-class CommandsUpdate(_Update, tag="available_commands_update"):
-    available_commands: list[AgentCommand] | None = None
-
-
-class ConfigUpdate(_Update, tag="config_option_update"):
-    config_options: list[Config] | None = None
-
-
-class ModeUpdate(_Update, tag="current_mode_update"):
-    current_mode_id: str | None = None
-
-
-class UsageUpdate(_Update, tag="usage_update"):
-    used: int | None = None
-    size: int | None = None
-
-
-class StatusUpdate(_Update, tag="status"):
-    status: str | None = None
-    message: str | None = None
-    is_complete: bool | None = None
-
-
-class ErrorUpdate(_Update, tag="error"):
-    message: str | None = None
-    error_type: str | None = None
-
-
-class InfoUpdate(_Update, tag="session_info_update"):
-    title: str | None = None
-
-
-if TYPE_CHECKING:
-    Update: TypeAlias = (
-        MessageChunk
-        | ThoughtChunk
-        | PromptChunk
-        | WholeMessage
-        | WholeThought
-        | Announcement
-        | CallUpdate
-        | PlanUpdate
-        | CommandsUpdate
-        | ConfigUpdate
-        | ModeUpdate
-        | UsageUpdate
-        | StatusUpdate
-        | ErrorUpdate
-        | InfoUpdate
-    )
-
-UPDATES: tuple[type[_Update], ...] = (
-    *(MessageChunk, ThoughtChunk, PromptChunk, WholeMessage, WholeThought, Announcement, CallUpdate, PlanUpdate),
-    *(CommandsUpdate, ConfigUpdate, ModeUpdate, UsageUpdate, StatusUpdate, ErrorUpdate, InfoUpdate),
-)
-
-
-class SessionUpdate(_Wire):
-    update: (
-        MessageChunk
-        | ThoughtChunk
-        | PromptChunk
-        | WholeMessage
-        | WholeThought
-        | Announcement
-        | CallUpdate
-        | PlanUpdate
-        | CommandsUpdate
-        | ConfigUpdate
-        | ModeUpdate
-        | UsageUpdate
-        | StatusUpdate
-        | ErrorUpdate
-        | InfoUpdate
-    )
-
-
-class Prompted(_Wire):
+class Prompted(CamelCase):
     prompt: list[Block] | None = None
 
 
-class AskedOption(_Wire):
+class AskedOption(CamelCase):
     option_id: str = ""
     name: str | None = None
     kind: str | None = None
     meta: Meta | None = msgspec.field(default=None, name="_meta")
 
 
-class AskedCall(_Wire):
+class AskedCall(CamelCase):
     """The tool call that a permission is about."""
 
     tool_call_id: str | None = None
@@ -298,13 +132,13 @@ class AskedCall(_Wire):
     meta: Meta | None = msgspec.field(default=None, name="_meta")
 
 
-class Asked(_Wire):
+class Asked(CamelCase):
     options: list[AskedOption] | None = None
     tool_call: AskedCall | None = None
     request_id: str | int | None = None
 
 
-class Answered(_Wire):
+class Answered(CamelCase):
     """`permission_response` and `permission_resolved`."""
 
     request_id: str | int | None = None
@@ -313,24 +147,24 @@ class Answered(_Wire):
     outcome: Any = None
 
 
-class PermissionOutcome(_Wire):
+class PermissionOutcome(CamelCase):
     outcome: str | None = None
     option_id: str | None = None
 
 
-class Result(_Wire):
+class Result(CamelCase):
     """A response's result: of a prompt it has a reason, of a permission an outcome."""
 
     stop_reason: str | None = None
     outcome: PermissionOutcome | None = None
 
 
-class Failure(_Wire):
+class Failure(CamelCase):
     code: int | None = None
     message: str | None = None
 
 
-class Note(_Wire):
+class Note(CamelCase):
     """The parameters of PostHog's notifications, of which each has a few."""
 
     run_id: str | None = None
@@ -358,13 +192,13 @@ class Note(_Wire):
     title: str | None = None
 
 
-class ShellResult(_Wire):
+class ShellResult(CamelCase):
     stdout: str | None = None
     stderr: str | None = None
     exit_code: int | None = None
 
 
-class Shell(_Wire):
+class Shell(CamelCase):
     id: str | int | None = None
     command: str = ""
     cwd: str | None = None
@@ -372,19 +206,6 @@ class Shell(_Wire):
 
 
 _DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {}
-_TAGS = {kind.__struct_config__.tag: kind for kind in UPDATES}
-
-
-class _Tag(msgspec.Struct, rename="camel"):
-    session_update: str = ""
-
-
-class _Tagged(msgspec.Struct):
-    update: msgspec.Raw = NOTHING
-
-
-class _TagOnly(msgspec.Struct):
-    update: _Tag | None = None
 
 
 def decoded(raw: msgspec.Raw, kind: type[T]) -> T | None:
@@ -401,25 +222,6 @@ def decoded(raw: msgspec.Raw, kind: type[T]) -> T | None:
     except UNREADABLE:
         return None
     return found[0] if found else None
-
-
-_updates = msgspec.json.Decoder(SessionUpdate)
-
-
-def update_of(params: msgspec.Raw) -> Update | None:
-    """The update in the parameters of `session/update`; None for one of a kind that is not known."""
-    try:
-        return _updates.decode(params).update
-    except UNREADABLE:
-        pass
-    try:
-        named = msgspec.json.decode(params, type=_TagOnly).update
-        kind = None if named is None else _TAGS.get(named.session_update)
-        if kind is None:
-            return None
-        return decoded(msgspec.json.decode(params, type=_Tagged).update, kind)  # type: ignore[return-value]
-    except UNREADABLE:
-        return None
 
 
 def text_of(raw: msgspec.Raw) -> str:

@@ -20,6 +20,8 @@ T = TypeVar("T", bound="Item")
 CANCELLED = "cancelled"
 # The answer of a permission that was given somewhere else, where the log does not say which.
 ELSEWHERE = "elsewhere"
+# The source of notices that are Burrow's own.
+OURS = "burrow"
 FINAL = frozenset({"completed", "failed", CANCELLED})
 RUNNING = frozenset({"pending", "in_progress"})
 
@@ -98,19 +100,15 @@ class Reducer:
         return index, self.items.item(index)  # type: ignore[return-value]
 
     def note(self, text: str, level: str = "info", source: str = "") -> None:
-        """Add a notice."""
+        """Add a notice that the log has."""
+        self.add_notice(self.key("notice"), text, level, source)
+
+    def add_notice(self, key: str, text: str, level: str = "info", source: str = "") -> None:
+        """Add a notice, unless there is one of that key."""
         at = self.at
-        self.add(
-            Notice(
-                key=self.key("notice"),
-                turn=at.turn,
-                at=self.moment,
-                late=at.cancelled,
-                text=text,
-                level=level,
-                source=source,
-            )
-        )
+        if self.items.index_of(key) is None:
+            notice = Notice(key=key, turn=at.turn, at=self.moment, text=text, level=level, source=source)
+            self.add(msgspec.structs.replace(notice, late=at.cancelled and source != OURS))
 
     # Texts
 
@@ -214,7 +212,7 @@ class Reducer:
         """The run ended. Its last turn may have no end in the log."""
         self.close_text()
         self.settle_permissions(CANCELLED)
-        self.at.state = msgspec.structs.replace(self.at.state, busy=False, compacting=False, accepts=False)
+        self.at.state = msgspec.structs.replace(self.at.state, busy=False, compacting=False)
 
     # Permissions
 

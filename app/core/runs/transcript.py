@@ -16,6 +16,7 @@ from app.core.runs.body import TranscriptBody, TranscriptMark
 from app.core.runs.item_list import ItemHead
 from app.core.runs.item_text import masked, searched
 from app.core.runs.items import Notice
+from app.core.runs.reducer import OURS
 from app.core.runs.spill import SpillFile
 
 if TYPE_CHECKING:
@@ -110,9 +111,23 @@ class Transcript:
         """The person stopped the turn under way. Whatever the agent says of its end, it was cancelled."""
         self._change(self._body.reducer.cancel_turn)
 
-    def give_up_turn(self) -> None:
-        """The agent does not answer any more: its turn ends here, cancelled."""
-        self._change(lambda: self._body.reducer.end_turn("cancelled"))
+    def give_up_turn(self, words: str) -> None:
+        """The agent does not answer any more: its turn ends here, cancelled, and `words` say why."""
+
+        def work() -> None:
+            self._body.reducer.close_text()
+            self._body.reducer.add_notice(f"given-up:{self.state.turn}", words, "warn", OURS)
+            self._body.reducer.end_turn("cancelled")
+
+        self._change(work)
+
+    def answer(self, key: str, option_id: str) -> None:
+        """A permission was answered from here, which the log will say later."""
+        self._change(lambda: self._body.reducer.answer(key, option_id))
+
+    def follow_on(self, run_id: str) -> None:
+        """The run goes on in another one, whose log is read next (`rebuild`)."""
+        self._run_id = run_id
 
     def finish(self) -> None:
         """The run ended: nothing is under way, and nobody waits for an answer."""
@@ -271,5 +286,5 @@ def _difference(former: TranscriptBody, body: TranscriptBody, since: int) -> tup
     end = min(len(former.items), len(body.items))
     if end - since > COMPARED:
         return since, tuple(range(since, end))
-    differing = tuple(index for index in range(since, end) if former.items.item(index) != body.items.item(index))
+    differing = tuple(index for index in range(since, end) if not former.items.same(index, body.items))
     return differing[0] if differing else end, differing

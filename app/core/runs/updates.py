@@ -20,7 +20,10 @@ from app.core.runs.items import (
     Unknown,
     Usage,
 )
-from app.core.runs.params import (
+from app.core.runs.params import text_of
+from app.core.runs.permissions import answered_elsewhere
+from app.core.runs.reducer import FINAL, RUNNING
+from app.core.runs.update_params import (
     Announcement,
     CallUpdate,
     CommandsUpdate,
@@ -36,18 +39,15 @@ from app.core.runs.params import (
     UsageUpdate,
     WholeMessage,
     WholeThought,
-    text_of,
     update_of,
 )
-from app.core.runs.permissions import answered_elsewhere
-from app.core.runs.reducer import FINAL, RUNNING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from app.core.runs.log_entries import LogEntry
-    from app.core.runs.params import Config, ToolFields
     from app.core.runs.reducer import Reducer
+    from app.core.runs.update_params import Config, ToolFields
 
 RANKS = {"pending": 0, "in_progress": 1}
 LAST = 2

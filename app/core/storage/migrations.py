@@ -12,7 +12,7 @@ APPLICATION_ID = 0x42757277
 TABLES = frozenset(
     {
         *("settings", "drafts", "outbox", "cache", "activity", "grant_log", "raised_policies", "calls"),
-        *("proxy_clients", "proxy_keys", "proxy_use", "proxy_rules", "proxy_sessions"),
+        *("proxy_clients", "proxy_keys", "proxy_use", "proxy_rules", "proxy_sessions", "follow_ups"),
     }
 )
 
@@ -117,5 +117,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         "CREATE INDEX proxy_sessions_by_use ON proxy_sessions (used_at)",
         "CREATE INDEX proxy_sessions_of_a_client ON proxy_sessions (client, used_at)",
+    ),
+    (
+        # Messages to the agents of runs (`follow_ups.py`).
+        """CREATE TABLE follow_ups (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, host TEXT NOT NULL,
+            account TEXT NOT NULL, task TEXT NOT NULL, text TEXT NOT NULL, files TEXT NOT NULL,
+            steer INTEGER NOT NULL, created_at REAL NOT NULL, state TEXT NOT NULL, owner TEXT NOT NULL
+        )""",
+        "CREATE INDEX follow_ups_of_a_task ON follow_ups (host, account, task, number)",
     ),
 )

@@ -12,6 +12,7 @@ from app.core.storage.calls import Calls
 from app.core.storage.database import Database
 from app.core.storage.drafts import Drafts
 from app.core.storage.exchanges import ExchangeLog
+from app.core.storage.follow_ups import FollowUps
 from app.core.storage.grant_log import GrantLog
 from app.core.storage.log import ActivityLog
 from app.core.storage.outbox import Outbox
@@ -29,8 +30,8 @@ FILE_NAME = "burrow.sqlite3"
 
 
 class Storage:
-    """Settings, drafts, outbox, raised policies, cached answers, calls of tools, activity, events of grants, and the
-    clients and sessions of the local MCP proxy.
+    """Settings, drafts, outbox, messages to runs, raised policies, cached answers, calls of tools, activity, events of
+    grants, and the clients and sessions of the local MCP proxy.
 
     Every method waits for the writer's thread, except `Settings.get`, the `add` of the activity, and `touch` of the
     proxy's sessions.
@@ -43,6 +44,7 @@ class Storage:
         self.settings = Settings(database, self._writer)
         self.drafts = Drafts(database, self._writer)
         self.outbox = Outbox(database, self._writer)
+        self.follow_ups = FollowUps(database, self._writer)
         self.raised_policies = RaisedPolicies(database, self._writer)
         self.cache = Cache(database, self._writer)
         self.calls = Calls(database, self._writer)
@@ -73,10 +75,14 @@ class Storage:
         return self._database.notice
 
     async def delete_unnamed_attachments(self) -> None:
-        """Delete the copies of files that no draft and nothing in the outbox names. Raises `StorageTrouble`."""
+        """Delete the copies of files that no draft, no message and nothing in the outbox names.
+
+        Raises `StorageTrouble`.
+        """
         import asyncio
 
         named = await self.drafts.attachments() | await self.outbox.attachments()
+        named |= await self.follow_ups.attachments()
         await asyncio.to_thread(self.attachments.clean, named)
 
     async def close(self) -> None:
@@ -92,5 +98,6 @@ class Storage:
             self.drafts.flush()
         self.drafts.close()
         self.outbox.close()
+        self.follow_ups.close()
         self.raised_policies.close()
         self._database.close()

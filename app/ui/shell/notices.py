@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from app.core.desktop.notifications import DesktopNotifications
     from app.core.diagnostics.activity import Activity, ActivityRecord
     from app.ui.bridge import Bridge
+    from app.ui.place import PlaceNotice
     from app.ui.settings import UiSettings
 
 # Each is a flag of the settings.
 NOTIFY_SIGN_IN, NOTIFY_CALLS, NOTIFY_APPROVALS = "notify.sign_in", "notify.calls", "notify.approvals"
-NOTIFY_UPDATES = "notify.updates"
+NOTIFY_UPDATES, NOTIFY_RUNS = "notify.updates", "notify.runs"
 # Nobody sees the question in a window that is not in front, and the agent waits for some minutes only.
-DEFAULTS = {NOTIFY_SIGN_IN: False, NOTIFY_CALLS: False, NOTIFY_APPROVALS: True, NOTIFY_UPDATES: True}
+DEFAULTS = {NOTIFY_SIGN_IN: False, NOTIFY_CALLS: False, NOTIFY_APPROVALS: True, NOTIFY_UPDATES: True, NOTIFY_RUNS: True}
 # A notification replaces the one with the same id.
 SIGN_IN_ID, CALL_ID, APPROVAL_ID, TRAY_ID = "sign-in", "call", "approval", "tray"
 
@@ -165,6 +166,12 @@ class Notices(QObject):
         """An agent waits for the user's word before a call. `review` leads to the question in the window."""
         actions = [NoticeAction(self.tr("Refuse"), refuse), NoticeAction(self.tr("Review"), review, forward=True)]
         self.tell(APPROVAL_ID, title, text, NOTIFY_APPROVALS, actions, opened=review, stays=True)
+
+    def place_told(self, notice: PlaceNotice, review: Callable[[], object]) -> None:
+        """A place has something to tell, such as that a run waits for an answer. `review` leads to what it is about."""
+        open_ = [NoticeAction(self.tr("Open"), review, forward=True)]
+        title, text = isolated(notice.title), notice.text
+        self.tell(notice.key, title, text, NOTIFY_RUNS, open_, opened=review, stays=notice.waits)
 
     def _recorded(self, record: ActivityRecord) -> None:
         called = activity_words.called(record)

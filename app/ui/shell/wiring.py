@@ -82,6 +82,8 @@ class WindowWiring(QObject):
         place.waiting_sent.connect(window.bar.add_sent)
         place.call_resumed.connect(window.bar.add_repeated)
         place.call_silent.connect(window.notices.call_silent)
+        place.told.connect(lambda notice: window.notices.place_told(notice, lambda: window.go(place_id, notice.item)))
+        place.over.connect(window.notices.withdraw)
         place.waiting_changed.connect(window.sign_ins.count_waiting)
         window.commands.bind(place)
         if place.shows_saved:

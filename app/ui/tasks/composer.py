@@ -16,7 +16,7 @@ from app.ui.tasks.attached import AttachmentBox
 from app.ui.tasks.field_inputs import FieldInput, LineInput, SuggestedInput, TextInput
 from app.ui.tasks.field_rows import TaskFieldRow
 from app.ui.tasks.open_draft import OpenDraft
-from app.ui.tasks.run_form import RunBox
+from app.ui.tasks.run_panel import RunBox
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton, with_keys
 from app.ui.widgets.column import ScrollColumn
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from app.core.services import Services
     from app.core.storage import Draft, Scope
     from app.ui.bridge import Bridge, Job
-    from app.ui.tasks.run_sources import RunChoices
     from app.ui.widgets.feedback import Action
 
 
@@ -59,7 +58,6 @@ class Composer(QWidget):
         self.rows = {each.name: TaskFieldRow(each) for each in TASK_FIELDS}
         self.inputs: dict[str, FieldInput] = {name: row.input for name, row in self.rows.items()}
         self.attached = AttachmentBox(lambda: services.storage.attachments, bridge)
-        self.choices: RunChoices | None = None
         self.about_run: Callable[[str | None], str] = lambda _repository: ""
         self.draft = OpenDraft(services, bridge, self.fields, self)
         self.draft.loaded.connect(self._loaded)
@@ -211,13 +209,11 @@ class Composer(QWidget):
     def _build(self) -> None:
         current = theme()
         self.card = InlineCard()
-        self.run_box = RunBox()
+        self.run_box = RunBox(lambda: self.rows["repository"].cleaned())
         self._state = Text(role="caption", tone="muted")
         self._state.setMinimumHeight(current.px(tokens.CONTROL))
         self.send = PrimaryButton(self.tr("Create task"), keys="Ctrl+Return", clicked=self.submit)
         self.send_and_run = QuietButton(self.tr("Create and run"), "play", clicked=lambda: self.submit(run=True))
-        self.run_with = QuietButton(self.tr("Run with…"), clicked=self.toggle_run_form)
-        self.run_with.setToolTip(self.tr("Choose model, effort, permission mode and branch first"))
         self.discard = QuietButton(self.tr("Discard draft"), kind="flat", clicked=self.discard_wanted.emit)
         self.back = QuietButton(self.tr("Close"), kind="flat", clicked=self._leave)
         self.back.setToolTip(with_keys(self.tr("Close; the draft is kept"), "Esc"))
@@ -237,7 +233,7 @@ class Composer(QWidget):
         box.addWidget(self.run_box)
         box.addWidget(self.card)
         buttons = FlowLayout()
-        for button in (self.send, self.send_and_run, self.run_with, self.back, self.discard, self._state):
+        for button in (self.send, self.send_and_run, self.run_box.button, self.back, self.discard, self._state):
             buttons.addWidget(button)
         box.addSpacing(current.px(tokens.SPACE_1))
         box.addLayout(buttons)
@@ -261,14 +257,6 @@ class Composer(QWidget):
         self.rows["title"].move_wanted.connect(self._move_title)
         self._show_buttons()
 
-    def toggle_run_form(self) -> None:
-        """Show what the task would be run with, to be changed; or hide it."""
-        if self.run_box.isHidden() and self.choices is not None:
-            self.run_box.show_for(self.choices, self.rows["repository"].cleaned())
-        else:
-            self.run_box.setVisible(False)
-        self.run_with.setText(self.tr("Run with…") if self.run_box.isHidden() else self.tr("Hide run options"))
-
     def _first_mistake(self) -> tuple[str, str] | None:
         if not self.rows["description"].cleaned() and not self.rows["title"].cleaned():
             return "description", self.tr("Describe what should be done.")
@@ -283,7 +271,7 @@ class Composer(QWidget):
 
     def _typed(self) -> None:
         if not self.rows["repository"].mistake():
-            self.run_box.set_repository(self.rows["repository"].cleaned())
+            self.run_box.follow_repository()
         self._show_buttons()
         self.draft.typed()
 
@@ -291,6 +279,8 @@ class Composer(QWidget):
         for name, row in self.rows.items():
             row.put(fields.get(name, ""))
         self.attached.put(fields.get(FIELD, ""))
+        # It was about another task.
+        self.run_box.show_form(False)
         self.card.clear()
         self._show_buttons()
 

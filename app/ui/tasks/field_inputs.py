@@ -172,11 +172,6 @@ class SuggestedInput(QComboBox):
         self.popup.chosen.connect(self._choose)
         self.popup.open_below(self, self.text(), "")
 
-    @guarded()
-    def hidePopup(self) -> None:
-        if self.source is None:
-            super().hidePopup()
-
     def _choose(self, value: str, _text: str) -> None:
         self.setEditText(value)
         self.setFocus(Qt.FocusReason.PopupFocusReason)

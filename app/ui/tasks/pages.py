@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from app.ui.tasks.composer import Composer
     from app.ui.tasks.controller import TaskController
     from app.ui.tasks.detail import TaskPage
+    from app.ui.tasks.run_page import RunViews
     from app.ui.tasks.several import SeveralTasks
     from app.ui.tasks.unsent import UnsentTask
 
@@ -35,6 +36,7 @@ class TaskPages(QStackedWidget):
 
     composer_built = Signal(object)
     detail_built = Signal(object)
+    views_built = Signal(object)
     unsent_built = Signal(object)
     several_built = Signal(object)
 
@@ -44,6 +46,8 @@ class TaskPages(QStackedWidget):
         self._backend: Backend | None = None
         self._composer: Composer | None = None
         self._detail: TaskPage | None = None
+        # The page of a task has its details and the transcript of its run.
+        self._views: RunViews | None = None
         self._unsent: UnsentTask | None = None
         self._several: SeveralTasks | None = None
         self.nothing = EmptyState()
@@ -71,10 +75,13 @@ class TaskPages(QStackedWidget):
         """The page of a task."""
         if self._detail is None:
             from app.ui.tasks.detail import TaskPage
+            from app.ui.tasks.run_page import RunViews
 
             page = self._detail = TaskPage()
-            self.addWidget(page)
+            self._views = RunViews(page)
+            self.addWidget(self._views)
             self.detail_built.emit(page)
+            self.views_built.emit(self._views)
         return self._detail
 
     @property
@@ -117,7 +124,7 @@ class TaskPages(QStackedWidget):
     @property
     def shows_detail(self) -> bool:
         """Whether a task is in view."""
-        return self._detail is not None and self.currentWidget() is self._detail
+        return self._views is not None and self.currentWidget() is self._views
 
     @property
     def shows_unsent(self) -> bool:
@@ -136,7 +143,12 @@ class TaskPages(QStackedWidget):
 
     def turn_to(self, page: QWidget) -> None:
         """Bring a page into view."""
-        self.setCurrentWidget(page)
+        self.setCurrentWidget(self._views if page is self._detail and self._views is not None else page)
+
+    def focus_detail(self) -> None:
+        """Put the focus on the task in view: on its transcript or its details."""
+        if self._views is not None:
+            self._views.focus_first()
 
     def build_soon(self) -> None:
         """Build the pages that were not used yet, one in each turn of the loop."""

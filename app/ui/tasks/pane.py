@@ -79,6 +79,8 @@ class TaskPane(SidePane):
         self._drafts = drafts
         self._preferences = preferences
         self._rows = RowCache()
+        # The tasks whose runs wait for an answer.
+        self._asking: frozenset[str] = frozenset()
         # What the empty page shows. To show the same again would replace its buttons and take the focus from them.
         self._shown_empty: tuple[str, str, int] | None = None
         self._loading_words = QTimer(self, singleShot=True, interval=LOADING_WORDS_AFTER_MS)
@@ -103,6 +105,11 @@ class TaskPane(SidePane):
         """Update the rows now instead of in the next turn of the loop."""
         self._rows_soon.stop()
         self._show_rows()
+
+    def set_asking(self, asking: frozenset[str]) -> None:
+        """The runs of these tasks wait for an answer."""
+        self._asking = asking
+        self._rows_soon.start()
 
     def show_session(self) -> None:
         """The sign-in changed: it may be the reason why there is no list."""
@@ -283,12 +290,13 @@ class TaskPane(SidePane):
                 ordering=controller.query.ordering,
                 cache=self._rows,
                 drafts=self._drafts.all if local else (),
+                asking=self._asking,
             )
         )
         self._show_archive_sign()
         self.rows_shown.emit()
         waiting = sum(1 for item in self._outbox.pending if send_group(item.state) is TaskGroup.NEEDS_YOU)
-        self.needs_you.emit(waiting + sum(1 for task in controller.cache.all() if needs_you(task)))
+        self.needs_you.emit(waiting + sum(1 for task in controller.cache.all() if needs_you(task, self._asking)))
         self._show_list()
         listing, total = controller.cache.listing(controller.query), controller.cache.total(controller.query)
         more = listing is not None and listing.next is not None

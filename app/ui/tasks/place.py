@@ -24,8 +24,10 @@ from app.ui.tasks.outbox import OutboxSender
 from app.ui.tasks.pages import TaskPages
 from app.ui.tasks.pane import TaskPane
 from app.ui.tasks.preferences import ListPreferences
+from app.ui.tasks.run_conversations import ConversationOpener
 from app.ui.tasks.run_desk import RunDesk
 from app.ui.tasks.run_sources import RunChoices
+from app.ui.tasks.run_transcripts import RunTranscripts
 from app.ui.tasks.selection import TaskSelection
 from app.ui.tasks.submission import TaskSubmission
 from app.ui.tasks.works import works_of
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from app.core.auth.status import CredentialStatus
     from app.ui.context import Command, Context
     from app.ui.place import Identity
+    from app.ui.tasks.run_pool import OpenConversation
 
 POLL_MS = 30_000
 
@@ -49,7 +52,13 @@ class TasksPlace(Place):
 
     shows_saved = True
 
-    def __init__(self, context: Context, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        context: Context,
+        parent: QWidget | None = None,
+        *,
+        open_conversation: OpenConversation | None = None,
+    ) -> None:
         super().__init__(context, parent)
         services, bridge, navigator = context.services, context.bridge, context.navigator
         self._generation = Generation(bridge, self)
@@ -73,6 +82,8 @@ class TasksPlace(Place):
         self.edits = TaskEdits(services, bridge, self)
         self.files = TaskFiles(services, bridge, self)
         self.editing = TaskEditing(navigator, self.controller, self.edits, self.files, self.pane, self.pages)
+        open_run = open_conversation or ConversationOpener(services, bridge, self)
+        self.runs = RunTranscripts(context, self.controller, self.pages, open_run)
         self.draft_actions = DraftActions(navigator, self.drafts, self.selection, self.pane, self.pages)
         width = theme().px(tokens.LIST)
         self.splitter = RememberedSplitter(
@@ -90,6 +101,9 @@ class TasksPlace(Place):
         self._poll.timeout.connect(self._refresh_if_active)
         self.pane.sign_in_wanted.connect(navigator.sign_in)
         self.pane.needs_you.connect(self.count_changed)
+        self.runs.asking_changed.connect(self.pane.set_asking)
+        self.runs.told.connect(self.told)
+        self.runs.over.connect(self.over)
         self.controller.saved_shown.connect(self.saved_shown)
         self.controller.saved_shown.connect(self.pages.build_soon)
         self.controller.reached.connect(self.outbox.drain)
@@ -117,6 +131,7 @@ class TasksPlace(Place):
         self.files.start(backend)
         self.run_choices.start(backend)
         self.run_desk.start()
+        self.runs.start(backend)
         self.controller.start(backend)
         self.outbox.start(backend)
         self.drafts.start(backend.scope if backend is not None else None)
@@ -162,7 +177,7 @@ class TasksPlace(Place):
 
     @property
     def unsaved(self) -> bool:
-        return self.pages.unsaved or self.edits.unsaved or bool(self.unsaved_text())
+        return self.pages.unsaved or self.edits.unsaved or self.runs.unsaved or bool(self.unsaved_text())
 
     def unsaved_text(self) -> str:
         return self.pages.unsaved_text()
@@ -177,6 +192,7 @@ class TasksPlace(Place):
         """Save what is typed, and make final what could still be undone."""
         await self.save_typed()
         self.pane.undo.settle()
+        await self.runs.flush()
         await self.drafts.flush()
         await self.edits.flush()
         await self.controller.deleter.flush()
@@ -187,6 +203,7 @@ class TasksPlace(Place):
             if self.controller.load.error is not None:
                 self.controller.refresh()
             self.outbox.drain()
+            self.runs.retry()
 
     def _refresh_if_active(self) -> None:
         """Refresh, but only while somebody may look at it: the place is in view and the window is active."""

@@ -14,6 +14,7 @@ from app.ui.tasks.cache import LONG_AGO, moment_of
 from app.ui.tasks.wording import (
     SendState,
     TaskGroup,
+    asks_state,
     draft_state,
     group_of,
     heading,
@@ -29,7 +30,7 @@ from app.ui.widgets.rows import Group, Row
 from app.ui.widgets.times import absolute, relative
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Container, Iterable, Sequence
 
     from app.core.errors import BurrowError
     from app.core.posthog.run_options import RunOptions
@@ -81,6 +82,7 @@ class _Made:
     task: Task
     ordering: str
     pinned: bool
+    asks: bool
     heading: str
     until: float
     row: Row
@@ -100,18 +102,18 @@ class RowCache:
         self._former, self._made = self._made, {}
         self._now, self._seconds = now, now.timestamp()
 
-    def row(self, task: Task, ordering: str, heading: str, *, pinned: bool) -> Row:
-        """The row of a task under `heading`."""
+    def row(self, task: Task, ordering: str, heading: str, *, pinned: bool, asks: bool = False) -> Row:
+        """The row of a task under `heading`; `asks`: its run waits for an answer."""
         made = self._former.get(task.id)
         # By identity: the cache gives the same object until the server has sent another one, or there is an edit.
         known = (
             made is not None
             and made.task is task
-            and (made.ordering, made.pinned, made.heading) == (ordering, pinned, heading)
+            and (made.ordering, made.pinned, made.asks, made.heading) == (ordering, pinned, asks, heading)
         )
         if made is None or not known or self._seconds >= made.until:
-            row = _task_row(task, ordering, heading, self._now, pinned=pinned)
-            made = _Made(task, ordering, pinned, heading, _right_until(moment_of(task, ordering), self._now), row)
+            row = _task_row(task, ordering, heading, self._now, pinned=pinned, asks=asks)
+            made = _Made(task, ordering, pinned, asks, heading, _right_until(moment_of(task, ordering), self._now), row)
         self._made[task.id] = made
         return made.row
 
@@ -134,8 +136,12 @@ def build_groups(
     now: datetime | None = None,
     cache: RowCache | None = None,
     drafts: Iterable[Draft] = (),
+    asking: Container[str] = frozenset(),
 ) -> list[Group]:
-    """Groups in display order, drafts and pinned tasks first; within a group the order of `tasks`."""
+    """Groups in display order, drafts and pinned tasks first; within a group the order of `tasks`.
+
+    `asking` has the ids of the tasks whose runs wait for an answer.
+    """
     now = now or datetime.now(UTC)
     cache = cache or RowCache()
     cache.begin(now)
@@ -152,18 +158,18 @@ def build_groups(
         put(_group(grouping, send_group(item.state), item.new.repository), _pending_row(item, now))
     for task in tasks:
         first = pinned(task.id)
-        group = _state_group(TaskGroup.PINNED) if first else _group(grouping, group_of(task), task.repository)
-        put(group, cache.row(task, ordering, group[1], pinned=first))
+        group = _state_group(TaskGroup.PINNED) if first else _group(grouping, group_of(task, asking), task.repository)
+        put(group, cache.row(task, ordering, group[1], pinned=first, asks=task.id in asking))
     if len(rows) > 1 and UNGROUPED in titles:
         # Without a heading of their own they would stand under that of the group before.
         titles[UNGROUPED] = ungrouped()
     return [Group(key, titles[key], tuple(rows[key])) for key in sorted(rows, key=lambda k: _rank(k, titles[k]))]
 
 
-def _task_row(task: Task, ordering: str, heading: str, now: datetime, *, pinned: bool) -> Row:
+def _task_row(task: Task, ordering: str, heading: str, now: datetime, *, pinned: bool, asks: bool) -> Row:
     moment = moment_of(task, ordering)
     known = None if moment == LONG_AGO else moment
-    title, state, when = title_of(task), state_of(task), relative(known, now)
+    title, state, when = title_of(task), asks_state() if asks else state_of(task), relative(known, now)
     # What the heading says is not said again in each of its rows.
     repository = "" if task.repository == heading else task.repository
     place = place_of(task.slug, repository)

@@ -18,12 +18,13 @@ from app.ui.tasks.wording import can_run
 
 if TYPE_CHECKING:
     from app.core.errors import BurrowError
-    from app.core.posthog.github import Connection
+    from app.core.posthog.github import GitHubConnection
+    from app.core.posthog.types import NewTask
     from app.ui.tasks.composer import Composer
     from app.ui.tasks.controller import FailedAction, TaskController
     from app.ui.tasks.detail import TaskPage
     from app.ui.tasks.pages import TaskPages
-    from app.ui.tasks.run_form import RunPanel
+    from app.ui.tasks.run_panel import RunPanel
     from app.ui.tasks.run_sources import RunChoices
 
 
@@ -42,6 +43,9 @@ class RunDesk(QObject):
         self._controller, self._choices, self._pages = controller, choices, pages
         self._panel: RunPanel | None = None
         self._waiting: _Waiting | None = None
+        # Whether GitHub may be connected by now.
+        self._opened = False
+        choices.connect_wanted.connect(self.connect_github)
         controller.options_of = choices.last
         controller.ran_with.connect(choices.remember)
         pages.detail_built.connect(self._connect_detail)
@@ -82,6 +86,18 @@ class RunDesk(QObject):
             case _:
                 failure.again()
 
+    def connect_github(self) -> None:
+        """Open the page on which the person connects GitHub. Lists are asked for anew when they come back."""
+        backend = self._controller.backend
+        if backend is not None:
+            self._controller.spawn(backend.github.address_to_connect(), self._open, self._not_connected, key="github")
+
+    def _open(self, address: str) -> None:
+        from app.ui.tasks.markdown import open_web_link
+
+        self._opened = True
+        open_web_link(address)
+
     def _connect_detail(self, page: TaskPage) -> None:
         page.about_run = self._about
         page.run_with.connect(self.open_panel)
@@ -93,12 +109,18 @@ class RunDesk(QObject):
 
     def _connect_composer(self, page: Composer) -> None:
         page.repository.source = self._choices.repositories
-        page.choices, page.about_run = self._choices, self._about
+        page.run_box.choices, page.about_run = self._choices, self._about
+        page.submitted_to_run.connect(lambda new: self._chosen(new, page.run_options))
+
+    def _chosen(self, new: NewTask, options: RunOptions | None) -> None:
+        """What was chosen for a task that may have to wait is kept, whatever becomes of its run."""
+        if options is not None:
+            self._choices.remember(new.repository, options)
 
     def _panel_of(self, page: TaskPage) -> RunPanel:
         if self._panel is None:
             # Few tasks are run with other values than the last.
-            from app.ui.tasks.run_form import RunPanel
+            from app.ui.tasks.run_panel import RunPanel
 
             panel = self._panel = RunPanel(self._choices)
             page.put_panel(panel)
@@ -142,10 +164,8 @@ class RunDesk(QObject):
             return
 
         def found(address: str) -> None:
-            from app.ui.tasks.markdown import open_web_link
-
             self._waiting = waiting
-            open_web_link(address)
+            self._open(address)
             if self._pages.task_id == waiting.task_id:
                 self._say_waiting(address)
 
@@ -168,7 +188,13 @@ class RunDesk(QObject):
 
     def _state_changed(self, state: Qt.ApplicationState) -> None:
         # The page in the browser leads back to another program, so nothing tells that it is done.
-        if state == Qt.ApplicationState.ApplicationActive and self._waiting is not None:
+        if state != Qt.ApplicationState.ApplicationActive:
+            return
+        if self._opened and self._controller.backend is not None:
+            self._opened = False
+            self._controller.backend.github.forget()
+            self._choices.repositories.clear()
+        if self._waiting is not None:
             self._look()
 
     def _look(self) -> None:
@@ -178,7 +204,7 @@ class RunDesk(QObject):
                 backend.github.connections(again=True), self._looked, lambda _error: None, key="github"
             )
 
-    def _looked(self, connected: tuple[Connection, ...]) -> None:
+    def _looked(self, connected: tuple[GitHubConnection, ...]) -> None:
         waiting = self._waiting
         if waiting is None or not any(each.personal for each in connected):
             return
@@ -191,4 +217,5 @@ class RunDesk(QObject):
             self._pages.detail.card.clear()
 
     def _not_connected(self, error: BurrowError) -> None:
-        self._pages.detail.card.show_error(error)
+        page = self._pages.composer if self._pages.shows_composer else self._pages.detail
+        page.card.show_error(error)

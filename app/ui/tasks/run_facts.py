@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication
 
-from app.ui.tasks.wording import pull_request_of, run_state, title_of
+from app.ui.tasks.wording import asks_state, pull_request_of, run_state, title_of
 from app.ui.theme.state import State, translated
 from app.ui.transcript.header import HeaderFacts
 from app.ui.translation import marked
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from app.core.runs.items import SessionState
 
 # What the log knows and the status of a run does not.
-ASKS = State("question", marked("State", "Needs you"), "attention")
 SETS_UP = State("settings", marked("State", "Setting up"), "accent")
 YOUR_TURN = State("user", marked("State", "Your turn"), "info")
 
@@ -44,7 +43,7 @@ def shown_state(run: TaskRun, state: SessionState) -> State:
     if run.finished or run.status != "in_progress":
         return run_state(run.status)
     if state.waiting:
-        return translated(ASKS)
+        return asks_state()
     if not state.accepts:
         return translated(SETS_UP)
     return run_state(run.status) if state.busy else translated(YOUR_TURN)

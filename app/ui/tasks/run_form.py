@@ -1,19 +1,17 @@
-"""The form of a run: model, effort, permission mode, branch; and the panel in which it opens."""
+"""The form of a run: model, effort, permission mode, branch."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
-from PySide6.QtWidgets import QFrame, QGridLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from app.core.posthog.run_options import MODES, RunOptions, adapter_of
 from app.ui.tasks.run_sources import SEPARATOR, model_words, value_of
 from app.ui.tasks.run_words import USUAL_EFFORTS, effort_name, mode_about, offered_modes
 from app.ui.theme import theme, tokens
-from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.choices import Select
-from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.paged_choices import PagedSelect
 from app.ui.widgets.paged_popup import PagedChoice
@@ -22,7 +20,7 @@ from app.ui.widgets.text import Text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from PySide6.QtGui import QKeyEvent
+    from PySide6.QtGui import QResizeEvent
 
     from app.ui.tasks.run_sources import RunChoices
 
@@ -219,95 +217,9 @@ class RunForm(QWidget):
             self._grid.setColumnStretch(column, int(column < columns))
 
     @guarded()
-    def resizeEvent(self, event: object) -> None:
-        super().resizeEvent(event)  # type: ignore[arg-type]
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
         self._arrange(2 if self.width() >= theme().px(TWO_COLUMNS) else 1)
-
-
-class RunPanel(QFrame):
-    """The form of a run in a card below the buttons. `run_wanted(RunOptions)`; `closed` by Esc or its button."""
-
-    run_wanted = Signal(object)
-    closed = Signal()
-
-    def __init__(self, choices: RunChoices, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        current = theme()
-        self.setProperty("card", "true")
-        self.setAccessibleName(self.tr("Run with"))
-        self.form = RunForm(choices)
-        self.run_button = PrimaryButton(self.tr("Run"), "play", keys="Ctrl+Return", clicked=self._run)
-        self.close_button = QuietButton(self.tr("Close"), kind="flat", keys="Esc", clicked=self.close_now)
-        buttons = FlowLayout()
-        for button in (self.run_button, self.close_button):
-            buttons.addWidget(button)
-        box = QVBoxLayout(self)
-        edge = current.px(tokens.SPACE_3)
-        box.setContentsMargins(edge, edge, edge, edge)
-        box.setSpacing(current.px(tokens.SPACE_3))
-        box.addWidget(self.form)
-        box.addLayout(buttons)
-        self.setVisible(False)
-
-    def open_for(self, repository: str | None, options: RunOptions) -> None:
-        """Show the form for a task of this repository."""
-        self.form.show_options(repository, options)
-        self.setVisible(True)
-        self.form.focus_first()
-
-    def close_now(self) -> None:
-        """Hide it."""
-        if not self.isHidden():
-            self.setVisible(False)
-            self.closed.emit()
-
-    def _run(self) -> None:
-        options = self.form.options
-        self.close_now()
-        self.run_wanted.emit(options)
-
-    @guarded()
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        plain = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
-        if event.key() == Qt.Key.Key_Escape and plain == Qt.KeyboardModifier.NoModifier:
-            self.close_now()
-        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and plain == Qt.KeyboardModifier.ControlModifier:
-            self._run()
-        else:
-            super().keyPressEvent(event)
-
-
-class RunBox(QFrame):
-    """The form of a run inside another form; hidden until it is wanted."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setProperty("card", "true")
-        self.setAccessibleName(self.tr("Run with"))
-        self.form: RunForm | None = None
-        self._box = QVBoxLayout(self)
-        edge = theme().px(tokens.SPACE_3)
-        self._box.setContentsMargins(edge, edge, edge, edge)
-        self.setVisible(False)
-
-    @property
-    def options(self) -> RunOptions | None:
-        """What is chosen; None while the form is hidden."""
-        return self.form.options if self.form is not None and not self.isHidden() else None
-
-    def show_for(self, choices: RunChoices, repository: str) -> None:
-        """Show what a run of a repository was started with the last time."""
-        if self.form is None:
-            self.form = RunForm(choices)
-            self._box.addWidget(self.form)
-        self.setVisible(True)
-        self.form.show_last(repository)
-        self.form.focus_first()
-
-    def set_repository(self, repository: str) -> None:
-        """The task is about another repository."""
-        if self.form is not None and not self.isHidden():
-            self.form.set_repository(repository)
 
 
 def _agent_of(value: str) -> tuple[str, str]:

@@ -89,6 +89,20 @@ class RunPool(QObject):
         self._look(run.id)
         return kept.opened.conversation
 
+    def retry(self) -> None:
+        """Have every conversation connect and send at once."""
+        for kept in self._kept.values():
+            kept.opened.conversation.try_now()
+
+    def has(self, run_id: str) -> bool:
+        """Whether the conversation with a run is open."""
+        return run_id in self._kept
+
+    def task_of(self, conversation: RunConversation) -> str | None:
+        """The task of an open conversation."""
+        found = (kept.task_id for kept in self._kept.values() if kept.opened.conversation is conversation)
+        return next(found, None)
+
     def leave(self, run_id: str) -> None:
         """A run is not in view any more: close it unless it is under way."""
         kept = self._kept.get(run_id)

@@ -161,6 +161,9 @@ NOT_VERIFIED = _Entry(
     "",
     marked(CONTEXT, "Nothing was started. It may work in a moment."),
 )
+NO_MODEL = _Entry(
+    marked(CONTEXT, "Choose a model first"), "", marked(CONTEXT, "Nothing was started."), (RunHelp.CHOOSE,)
+)
 WRONG_CHOICE = _Entry(
     marked(CONTEXT, "The server does not accept this choice"), "", "", (RunHelp.CHOOSE, RunHelp.AGAIN)
 )
@@ -175,7 +178,8 @@ def _entry(error: BurrowError) -> _Entry | None:
     if isinstance(error, ServerTrouble) and error.facts.status == 503:
         return NOT_VERIFIED
     if isinstance(error, Rejected) and error.facts.attr in OF_THE_FORM:
-        return WRONG_CHOICE
+        # Without a status the server was not asked.
+        return NO_MODEL if error.facts.status is None else WRONG_CHOICE
     return next((entry for kind, entry in BY_TYPE if isinstance(error, kind)), None)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QCoreApplication, QObject
+from PySide6.QtCore import QCoreApplication, QObject, Signal
 
 from app.core.posthog.run_memory import SETTING, RepositoryKey, RunMemory
 from app.core.posthog.run_options import BYPASS_SETTING, MODES, AgentModel, RunOptions, asking
@@ -26,7 +26,12 @@ SEPARATOR = "\n"
 
 
 class RunChoices(QObject):
-    """What runs of the current project can be started with, and what they were last started with."""
+    """What runs of the current project can be started with, and what they were last started with.
+
+    `connect_wanted` when the user wants to connect GitHub.
+    """
+
+    connect_wanted = Signal()
 
     def __init__(self, settings: UiSettings, bridge: Bridge, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -102,7 +107,7 @@ class NameSource:
             named = [PagedChoice(name, self._words(name, found)) for name in found.items]
             if not search and not offset:
                 self._known = named
-            done(ChoicesPage(named, found.following))
+            done(self._page(named, found))
 
         self._choices.bridge.spawn(
             owner, self._find(backend, search, offset), done=came, failed=lambda error: failed(_cause(error)), key="ask"
@@ -113,6 +118,9 @@ class NameSource:
 
     def _find(self, backend: Backend, search: str, offset: int) -> Coroutine[Any, Any, NamesPage]:
         raise NotImplementedError
+
+    def _page(self, named: Sequence[PagedChoice], found: NamesPage) -> ChoicesPage:
+        return ChoicesPage(named, found.following)
 
     def _words(self, name: str, found: NamesPage) -> str:
         return _tr("{0} (default)").format(name) if name == found.default else name
@@ -125,6 +133,12 @@ class RepositorySource(NameSource):
 
     def _find(self, backend: Backend, search: str, offset: int) -> Coroutine[Any, Any, NamesPage]:
         return backend.github.repositories(search, offset)
+
+    def _page(self, named: Sequence[PagedChoice], found: NamesPage) -> ChoicesPage:
+        if found.connected:
+            return super()._page(named, found)
+        connect = _tr("Connect GitHub"), self._choices.connect_wanted.emit
+        return ChoicesPage(named, found.following, _tr("Those that tasks name."), connect)
 
     def refresh(self, owner: QObject, done: Callable[[], object], failed: Callable[[str], object]) -> None:
         backend = self._choices.backend

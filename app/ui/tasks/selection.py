@@ -332,7 +332,7 @@ class TaskSelection(QObject):
     def _opened(self, key: str) -> None:
         self.show_key(key)
         if self._pages.shows_detail:
-            self._pages.detail.focus_first()
+            self._pages.focus_detail()
         elif self._pages.shows_unsent:
             self._pages.unsent.focus_first()
         elif self._pages.shows_composer:

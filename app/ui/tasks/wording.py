@@ -13,7 +13,7 @@ from app.ui.theme.state import State, by_name, translated
 from app.ui.translation import marked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from app.core.posthog.types import Task, TaskRun
 
@@ -45,6 +45,8 @@ RUN_STATES: Mapping[str, State] = {
     "failed": State("cross", marked("State", "Failed"), "bad"),
     "cancelled": State("cancelled", marked("State", "Cancelled"), "muted"),
 }
+# The agent of a run waits for an answer, which its status does not say.
+ASKS = State("question", marked("State", "Needs you"), "attention")
 ARCHIVED = State("archive", marked("State", "Archived"), "muted")
 
 GROUP_OF_STATUS = {
@@ -104,8 +106,15 @@ def state_of(task: Task) -> State:
     return run_state(task.latest_run.status) if task.latest_run is not None else run_state("not_started")
 
 
-def group_of(task: Task) -> TaskGroup:
-    """The heading a task stands under."""
+def asks_state() -> State:
+    """The state of a task whose run waits for an answer."""
+    return translated(ASKS)
+
+
+def group_of(task: Task, asking: Container[str] = ()) -> TaskGroup:
+    """The heading a task stands under. `asking` has the ids of those whose runs wait for an answer."""
+    if task.id in asking:
+        return TaskGroup.NEEDS_YOU
     if task.latest_run is None:
         return TaskGroup.NOT_STARTED
     return GROUP_OF_STATUS.get(task.latest_run.status, TaskGroup.OTHER)
@@ -126,9 +135,9 @@ def ungrouped() -> str:
     return _tr("Not pinned")
 
 
-def needs_you(task: Task) -> bool:
+def needs_you(task: Task, asking: Container[str] = ()) -> bool:
     """Whether the task needs the user."""
-    return not task.archived and group_of(task) is TaskGroup.NEEDS_YOU
+    return not task.archived and group_of(task, asking) is TaskGroup.NEEDS_YOU
 
 
 def can_run(task: Task) -> bool:

@@ -8,23 +8,25 @@ from app.ui.transcript.card_words import tr
 from app.ui.transcript.shown_text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from app.core.runs.items import Permission, PermissionOption
 
 REJECTS = frozenset({"reject_once", "reject_always"})
-# The answer to several questions at once, and to one by free text only (docs/wire.md, "Commands to a run").
-SUBMIT, OTHER = "_submit", "other"
-CHOICE = "option_"
+
+
+class GivenAnswer(NamedTuple):
+    """What was chosen of one question: the labels, and a text of the person's own."""
+
+    labels: tuple[str, ...] = ()
+    text: str = ""
 
 
 class RunAnswer(NamedTuple):
-    """What the person answered. `answers` is by the text of the questions, of a question tool."""
+    """What the person answered: an option with a text beside it, or the answers to all questions in their order."""
 
     permission: Permission
-    option_id: str
+    option_id: str = ""
     text: str = ""
-    answers: Mapping[str, str] | None = None
+    answers: tuple[GivenAnswer, ...] = ()
 
 
 def option_words(option: PermissionOption) -> str:
@@ -41,8 +43,3 @@ def consequence(permission: Permission, option: PermissionOption) -> str:
     if option.kind == "reject_always":
         return tr("“{0}” also refuses later calls like this one in this run.").format(option_words(option))
     return ""
-
-
-def joined_answer(chosen: list[str], other: str) -> str:
-    """The chosen labels and the free text of one question, as agents expect them."""
-    return ", ".join([*chosen, *([other.strip()] if other.strip() else [])])

@@ -13,10 +13,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
 from app.ui.transcript.answers import (
-    CHOICE,
-    OTHER,
     REJECTS,
-    SUBMIT,
     RunAnswer,
     consequence,
     option_words,
@@ -223,15 +220,7 @@ class AskCard(QFrame):
         permission, form = self.permission, self._form
         if permission is None or form is None or not form.complete or self._since.elapsed() < ARM_MS:
             return
-        answers = form.answers()
-        place = form.chosen_place()
-        if len(permission.questions) > 1:
-            option = SUBMIT
-        elif place is not None:
-            option = permission.options[place].option_id if place < len(permission.options) else f"{CHOICE}{place}"
-        else:
-            option = OTHER if not form.chosen_any else SUBMIT
-        self._answer(RunAnswer(permission, option, "", answers))
+        self._answer(RunAnswer(permission, answers=form.answers()))
 
     def _answer(self, answer: RunAnswer) -> None:
         self.card.clear()

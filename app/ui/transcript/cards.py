@@ -153,7 +153,10 @@ def _(item: Permission) -> ItemCard:
                 yield CardPart("caption", f"• {one_line(choice.label)}")
         if item.plan:
             yield from bounded("markdown", item.plan)
-        yield from content_parts(item.parts)
+        # Some agents send their plan as text too.
+        yield from content_parts(
+            part for part in item.parts if getattr(part, "text", None) != item.plan or not item.plan
+        )
         if item.input and not item.parts and not item.plan and not item.questions:
             yield from json_part(item.input)
 

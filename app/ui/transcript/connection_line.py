@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from app.ui.widgets.feedback import DisplayableError
 
 ConnectionKind = Literal["connecting", "live", "waiting", "ended", "failed"]
+CONNECTIONS: dict[str, ConnectionKind] = {
+    "connecting": "connecting",
+    "live": "live",
+    "waiting": "waiting",
+    "ended": "ended",
+    "failed": "failed",
+}
 COUNT_MS = 1000
 # A connection that is made sooner is not worth a line, which would move what is read.
 SAY_AFTER_MS = 1500

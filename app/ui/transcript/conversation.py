@@ -32,6 +32,14 @@ class RunConversation(Protocol):
         """Messages that wait, in their order."""
 
     @property
+    def hold(self) -> str:
+        """Why they wait, as `queued_list.HOLDS`."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the turn is being stopped."""
+
+    @property
     def steers(self) -> bool:
         """Whether a message can be sent while a turn is under way."""
 
@@ -39,13 +47,16 @@ class RunConversation(Protocol):
         """Connect at once instead of waiting."""
 
     async def send(self, text: str, *, now: bool = False) -> None:
-        """Send a message, or queue it while the agent works. It is on the disk when this returns."""
+        """Store a message, to be sent as soon as it can be; with `now` into the turn that is under way."""
 
-    async def remove(self, queued_id: str) -> str:
-        """Take a message out of the queue; returns its text. Raises `NotFound` when it was sent already."""
+    async def remove(self, queued_id: str) -> str | None:
+        """Take a message out of the queue; returns its text, None if it is being sent or was."""
 
     async def send_now(self, queued_id: str) -> None:
         """Send a queued message while the turn goes on."""
+
+    async def send_again(self, queued_id: str) -> None:
+        """Send a message again that may have arrived, or was refused."""
 
     async def stop_turn(self) -> None:
         """Stop what the agent does."""

@@ -55,6 +55,7 @@ class ConversationDriver(QObject):
         page.queued.remove_wanted.connect(self._remove)
         page.queued.edit_wanted.connect(self._edit)
         page.queued.now_wanted.connect(self._send_now)
+        page.queued.again_wanted.connect(self._send_again)
         page.reply.send_wanted.connect(self._send)
 
     @property
@@ -92,7 +93,9 @@ class ConversationDriver(QObject):
         run, state = conversation.run, conversation.transcript.state
         page.show_facts(self._describe(run, state))
         page.show_connection(conversation.connection)
-        page.show_queued(conversation.queued, steers=conversation.steers and state.busy)
+        steers = conversation.steers and state.busy
+        page.show_queued(conversation.queued, hold=conversation.hold, steers=steers)
+        page.header.show_stopping(conversation.stopping)
         page.reply.show_turn(busy=state.busy and not run.finished, steers=conversation.steers)
         page.reply.show_ended(run.finished)
 
@@ -149,6 +152,10 @@ class ConversationDriver(QObject):
     def _send_now(self, queued_id: str) -> None:
         if self._conversation is not None:
             self._do(self._conversation.send_now(queued_id), self._page.reply.show_trouble, f"queued {queued_id}")
+
+    def _send_again(self, queued_id: str) -> None:
+        if self._conversation is not None:
+            self._do(self._conversation.send_again(queued_id), self._page.reply.show_trouble, f"queued {queued_id}")
 
     def _send(self, text: str, now: bool) -> None:
         conversation = self._conversation

@@ -114,6 +114,11 @@ class RunHeader(QWidget):
         self._show_time()
         self._run_timer()
 
+    def show_stopping(self, stopping: bool) -> None:
+        """Whether the turn is being stopped, which an agent may take some seconds for."""
+        self.stop.setText(self.tr("Stopping…") if stopping else self.tr("Stop"))
+        self.stop.setEnabled(not stopping)
+
     def _fit(self) -> None:
         """Model and usage give way to the branch in a narrow page. The menu has them too."""
         wide = self.width() >= theme().px(WIDE)

@@ -19,6 +19,7 @@ from app.ui.transcript.pill import NewLinesPill
 from app.ui.transcript.queued_list import QueuedList
 from app.ui.transcript.reader import TextReader
 from app.ui.transcript.reply import ReplyField
+from app.ui.transcript.talk_column import TalkColumn
 from app.ui.transcript.view import TranscriptView
 from app.ui.widgets.announce import announce
 from app.ui.widgets.context_menu import ContextMenu
@@ -74,8 +75,8 @@ class TranscriptPage(QWidget):
         self.queued = QueuedList()
         self.reply = ReplyField()
         self.edge = ScrollEdge(self.view)
-        self.talk = QWidget()
-        talk = QVBoxLayout(self.talk)
+        self.talk = TalkColumn()
+        talk = self.talk.box
         wide, gap = current.px(tokens.SPACE_4), current.px(tokens.SPACE_2)
         talk.setContentsMargins(wide, gap, wide, current.px(tokens.SPACE_3))
         talk.setSpacing(gap)
@@ -121,9 +122,9 @@ class TranscriptPage(QWidget):
         self.connection.show_state(state)
         self._show_body()
 
-    def show_queued(self, messages: Sequence[QueuedText], *, steers: bool) -> None:
-        """Show the messages that wait."""
-        self.queued.show_messages(messages, steers=steers)
+    def show_queued(self, messages: Sequence[QueuedText], *, hold: str = "turn", steers: bool) -> None:
+        """Show the messages that wait, and why they do."""
+        self.queued.show_messages(messages, hold=hold, steers=steers)
 
     def open_find(self) -> None:
         """Search in the transcript."""

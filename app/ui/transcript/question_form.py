@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QButtonGroup, QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
-from app.ui.transcript.answers import joined_answer
+from app.ui.transcript.answers import GivenAnswer
 from app.ui.transcript.choice_rows import CheckRow, RadioRow
 from app.ui.transcript.shown_text import one_line, plain
 from app.ui.widgets.text import Text
@@ -42,21 +42,11 @@ class QuestionForm(QWidget):
     @property
     def complete(self) -> bool:
         """Whether each question has an answer."""
-        return all(part.answer() for part in self._parts)
+        return all(part.answered for part in self._parts)
 
-    def answers(self) -> dict[str, str]:
-        """The answers by the texts of the questions."""
-        return {part.question.text: part.answer() for part in self._parts}
-
-    def chosen_place(self) -> int | None:
-        """Of a form with one question: the place of the only choice, where nothing else was chosen or typed."""
-        chosen = self._parts[0].chosen_places() if len(self._parts) == 1 else []
-        return chosen[0] if len(chosen) == 1 and not self._parts[0].other.text().strip() else None
-
-    @property
-    def chosen_any(self) -> bool:
-        """Whether a choice of any question was chosen."""
-        return any(part.chosen_places() for part in self._parts)
+    def answers(self) -> tuple[GivenAnswer, ...]:
+        """The answers in the order of the questions."""
+        return tuple(part.answer() for part in self._parts)
 
     def focus_first(self) -> None:
         """Put the focus on the first choice, or on the text."""
@@ -64,7 +54,7 @@ class QuestionForm(QWidget):
 
     def choose(self, number: int) -> bool:
         """Choose by number, from 1, in the first question without an answer. Returns whether there is that choice."""
-        part = next((part for part in self._parts if not part.answer()), self._parts[-1])
+        part = next((part for part in self._parts if not part.answered), self._parts[-1])
         return part.choose(number)
 
 
@@ -106,9 +96,13 @@ class _QuestionPart(QWidget):
         first = self._buttons[0] if self._buttons else self.other
         first.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
-    def answer(self) -> str:
-        chosen = [self.question.choices[place].label for place in self.chosen_places()]
-        return joined_answer(chosen, self.other.text())
+    @property
+    def answered(self) -> bool:
+        return bool(self.chosen_places() or self.other.text().strip())
+
+    def answer(self) -> GivenAnswer:
+        chosen = tuple(self.question.choices[place].label for place in self.chosen_places())
+        return GivenAnswer(chosen, self.other.text().strip())
 
     def choose(self, number: int) -> bool:
         if not 1 <= number <= len(self._buttons):

@@ -95,8 +95,10 @@ class ReplyField(QWidget):
         self._sending = busy
         self._fit()
 
-    def take_back(self, text: str) -> None:
-        """Put a message that waited back into the field, before what is typed there."""
+    def take_back(self, text: str | None) -> None:
+        """Put a message that waited back into the field, before what is typed there; None: it was sent meanwhile."""
+        if text is None:
+            return
         self.set_text(f"{text}\n\n{self.text}" if self.text.strip() else text)
         self.edited.emit()
         self.focus()

@@ -23,14 +23,14 @@ _LONG = re.compile(f"[^\n]{{{LONGEST_LINE}}}(?=[^\n])")
 ONE_LINE = 300
 
 
-class Bounded(NamedTuple):
+class TextExtract(NamedTuple):
     """A part of a text. `left_out`: characters that it lacks."""
 
     text: str
     left_out: int = 0
 
 
-def beginning_of(text: str, characters: int, lines: int) -> Bounded:
+def beginning_of(text: str, characters: int, lines: int) -> TextExtract:
     """The beginning of a text, in whole lines where it has some."""
     end = min(len(text), characters)
     at = -1
@@ -42,10 +42,10 @@ def beginning_of(text: str, characters: int, lines: int) -> Bounded:
         end = at
     elif end < len(text):
         end = max(text.rfind("\n", 0, end), 0) or end
-    return Bounded(text[:end], len(text) - end)
+    return TextExtract(text[:end], len(text) - end)
 
 
-def end_of(text: str, characters: int, lines: int) -> Bounded:
+def end_of(text: str, characters: int, lines: int) -> TextExtract:
     """The end of a text, in whole lines where it has some. The errors of a program stand there."""
     text_end = len(text.rstrip("\n"))
     first = max(0, text_end - characters)
@@ -57,7 +57,7 @@ def end_of(text: str, characters: int, lines: int) -> Bounded:
     start = at + 1 if at >= 0 else first
     if at < 0 and first:
         start = text.find("\n", first, text_end) + 1 or first
-    return Bounded(text[start:text_end], start)
+    return TextExtract(text[start:text_end], start)
 
 
 def plain(text: str) -> str:

@@ -56,7 +56,8 @@ def tool_card(item: ToolCall) -> ItemCard:
     if item.kind == "mcp" and item.tool:
         title = f"{one_line(item.server, 80)} · {one_line(item.tool, 80)}" if item.server else one_line(item.tool)
     detail = _place(item) if item.kind != "mcp" else one_line(item.title) if item.title != item.tool else ""
-    if item.locations and item.locations[0].path in item.title:
+    if item.locations and any(len(word) > 1 and item.locations[0].path.endswith(word) for word in item.title.split()):
+        # The title names the file already.
         detail = ""
     state = by_name(TOOL_STATES, item.status)
     code = exit_code(item) if item.kind == "execute" else None
@@ -165,7 +166,8 @@ def _command(item: ToolCall) -> str:
 def _names(item: ToolCall) -> bool:
     """Whether the head of a changed file has its path."""
     path = item.parts[0].path if isinstance(item.parts[0], DiffPart) else ""
-    return path in item.title or bool(item.locations and item.locations[0].path == path)
+    named = any(len(word) > 1 and path.endswith(word) for word in item.title.split())
+    return named or bool(item.locations and item.locations[0].path == path)
 
 
 def _place(item: ToolCall) -> str:

@@ -49,7 +49,8 @@ class TranscriptView(PaintedItems):
         self._current = ""
         self._keyboard = False
         self._over: tuple[int, PressableSpot | None] = (-1, None)
-        self._pressed_link = ""
+        # The links that was pressed, and that under the pointer.
+        self._pressed_link = self._address = ""
         self.selection = TextSelection()
         self._names = ItemNames(self)
         self._keys: dict[int, Callable[[], None]] = {
@@ -260,10 +261,11 @@ class TranscriptView(PaintedItems):
             text = spot is None and shown.drawn.place_at(x, y, exact=True) is not None
         shape = Qt.CursorShape.PointingHandCursor if link or spot else Qt.CursorShape.ArrowCursor
         self.viewport().setCursor(Qt.CursorShape.IBeamCursor if text and not link else shape)
-        words = plain_tip(revealed_name(link[:LONGEST_SHOWN_ADDRESS])) if link else ""
-        if words != self.viewport().toolTip():
-            self.viewport().setToolTip(words)
-            self.hint.emit(revealed_name(link[:LONGEST_SHOWN_ADDRESS]))
+        address = revealed_name(link[:LONGEST_SHOWN_ADDRESS])
+        if address != self._address:
+            self._address = address
+            self.viewport().setToolTip(plain_tip(address))
+            self.hint.emit(address)
         over = (shown.place if shown is not None else -1, spot)
         if over != self._over:
             self._over = over

@@ -47,10 +47,15 @@ class PagedChoice(NamedTuple):
 
 
 class ChoicesPage(NamedTuple):
-    """A part of the choices. `following` is the offset of the next part, None at the end."""
+    """A part of the choices. `following` is the offset of the next part, None at the end.
+
+    `note` is said below them, with a button for `action` (its words, what it does).
+    """
 
     choices: Sequence[PagedChoice]
     following: int | None = None
+    note: str = ""
+    action: tuple[str, Callable[[], object]] | None = None
 
 
 class ChoiceSource(Protocol):
@@ -123,13 +128,16 @@ class PagedPopup(QFrame):
         self.state = Text(role="caption", tone="muted", wrap=True)
         self.again = QuietButton(self.tr("Try again"), kind="flat", clicked=self._repeat)
         self.refresh = QuietButton(self.tr("Refresh the list"), kind="flat", clicked=self._refresh)
-        for button in (self.again, self.refresh):
+        self._action: Callable[[], object] | None = None
+        self.action = QuietButton("", kind="flat", clicked=self._act)
+        for button in (self.again, self.refresh, self.action):
             button.setVisible(False)
         foot = QHBoxLayout()
         foot.setSpacing(current.px(tokens.SPACE_2))
         foot.addWidget(self.state, 1)
         foot.addWidget(self.again)
         foot.addWidget(self.refresh)
+        foot.addWidget(self.action)
         box = QVBoxLayout(self)
         edge = current.px(tokens.SPACE_1)
         box.setContentsMargins(edge, edge, edge, edge)
@@ -201,8 +209,14 @@ class PagedPopup(QFrame):
         if not self._model.choices:
             said = self.tr("Nothing matches “{0}”").format(self._asked) if self._asked else self.tr("There is none")
         else:
-            said = self.tr("{0} and more").format(count) if page.following is not None else ""
+            said = self.tr("{0} and more").format(count) if page.following is not None else page.note
         self._say(said)
+        if page.action is not None:
+            words, self._action = page.action
+            self.action.setText(words)
+            self.action.setVisible(True)
+            # There is nothing yet to be made anew.
+            self.refresh.setVisible(False)
         if not offset:
             announce(self.filter, said or self.tr("{0} choices").format(count))
         # What is shown may not fill the list, or the mark may be at its end.
@@ -221,10 +235,17 @@ class PagedPopup(QFrame):
         self._say(self.tr("Refreshing…"))
         self._source.refresh(self, lambda: self._search(self.filter.text()), self._failed)
 
+    def _act(self) -> None:
+        act = self._action
+        self.close()
+        if act is not None:
+            act()
+
     def _say(self, words: str, *, trouble: bool = False) -> None:
         self.state.setText(words)
         self.state.set_tone("bad" if trouble else "muted")
         self.again.setVisible(trouble)
+        self.action.setVisible(False)
         self.refresh.setVisible(self._source.refreshable and not trouble and not self._busy)
 
     def _narrow(self) -> None:

@@ -7,15 +7,17 @@ that it starts as fast as before.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
+
+from app.workspace.runtime.import_thread import in_thread
 
 if TYPE_CHECKING:
     from app.workspace.runtime.context import Workspace
 
 
 async def after_ready(workspace: Workspace) -> None:
-    """Carry out runs until the workspace stops."""
+    """Carry out runs until the workspace stops. The first requests do not wait for the import."""
     if workspace.settings.most_runs:
-        from app.workspace.runner.queue import Runner
-
-        await Runner(workspace).carry_out()
+        queue = await in_thread(lambda: importlib.import_module("app.workspace.runner.queue"))
+        await queue.Runner(workspace).carry_out()

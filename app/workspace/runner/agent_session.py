@@ -32,7 +32,8 @@ def own_agent(adapter: str | None, model: str | None, effort: str | None) -> lis
     # Without -P Python would import what the repository happens to have at its root.
     start = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-P", "-m", "app"]
     options = (("--adapter", adapter), ("--model", model), ("--effort", effort))
-    return [*start, SURVEY_AGENT, *(word for name, value in options if value for word in (name, value))]
+    # In one word, so that no value is taken for an option.
+    return [*start, SURVEY_AGENT, *(f"{name}={value}" for name, value in options if value)]
 
 
 def agent_environment() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The commands that a client gives to the agent of a run (docs/wire.md, "Commands")."""
+"""The commands that a client gives to the agent of a run (docs/wire.md, "Commands to a run")."""
 
 from __future__ import annotations
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import sqlite3
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
     from app.workspace.runtime.context import Workspace
     from app.workspace.tasks.feeds import FeedEvent, RunFeed
 
+log = logging.getLogger(__name__)
 JsonObject = dict[str, object]
+RETRY_SECONDS = 1.0
+FLUSH_SECONDS = 5.0
 
 
 @dataclass
@@ -45,6 +50,7 @@ class RunJournal:
         self._wanted = asyncio.Event()
         self._stored = asyncio.Event()
         self._stored.set()
+        self._closed = False
         self._writer = asyncio.create_task(self._write(), name=f"journal of {run_id}")
         self.last_message = ""
         """The last message of the agent that is complete."""
@@ -66,6 +72,8 @@ class RunJournal:
 
     def update(self, update: Mapping[str, object]) -> None:
         """A `session/update` of the agent."""
+        if self._closed:
+            return
         message = self._update_message(update)
         piece = _piece_of(update)
         if piece is None:
@@ -95,14 +103,19 @@ class RunJournal:
         self.notify("_posthog/permission_response", requestId=request_id, **answer)
 
     async def flush(self) -> None:
-        """Store everything that has happened so far."""
+        """Store everything that has happened so far. Raises TimeoutError when the database cannot take it."""
         self._end_text()
-        await self._stored.wait()
+        async with asyncio.timeout(FLUSH_SECONDS):
+            await self._stored.wait()
 
     async def close(self) -> None:
+        """Store what is left. What an agent still says afterwards is dropped."""
         try:
             await self.flush()
+        except TimeoutError:
+            log.error("the end of the log of run %s could not be stored", self._run_id)
         finally:
+            self._closed = True
             self._writer.cancel()
             await asyncio.wait((self._writer,))
 
@@ -139,9 +152,17 @@ class RunJournal:
             self._wanted.clear()
             batch, self._unstored = self._unstored, []
             entries = [entry for entry, _ in batch]
-            positions = await self._workspace.db.run(
-                lambda db, entries=entries: run_rows.append_log(db, self._run_id, entries)  # type: ignore[misc]
-            )
+            try:
+                positions = await self._workspace.db.run(
+                    lambda db, entries=entries: run_rows.append_log(db, self._run_id, entries)  # type: ignore[misc]
+                )
+            except sqlite3.Error as failure:
+                # A full disk, or another process that holds the file. The streams have it, and the log will.
+                log.warning("the log of run %s cannot be stored: %s", self._run_id, failure)
+                self._unstored = [*batch, *self._unstored]
+                await asyncio.sleep(RETRY_SECONDS)
+                self._wanted.set()
+                continue
             for position, (_, events) in zip(positions, batch, strict=True):
                 for event in events:
                     event.position = position

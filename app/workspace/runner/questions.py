@@ -1,4 +1,4 @@
-"""The permission requests of an agent that wait for a person (docs/wire.md, "Commands")."""
+"""The permission requests of an agent that wait for a person (docs/wire.md, "Commands to a run")."""
 
 from __future__ import annotations
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
+import sqlite3
 from typing import TYPE_CHECKING
 
 from app.workspace.code_host.git import GitFailed
@@ -17,16 +19,18 @@ from app.workspace.tasks.fields import TERMINAL
 from app.workspace.tasks.run_control import CommandFailed, RunControl
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Mapping
 
     from app.workspace.runtime.context import Workspace
 
+log = logging.getLogger(__name__)
 METHOD_NOT_FOUND = -32601
+RETRY_SECONDS = 1.0
 WAITING = (
     "SELECT r.* FROM runs r JOIN tasks t ON t.id = r.task_id WHERE r.status = 'queued' AND r.environment = 'cloud'"
-    " AND json_extract(r.state, '$.start_requested') AND t.deleted = 0 ORDER BY r.created_at, r.rowid"
+    " AND t.deleted = 0 ORDER BY r.created_at, r.rowid"
 )
+STILL_WANTED = "SELECT r.id, r.status, t.deleted FROM runs r JOIN tasks t ON t.id = r.task_id WHERE r.id = ?"
 LEFT = "SELECT * FROM runs WHERE status = 'in_progress' AND json_extract(state, '$.sandbox_alive')"
 
 
@@ -48,7 +52,13 @@ class Runner:
             while True:
                 await self._wanted.wait()
                 self._wanted.clear()
-                await self._begin()
+                try:
+                    await self._begin()
+                except sqlite3.Error as failure:
+                    # Another process holds the database. What waits is not forgotten.
+                    log.warning("queued runs cannot be read: %s", failure)
+                    self._wanted.set()
+                    await asyncio.sleep(RETRY_SECONDS)
         finally:
             self._workspace.state(RunControl).runner = None
             tasks = [task for _, task in self._runs.values()]
@@ -93,8 +103,8 @@ class Runner:
             waiting = [row for row in db.execute(WAITING).fetchall() if row["id"] not in ids]
             waiting = waiting[: self._workspace.settings.most_runs - len(ids)] if self._room(ids) else []
             tasks = [db.execute("SELECT * FROM tasks WHERE id = ?", (row["task_id"],)).fetchone() for row in waiting]
-            rows = [db.execute("SELECT id, status FROM runs WHERE id = ?", (each,)).fetchone() for each in ids]
-            return waiting, tasks, [row["id"] for row in rows if row["status"] in TERMINAL]
+            rows = [db.execute(STILL_WANTED, (each,)).fetchone() for each in ids]
+            return waiting, tasks, [row["id"] for row in rows if row["status"] in TERMINAL or row["deleted"]]
 
         waiting, tasks, over = await self._workspace.db.read(find)
         for run_id in over:

@@ -15,9 +15,11 @@ from app.workspace.runner.agent_session import AgentSession, own_agent
 from app.workspace.runner.journal import RunJournal
 from app.workspace.runner.made import change, keep_what_was_made
 from app.workspace.runner.questions import OpenQuestions
-from app.workspace.runner.turns import FAILED, Said, Turns
+from app.workspace.runner.turns import FAILED, PromptTurns, Said
 from app.workspace.runner.work_folder import (
     ATTACHMENTS,
+    BOT,
+    Author,
     RunFailed,
     WorkFolder,
     clone,
@@ -60,7 +62,7 @@ class CarriedRun:
         self._ending = asyncio.Event()
         self._steering: set[asyncio.Task[None]] = set()
         self.session: AgentSession | None = None
-        self.turns: Turns | None = None
+        self.turns: PromptTurns | None = None
         self.questions: OpenQuestions | None = None
 
     @property
@@ -131,7 +133,7 @@ class CarriedRun:
     async def _work(self, journal: RunJournal) -> None:
         self.questions = OpenQuestions(self.id, journal)
         session = await self._set_up(journal)
-        turns = Turns(session, journal, self.questions, self._workspace.settings.cancel_seconds)
+        turns = PromptTurns(session, journal, self.questions, self._workspace.settings.cancel_seconds)
         turns.add(await self._first())
         self.turns = turns
         gone = asyncio.create_task(session.process.wait())
@@ -150,7 +152,7 @@ class CarriedRun:
         finally:
             gone.cancel()
 
-    async def _wait(self, turns: Turns, gone: asyncio.Task[None]) -> bool:
+    async def _wait(self, turns: PromptTurns, gone: asyncio.Task[None]) -> bool:
         """Until there is something to say; false after too long a pause. Raises `RunFailed` when the agent is gone."""
         saying = asyncio.create_task(turns.wait(self._workspace.settings.idle_seconds))
         try:
@@ -162,7 +164,7 @@ class CarriedRun:
         finally:
             saying.cancel()
 
-    async def _steer(self, turns: Turns, said: Said) -> None:
+    async def _steer(self, turns: PromptTurns, said: Said) -> None:
         # When the agent is gone, the turn says so.
         with contextlib.suppress(RunFailed):
             await turns.steer(said)
@@ -215,7 +217,8 @@ class CarriedRun:
         try:
             repository = await find_repository(self._workspace, name)
             resumed = await self._resumed_branch()
-            folder = await clone(self._workspace, self.id, repository, resumed or self._run["branch"])
+            branch = resumed or self._run["branch"]
+            folder = await clone(self._workspace, self.id, repository, branch, await self._author())
         except (RunFailed, GitFailed) as failure:
             journal.progress("clone", label, "failed", str(failure))
             raise
@@ -226,6 +229,15 @@ class CarriedRun:
             journal.progress("branch", "Making a branch", "completed", branch)
             journal.notify("_posthog/branch_created", branch=branch)
         return folder
+
+    async def _author(self) -> Author:
+        """The person, where pull requests are to be theirs; else nobody in particular."""
+        if self._state.get("pr_authorship_mode") != "user":
+            return BOT
+        query = "SELECT first_name, last_name, email FROM users WHERE id = ?"
+        user = self._run["created_by"]
+        row = await self._workspace.db.read(lambda db: db.execute(query, (user,)).fetchone())
+        return Author(f"{row['first_name']} {row['last_name']}".strip() or row["email"], row["email"])
 
     async def _resumed_branch(self) -> str | None:
         """The branch of the run that this one resumes; None when that has pushed none."""

@@ -37,7 +37,7 @@ class Said:
         return [*hidden, *([text_block(self.text)] if self.text else []), *file_blocks(self.files)]
 
 
-class Turns:
+class PromptTurns:
     """The turns of one session. `cancel_seconds`: how long an agent may take to stop."""
 
     def __init__(

@@ -32,6 +32,17 @@ class RunFailed(Exception):
 
 
 @dataclass(frozen=True)
+class Author:
+    """In whose name a run commits."""
+
+    name: str
+    email: str
+
+
+BOT = Author("Burrow", "runs@burrow.invalid")
+
+
+@dataclass(frozen=True)
 class MadeFile:
     """A file that a run has made."""
 
@@ -111,8 +122,13 @@ async def find_repository(workspace: Workspace, name: str) -> CodeRepository:
     return found
 
 
-async def clone(workspace: Workspace, run_id: str, repository: CodeRepository, branch: str | None) -> WorkFolder:
-    """A clone with `branch` checked out, or the default one. Raises `RunFailed` and `GitFailed`."""
+async def clone(
+    workspace: Workspace, run_id: str, repository: CodeRepository, branch: str | None, author: Author
+) -> WorkFolder:
+    """A clone with `branch` checked out, or the default one. Raises `RunFailed` and `GitFailed`.
+
+    Who commits is set in the clone: the workspace's own machine may know another person.
+    """
     path = folder_of(workspace, run_id) / CLONE
     await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
     await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
@@ -121,7 +137,9 @@ async def clone(workspace: Workspace, run_id: str, repository: CodeRepository, b
     if wanted not in branches.names:
         known = ", ".join(branches.names[:NAMES_SHOWN])
         raise RunFailed(f"The branch {wanted} does not exist in {repository.full_name}. There are: {known or 'none'}.")
-    await git("clone", "--quiet", f"--branch={wanted}", "--", str(repository.path), str(path), folder=path.parent)
+    identity = (f"--config=user.name={author.name}", f"--config=user.email={author.email}")
+    source, target = str(repository.path), str(path)
+    await git("clone", "--quiet", *identity, f"--branch={wanted}", "--", source, target, folder=path.parent)
     _, base = await WorkFolder(path).head()
     return WorkFolder(path, wanted, base)
 

@@ -20,7 +20,7 @@ MOBILE = "hedgerow/mobile"
 
 @dataclass(frozen=True)
 class SeedRun:
-    """A run that was queued `hours` ago and last changed `minutes` later."""
+    """A run that was created `hours` ago and last changed `minutes` later. None of them is queued: they would begin."""
 
     status: str
     hours: float
@@ -181,7 +181,7 @@ TASKS = (
         "One e-mail, not more than one a day per person, with an unsubscribe link. Texts in English and Portuguese.",
         49,
         repository=API,
-        runs=(SeedRun("queued", 1.5),),
+        runs=(SeedRun("not_started", 1.5),),
         pinned=True,
     ),
     SeedTask(
@@ -192,7 +192,7 @@ TASKS = (
         repository=API,
         runs=(
             SeedRun("failed", 25, 3, "build", error="The sandbox ran out of memory while installing dependencies."),
-            SeedRun("queued", 0.4),
+            SeedRun("not_started", 0.4),
         ),
     ),
     SeedTask(

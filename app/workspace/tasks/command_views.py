@@ -1,4 +1,7 @@
-"""The REST view that hands commands to the agent of a run (docs/wire.md, "Commands"). A dead token is a 403 here."""
+"""The REST view that hands commands to the agent of a run (docs/wire.md, "Commands to a run").
+
+A dead token is a 403 here.
+"""
 
 from __future__ import annotations
 

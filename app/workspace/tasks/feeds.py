@@ -141,8 +141,3 @@ class RunFeeds:
         feed = self._feeds.get(run_id)
         if feed is not None:
             feed.changed()
-
-    def wake_all(self) -> None:
-        """Wake every stream: the workspace stops."""
-        for feed in self._feeds.values():
-            feed.changed()

@@ -14,9 +14,10 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from app.workspace.runtime.context import workspace_of
-from app.workspace.tasks import run_rows, task_rows
+from app.workspace.tasks import run_rows
 from app.workspace.tasks.feeds import RunFeeds
 from app.workspace.tasks.run_faults import RunFaults
+from app.workspace.tasks.run_json import run_json
 from app.workspace.tasks.run_stream import events_of
 from app.workspace.tasks.run_views import RUN, run_in_path
 from app.workspace.tasks.task_views import reader, writer
@@ -70,7 +71,7 @@ async def append_log(request: Request) -> Response:
 
     def work(db: sqlite3.Connection) -> tuple[sqlite3.Row, list[int], dict[str, object]]:
         run = run_in_path(db, request, project)
-        return run, run_rows.append_log(db, run["id"], entries), task_rows.run_json(db, run, project)
+        return run, run_rows.append_log(db, run["id"], entries), run_json(db, run, project)
 
     run, positions, shown = await workspace.db.run(work)
     workspace.state(RunFeeds).appended(run["id"], zip(positions, entries, strict=True))

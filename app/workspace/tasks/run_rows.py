@@ -44,7 +44,7 @@ def create_run(
     environment: str,
     now: float,
 ) -> sqlite3.Row:
-    """Queue a run of `task`; `options` as `fields.read_run` returns them.
+    """Create a run of `task`; `options` as `fields.read_run` returns them. A cloud run waits until it is started.
 
     Raises 400 when the run to resume is not one of this task.
     """
@@ -59,11 +59,12 @@ def create_run(
     db.execute(
         "INSERT INTO runs (id, task_id, branch, status, environment, runtime_adapter, provider, model,"
         " reasoning_effort, state, created_by, created_at, updated_at)"
-        " VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             run_id,
             task["id"],
             options.get("branch"),
+            "not_started" if environment == "cloud" else "queued",
             environment,
             adapter,
             PROVIDERS.get(str(adapter)),

@@ -6,10 +6,11 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
-from app.workspace.tasks import run_rows, task_rows
+from app.workspace.tasks import run_rows
 from app.workspace.tasks.feeds import LOG_MARK, RunFeeds
 from app.workspace.tasks.fields import TERMINAL
 from app.workspace.tasks.run_faults import RunFaults
+from app.workspace.tasks.run_json import run_columns
 
 if TYPE_CHECKING:
     import sqlite3
@@ -135,5 +136,5 @@ class _Stream:
 
 
 def _state_event(run: sqlite3.Row) -> dict[str, object]:
-    shown = task_rows.run_columns(run, 0)
+    shown = run_columns(run, 0)
     return {"type": "task_run_state", **{name: shown[name] for name in STATE_FIELDS}, "task_summary": None}

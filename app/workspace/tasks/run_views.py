@@ -16,6 +16,7 @@ from app.workspace.tasks.feeds import RunFeeds
 from app.workspace.tasks.fields import ENVIRONMENTS, TERMINAL, read_pending_message, read_run, read_run_change
 from app.workspace.tasks.run_control import RunControl
 from app.workspace.tasks.run_faults import RunFaults, github_needed
+from app.workspace.tasks.run_json import run_json
 from app.workspace.tasks.staged_files import attach_files, check_files
 from app.workspace.tasks.task_views import BASE, reader, task_in_path, writer
 from app.workspace.web.errors import not_found, reply, validation
@@ -78,7 +79,7 @@ async def list_runs(request: Request) -> Response:
     def work(db: sqlite3.Connection) -> tuple[list[dict[str, object]], int]:
         task = task_in_path(db, request, project)
         rows, count = run_rows.find_runs(db, task["id"], asked.limit, asked.offset)
-        return [task_rows.run_json(db, row, project) for row in rows], count
+        return [run_json(db, row, project) for row in rows], count
 
     rows, count = await workspace_of(request).db.read(work)
     return page(request, rows, count, asked)
@@ -97,7 +98,7 @@ async def create(request: Request) -> Response:
     def work(db: sqlite3.Connection) -> dict[str, object]:
         task = task_in_path(db, request, project)
         _check_start(db, task["id"], grant.user_id, options)
-        return task_rows.run_json(db, run_rows.create_run(db, task, grant.user_id, options, environment, now), project)
+        return run_json(db, run_rows.create_run(db, task, grant.user_id, options, environment, now), project)
 
     return reply(await workspace.db.run(work), 201)
 
@@ -105,9 +106,7 @@ async def create(request: Request) -> Response:
 async def retrieve(request: Request) -> Response:
     _, project = await reader(request)
     return reply(
-        await workspace_of(request).db.read(
-            lambda db: task_rows.run_json(db, run_in_path(db, request, project), project)
-        )
+        await workspace_of(request).db.read(lambda db: run_json(db, run_in_path(db, request, project), project))
     )
 
 
@@ -167,11 +166,11 @@ async def cancel(request: Request) -> Response:
         if run["environment"] != "cloud":
             raise validation("Only cloud runs can be cancelled.", "environment", "invalid")
         if run["status"] in TERMINAL or (only_unbegun and run["status"] not in STARTABLE):
-            return task_rows.run_json(db, run, project), 200
+            return run_json(db, run, project), 200
         state = {} if reason is None else {"cancel_reason": reason}
         status = {} if control.cancel(run["id"]) else {"status": "cancelled"}
         run = run_rows.change_run(db, run, {**status, "state": state}, now)
-        return task_rows.run_json(db, run, project), 202
+        return run_json(db, run, project), 202
 
     found, status = await workspace.db.run(work)
     told_change(workspace, str(found["id"]))
@@ -201,7 +200,7 @@ def _check_start(db: sqlite3.Connection, task_id: str, user_id: int, options: Ma
 
 def _request_start(db: sqlite3.Connection, run: sqlite3.Row, pending: Mapping[str, object], now: float) -> None:
     """Have the run carried out. Its files are its own from now on."""
-    state = {"start_requested": True, **{name: value for name, value in pending.items() if value is not None}}
+    state = {name: value for name, value in pending.items() if value is not None}
     run = run_rows.change_run(db, run, {"status": "queued", "state": state}, now)
     attach_files(db, run)
 
@@ -213,7 +212,7 @@ async def _changed(
     now = workspace.clock.now()
 
     def work(db: sqlite3.Connection) -> dict[str, object]:
-        return task_rows.run_json(db, act(db, run_in_path(db, request, project), now), project)
+        return run_json(db, act(db, run_in_path(db, request, project), now), project)
 
     found = await workspace.db.run(work)
     told_change(workspace, str(found["id"]))

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from app.workspace.runtime.clock import iso
 from app.workspace.runtime.context import workspace_of
-from app.workspace.tasks.task_rows import file_json
+from app.workspace.tasks.run_json import file_json
 from app.workspace.tasks.task_views import BASE, task_in_path, writer
 from app.workspace.web.errors import ApiError, not_found, permission_denied, reply, validation
 from app.workspace.web.fields import checked_text, choice, json_object

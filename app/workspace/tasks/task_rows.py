@@ -1,4 +1,4 @@
-"""Tasks in the database, and tasks and runs as the API shows them (docs/wire.md, "Tasks" and "Runs").
+"""Tasks in the database, and as the API shows them (docs/wire.md, "Tasks").
 
 Every function runs inside a transaction of its caller.
 """
@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from app.workspace.accounts.users import user_summary
 from app.workspace.runtime.clock import iso
+from app.workspace.tasks.run_json import run_json
 
 if TYPE_CHECKING:
     import sqlite3
@@ -290,42 +291,6 @@ def task_json(db: sqlite3.Connection, row: sqlite3.Row) -> dict[str, object]:
         "ci_prompt": row["ci_prompt"],
         "channel": row["channel"],
         "slack_thread_references": [],
-    }
-
-
-def run_json(db: sqlite3.Connection, row: sqlite3.Row, project: int) -> dict[str, object]:
-    """The TaskRun object. `log_url` is always null: no log is stored elsewhere, `session_logs/` has all of it."""
-    files = db.execute("SELECT * FROM staged_files WHERE run_id = ? AND finalized = 1 ORDER BY rowid", (row["id"],))
-    return {**run_columns(row, project), "artifacts": [file_json(each) for each in files]}
-
-
-def file_json(row: sqlite3.Row) -> dict[str, object]:
-    """A file of a run, as its list of artifacts has it."""
-    names = ("id", "name", "type", "source", "size", "content_type", "uploaded_at")
-    return {**{name: row[name] for name in names}, "storage_path": row["id"]}
-
-
-def run_columns(row: sqlite3.Row, project: int) -> dict[str, object]:
-    """The TaskRun object without its files."""
-    return {
-        "id": row["id"],
-        "task": row["task_id"],
-        "team": project,
-        "stage": row["stage"],
-        "branch": row["branch"],
-        "status": row["status"],
-        "environment": row["environment"],
-        "runtime_adapter": row["runtime_adapter"],
-        "provider": row["provider"],
-        "model": row["model"],
-        "reasoning_effort": row["reasoning_effort"],
-        "log_url": None,
-        "error_message": row["error_message"],
-        "output": json.loads(row["output"]) if row["output"] else None,
-        "state": json.loads(row["state"]),
-        "created_at": row["created_at"],
-        "updated_at": row["updated_at"],
-        "completed_at": row["completed_at"],
     }
 
 

@@ -15,6 +15,7 @@ from app.workspace.runtime.context import workspace_of
 from app.workspace.tasks import task_rows
 from app.workspace.tasks.fields import STATUSES, does_not_exist, read_new_task, read_task_change, valid_ids
 from app.workspace.tasks.models import MODELS
+from app.workspace.tasks.run_control import RunControl
 from app.workspace.tasks.task_rows import TaskFilters
 from app.workspace.web.errors import not_found, reply, validation
 from app.workspace.web.fields import as_uuid, boolean, checked_text, json_object
@@ -168,6 +169,8 @@ async def delete(request: Request) -> Response:
     workspace = workspace_of(request)
     now = workspace.clock.now()
     await workspace.db.run(lambda db: task_rows.delete_task(db, task_in_path(db, request, project), now))
+    # Its runs end.
+    workspace.state(RunControl).wake()
     return Response(status_code=204)
 
 

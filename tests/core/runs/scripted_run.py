@@ -107,7 +107,7 @@ class ScriptedRun:
         latest = request.query.get("start") == ["latest"]
         first = int(last.removeprefix("e-")) if last else self.released if latest else 0
         self.connections.append({"last": last, "bearer": request.bearer})
-        plan = self.plans.pop(0) if self.plans else (len(self.events) + 1, END)
+        plan = self.plans.pop(0) if self.plans else (1_000_000, END)
 
         async def write(writer: asyncio.StreamWriter) -> None:
             await self._write(writer, max(0, first - self.repeats) if last else first, *plan)
@@ -116,7 +116,7 @@ class ScriptedRun:
 
     async def _write(self, writer: asyncio.StreamWriter, first: int, most: int, then: str) -> None:
         number, sent = first, 0
-        while sent < most and number < len(self.events):
+        while sent < most and (number < len(self.events) or not self.ends):
             if number == self.released:
                 if then != HANG and self.ends:
                     self.release()

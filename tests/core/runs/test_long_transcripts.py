@@ -162,11 +162,13 @@ def test_without_a_file_the_raw_log_is_bounded_and_says_what_it_lacks(monkeypatc
         assert len(list(said.raw(len(said) - 1))) == 1
 
 
-def test_a_disk_that_does_not_give_back_an_item_is_said_in_its_place(tmp_path: Path) -> None:
+async def test_a_disk_that_does_not_give_back_an_item_is_said_in_its_place(tmp_path: Path) -> None:
     with opened(tmp_path) as said:
         said.apply(entries(*log()))
-        assert said._body.spill is not None
-        said._body.spill._release()
+        spill = said._body.spill
+        assert spill is not None
+        await until(lambda: not spill._waiting)
+        spill._release()
         found = said.item(1)
         assert isinstance(found, Notice)
         assert "cannot be read" in found.text

@@ -89,6 +89,13 @@ def do(word: str) -> None:
             say(json.dumps(made))
             return
         terminal = {"terminalId": made["result"]["terminalId"]}
+        update(
+            sessionUpdate="tool_call",
+            toolCallId="run",
+            title=value,
+            kind="execute",
+            content=[{"type": "terminal", **terminal}],
+        )
         ended = ask("terminal/wait_for_exit", terminal)
         said = ask("terminal/output", terminal)
         ask("terminal/release", terminal)
@@ -184,6 +191,8 @@ def answer(message: dict) -> None:
         if method == "session/load":
             if BEHAVIOUR["load"] == "error":
                 send({"id": number, "error": {"code": -32002, "message": "No such session"}})
+                return
+            if BEHAVIOUR["load"] == "hang":
                 return
             if BEHAVIOUR["load"] not in {"null", "empty"}:
                 history(BEHAVIOUR["load"])

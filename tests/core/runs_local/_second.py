@@ -52,6 +52,8 @@ for line in sys.stdin.buffer:
             sys.exit(4)
         if len(heard) == 1:
             turn(heard[0])
+    elif method == "session/close":
+        send({"id": number, "result": {}})
     elif method == "session/cancel":
         update("state_update", state="idle", stopReason="cancelled")
     elif method is None and number == "q":

@@ -42,6 +42,7 @@ class Watched:
         before = len(self.stored())
         self.run.say(text)
         await until(lambda: not self.run.waiting.all and self.run.status.phase is RunPhase.READY)
+        await self.run.log.flush()
         return "".join(texts(self.stored()[before:]))
 
     async def question(self, number: int = 1) -> tuple[str, ...]:

@@ -17,7 +17,8 @@ from app.core.runs.local.agents import agent_of_command, found_agents
 from app.core.runs.local.approval import Consent, rule_of
 from app.core.runs.local.environment import agent_environment
 from app.core.runs.local.folder import WorkingFolder
-from app.core.runs.local.masking import MaskedStream, masked
+from app.core.runs.local.masking import MaskedStream, mask_long, masked
+from app.core.runs.local.run_log import RunLog
 from app.core.runs.local.servers import RunServers
 from app.core.runs.local.status import RunPhase
 from tests.core.runs_local.running import Watched, running, scripted
@@ -113,11 +114,14 @@ async def test_what_the_person_allowed_the_agent_is_not_asked_again_in_that_turn
 
 async def test_commands_run_in_the_folder_and_are_asked_for(tmp_path: Path) -> None:
     async with running(tmp_path, scripted()) as it:
-        it.run.say("run:pwd;exit${IFS}3")
+        it.run.say("run:pwd;sleep${IFS}0.1;exit${IFS}3")
         it.run.answer((await it.question())[0], "allow")
         await it.phase(RunPhase.READY)
         said = str(it.stored())
         assert '"exitCode": 3' in said
+        # The id of a terminal says nothing later, so the log has its output.
+        shown = [each["params"]["update"] for each in it.stored() if "'toolCallId': 'run'" in str(each)]
+        assert shown[-1]["content"][0]["content"]["text"] == f"{it.run.folder.path}\n"
         assert f"{it.run.folder.path}\\\\n" in said
 
 
@@ -199,6 +203,24 @@ async def test_credentials_are_masked_in_live_view_and_log_also_when_they_come_i
         live = [each["notification"]["params"]["update"] for each in it.live if "chunk" in str(each)]
         assert "".join(each["content"]["text"] for each in live).startswith("The header is Authorization: [redacted]")
         assert '"path":"a=b"' in whole
+
+
+async def test_what_is_large_is_masked_without_stopping_the_loop_and_keeps_its_place(tmp_path: Path) -> None:
+    log = RunLog(tmp_path / "log.jsonl")
+    told: list[str] = []
+    log.added.subscribe(lambda entries: told.extend(each.message.method for each in entries))
+    text = "some words of a line\n" * 100_000 + "Authorization: Bearer abcdef0123456789\n"
+    log.notify("first")
+    log.notify("large", text=text)
+    log.update({"update": {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": "after"}}})
+    log.notify("last")
+    assert told == ["first"]
+    await log.close()
+    assert [each for each in told if each != "session/update"] == ["first", "large", "last"]
+    stored = [each.message.method for each in log.stored()]
+    assert stored == ["first", "large", "session/update", "last"]
+    assert "abcdef0123456789" not in log.path.read_text()
+    assert mask_long(text).count("\n") == 100_001
 
 
 def test_source_code_is_not_masked() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from app.core.runs.local import session as session_module
 from app.core.runs.local.status import RunPhase
 from tests.core.runs_local.running import Watched, running, scripted
 from tests.until import until
@@ -57,12 +58,15 @@ async def test_a_log_that_is_lost_is_not_a_reason_to_load(tmp_path: Path) -> Non
     ("behaviour", "words"),
     [
         ({"load": "error"}, "The agent does not know this session any more: No such session"),
+        ({"load": "hang"}, "The agent does not know this session any more: The agent did not answer in time."),
         ({}, "The agent cannot go on with an earlier session."),
     ],
 )
 async def test_an_agent_that_forgot_says_so_before_the_first_word_is_sent(
-    tmp_path: Path, behaviour: dict[str, str], words: str
+    tmp_path: Path, behaviour: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if "hang" in behaviour.values():
+        monkeypatch.setattr(session_module, "OPEN_SECONDS", 0.2)
     before = await an_earlier_run(tmp_path)
     async with running(tmp_path, scripted(**behaviour), session="s-1", started=False) as it:
         it.run.say("say:two")
@@ -90,3 +94,15 @@ async def test_an_agent_that_resumes_is_not_asked_to_repeat(tmp_path: Path) -> N
     async with running(tmp_path, scripted(load="error", resume="yes"), session="s-1") as it:
         assert it.run.status.phase is RunPhase.READY
         assert it.said_by_burrow() == []
+
+
+async def test_a_turn_that_was_cut_off_by_the_end_of_burrow_has_an_end_after_the_next_start(tmp_path: Path) -> None:
+    lines = await an_earlier_run(tmp_path)
+    log = tmp_path / "data" / "runs" / "run-1" / "log.jsonl"
+    # The last line is torn as well.
+    log.write_bytes(b"\n".join(lines)[:-20])
+    async with running(tmp_path, scripted(load="none"), session="s-1") as it:
+        assert it.ends() == ["cancelled"]
+        assert it.said_by_burrow() == ["Burrow ended during this turn, and the agent with it."]
+    async with running(tmp_path, scripted(load="none"), session="s-1") as it:
+        assert it.ends() == []

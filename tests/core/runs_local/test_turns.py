@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import NotFound, Rejected
+from app.core.runs.items import Message
 from app.core.runs.local import run as run_module
+from app.core.runs.local.facts import agent_facts
 from app.core.runs.local.status import RunPhase
+from app.core.runs.transcript import Transcript
 from tests.core.runs_local.running import running, scripted
 from tests.until import until
 
@@ -47,16 +50,22 @@ async def test_a_turn_that_the_person_stopped_is_cancelled_whatever_the_agent_sa
     async with running(tmp_path, scripted(cancel=how)) as it:
         it.run.say("say:working wait")
         await it.phase(RunPhase.WORKING)
-        await until(lambda: it.live[-1]["notification"].get("method") == "session/update")
         await it.run.stop_turn()
         assert it.ends() == ["cancelled"]
         assert it.run.status.phase is RunPhase.READY
         if how == "late":
             await until(lambda: "late" in str(it.live[-1]))
-        # The order is what marks late news as late: they come behind the cancellation.
-        methods = [each.get("method") for each in it.stored()]
-        assert methods.index("session/cancel") < len(methods) - 1
-        assert await it.turn("say:next") == ("late newsnextheard 8" if how == "late" else "nextheard 8")
+            it.run.log.end_text()
+            await it.run.log.flush()
+            transcript = Transcript()
+            transcript.apply(tuple(it.run.log.stored()))
+            last = transcript.item(len(transcript) - 1)
+            transcript.close()
+            assert isinstance(last, Message)
+            assert (last.text, last.late) == ("late news", True)
+            assert await it.turn("say:next") == "nextheard 8"
+            return
+        assert await it.turn("say:next") == "nextheard 8"
 
 
 async def test_an_agent_that_never_stops_is_ended_and_the_run_says_so(
@@ -85,7 +94,8 @@ async def test_what_is_typed_during_a_turn_is_sent_as_one_message_when_it_ends(t
         dropped = it.run.say("say:never")
         assert it.run.waiting.take_back(dropped.id).text == "say:never"
         it.run.answer(question, "no")
-        await until(lambda: len(it.ends()) == 2)
+        await it.run.idle()
+        assert it.ends() == ["end_turn"] * 2
         prompts = [each["params"]["prompt"] for each in it.stored() if each.get("method") == "session/prompt"]
         assert prompts[1] == [{"type": "text", "text": "say:two\n\nsay:3"}]
         with pytest.raises(NotFound):
@@ -178,3 +188,19 @@ async def test_a_mode_is_set_with_the_older_method_where_the_agent_has_no_settin
         assert "config_option_update" in str(it.stored())
         await it.run.set_option("mode", "plan")
         assert it.stored()[-1]["params"]["update"]["currentModeId"] == "plan"
+
+
+def test_the_command_of_a_sign_in_is_named_in_either_form() -> None:
+    methods = [
+        {"id": "old", "name": "Old", "_meta": {"terminal-auth": {"command": "agent", "args": ["login"]}}},
+        {"id": "new", "name": "New", "type": "terminal", "args": ["--login"]},
+        {"id": "page", "name": "Page", "description": "In the browser"},
+        {"name": "without an id"},
+        5,
+    ]
+    hints = agent_facts({"protocolVersion": 1, "authMethods": methods}, ("agent", "acp")).sign_in
+    assert [(each.id, each.command) for each in hints] == [
+        ("old", ("agent", "login")),
+        ("new", ("agent", "--login")),
+        ("page", ()),
+    ]

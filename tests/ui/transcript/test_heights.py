@@ -2,43 +2,43 @@
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
+import random
 
 from app.ui.transcript.heights import Heights
 
-steps = st.lists(
-    st.one_of(
-        st.tuples(st.just("extend"), st.lists(st.integers(0, 500), max_size=20)),
-        st.tuples(st.just("set"), st.tuples(st.integers(0, 10_000), st.integers(0, 500))),
-        st.tuples(st.just("cut"), st.integers(0, 40)),
-        st.tuples(st.just("fill"), st.tuples(st.integers(0, 40), st.integers(0, 50))),
-    ),
-    max_size=12,
-)
+
+def changed(heights: Heights, plain: list[int], chance: random.Random) -> None:
+    """Change both in the same way."""
+    kind = chance.choice(("extend", "set", "set", "cut", "fill"))
+    some = [chance.choice((0, chance.randrange(500))) for _ in range(chance.randrange(20))]
+    if kind == "extend":
+        heights.extend(some)
+        plain.extend(some)
+    elif kind == "cut":
+        length = chance.randrange(len(plain) + 1)
+        heights.cut(length)
+        del plain[length:]
+    elif kind == "fill":
+        heights.fill(len(some), 30)
+        plain[:] = [30] * len(some)
+    elif plain:
+        place, height = chance.randrange(len(plain)), chance.randrange(500)
+        heights.set(place, height)
+        plain[place] = height
 
 
-@given(steps, st.lists(st.integers(-5, 6_000), max_size=5))
-def test_places_are_those_of_a_plain_list_after_any_changes(changes: list, asked: list[int]) -> None:
-    heights, plain = Heights(), []
-    for kind, value in changes:
-        if kind == "fill":
-            heights.fill(*value)
-            plain[:] = [value[1]] * value[0]
-        elif kind == "extend":
-            heights.extend(value)
-            plain.extend(value)
-        elif kind == "cut":
-            heights.cut(min(value, len(plain)))
-            del plain[value:]
-        elif plain:
-            heights.set(value[0] % len(plain), value[1])
-            plain[value[0] % len(plain)] = value[1]
-    assert [heights.top(place) for place in range(len(plain) + 1)] == [sum(plain[:n]) for n in range(len(plain) + 1)]
-    for y in asked:
-        # An item without height is never the one at a place, unless nothing follows it.
-        expected = next((n for n in range(len(plain)) if sum(plain[: n + 1]) > max(0, y)), len(plain) - 1)
-        assert heights.at(y) == expected
+def test_places_are_those_of_a_plain_list_after_any_changes() -> None:
+    for seed in range(60):
+        chance = random.Random(seed)
+        heights, plain = Heights(), list[int]()
+        for _ in range(12):
+            changed(heights, plain, chance)
+        tops = [heights.top(place) for place in range(len(plain) + 1)]
+        assert tops == [sum(plain[:n]) for n in range(len(plain) + 1)], seed
+        for y in (-5, 0, *(chance.randrange(6_000) for _ in range(5))):
+            # An item without height is never the one at a place, unless nothing follows it.
+            expected = next((n for n in range(len(plain)) if sum(plain[: n + 1]) > max(0, y)), len(plain) - 1)
+            assert heights.at(y) == expected, (seed, y)
 
 
 def test_there_is_no_item_where_there_are_none() -> None:

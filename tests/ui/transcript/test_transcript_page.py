@@ -27,7 +27,7 @@ from app.core.runs.items import (
 from app.ui.theme.state import State
 from app.ui.transcript import ask_card
 from app.ui.transcript import page as page_module
-from app.ui.transcript.answers import RunAnswer
+from app.ui.transcript.answers import GivenAnswer, RunAnswer
 from app.ui.transcript.connection_line import ConnectionState
 from app.ui.transcript.header import HeaderFacts
 from app.ui.transcript.page import TranscriptPage
@@ -46,6 +46,8 @@ class Waits(NamedTuple):
     id: str
     text: str
     files: tuple[str, ...] = ()
+    state: str = "waiting"
+    error: Offline | None = None
 
 
 def asked(key: str = "ask", **changes: object) -> Permission:
@@ -276,26 +278,19 @@ def test_questions_take_a_choice_several_and_other_text(page: TranscriptPage) ->
     assert submit.isEnabled()
     submit.click()
     assert given == [
-        RunAnswer(
-            permission, "_submit", "", {"Which database?": "PostgreSQL", "Which checks?": "Lint, Tests, and types"}
-        )
+        RunAnswer(permission, answers=(GivenAnswer(("PostgreSQL",)), GivenAnswer(("Lint", "Tests"), "and types")))
     ]
 
 
-@pytest.mark.parametrize(("choice", "text", "option"), [(2, "", "option_1"), (0, "Redis", "other")])
-def test_one_question_is_answered_by_its_option_or_by_text(
-    page: TranscriptPage, choice: int, text: str, option: str
-) -> None:
+def test_one_question_is_answered_by_a_text_alone(page: TranscriptPage) -> None:
     questions = (Question("Which?", choices=(QuestionChoice("SQLite"), QuestionChoice("PostgreSQL"))),)
     shown(page, ListedItems(), asked(options=(), questions=questions))
     given = answers(page)
-    page.ask.press_number(choice)
     form = page.ask._form
     assert form is not None
-    form._parts[0].other.insert_text(text)
-    page.ask.buttons[0].click()
-    assert [answer.option_id for answer in given] == [option]
-    assert given[0].answers == {"Which?": text or "PostgreSQL"}
+    form._parts[0].other.insert_text("Redis ")
+    QTest.keyClick(form._parts[0].other, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    assert [answer.answers for answer in given] == [(GivenAnswer((), "Redis"),)]
 
 
 def test_the_next_question_shows_when_one_is_answered(page: TranscriptPage) -> None:
@@ -373,6 +368,21 @@ def test_waiting_messages_can_be_edited_removed_and_sent_now(page: TranscriptPag
     assert rows["b"].accessibleName() == "second  ·  1 file"
     page.show_queued([], steers=True)
     assert page.queued.isHidden()
+
+
+def test_a_message_says_why_it_waits_and_what_became_of_it(page: TranscriptPage) -> None:
+    done: list[str] = []
+    page.queued.again_wanted.connect(done.append)
+    page.show_queued([Waits("a", "first")], hold="offline", steers=False)
+    assert page.queued.title.text() == "Sent when there is a connection again"
+    lost = Waits("b", "second", (), "unknown", Offline())
+    page.show_queued([Waits("a", "first", (), "sent"), lost], hold="unsent", steers=True)
+    sent, unknown = page.queued._rows["a"], page.queued._rows["b"]
+    assert [button.isHidden() for button in (sent.again, sent.now, sent.edit, sent.remove)] == [True] * 4
+    assert [button.isHidden() for button in (unknown.again, unknown.edit, unknown.remove)] == [False, True, False]
+    assert "outcome unknown" in unknown.accessibleName()
+    unknown.again.click()
+    assert done == ["b"]
 
 
 def test_what_a_person_waits_for_is_announced_and_the_lines_are_not(

@@ -14,12 +14,13 @@ import msgspec
 from app.acp.messages import METHOD_NOT_FOUND, PeerClosed, RpcError
 from app.acp.process import AgentProcess
 from app.core.errors import BurrowError, Facts, ServerTrouble
+from app.core.runs.local.embedded import EmbeddedTerminals
 from app.core.runs.local.facts import mode_of
 from app.core.runs.local.opening import SessionOpening
 from app.core.runs.local.record import save_record
 from app.core.runs.local.requests import AgentRequests
 from app.core.runs.local.run_log import UPDATE
-from app.core.runs.local.session import AgentSession
+from app.core.runs.local.session import AcpSession
 from app.core.runs.local.status import words_of
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class AgentSide:
     ) -> None:
         self.record = record
         self.process: AgentProcess | None = None
-        self.session: AgentSession | None = None
+        self.session: AcpSession | None = None
         self.requests = AgentRequests(run_log, folder, environment, lambda: self._mode)
         self._mode = ""
         self._data = data
@@ -59,9 +60,10 @@ class AgentSide:
         self._environment = environment
         self._servers = servers
         self._opening = SessionOpening(run_log)
+        self._embedded = EmbeddedTerminals(self.requests.terminals, run_log.update)
 
     async def start(self, version: int, burrow: str) -> None:
-        """Start the process and agree on a version. Raises `NotStarted` and as `AgentSession` does."""
+        """Start the process and agree on a version. Raises `NotStarted` and as `AcpSession` does."""
         self.process = await AgentProcess.start(
             self.record.agent.command,
             self._folder.path,
@@ -69,7 +71,7 @@ class AgentSide:
             on_request=lambda method, params, _id: self.requests.handle(method, params),
             on_notification=self._notified,
         )
-        self.session = session = AgentSession(self.process.peer, self._folder.path)
+        self.session = session = AcpSession(self.process.peer, self._folder.path, self.record.agent.command)
         await session.initialize(version, burrow)
         self.requests.version = session.facts.version
 
@@ -120,11 +122,12 @@ class AgentSide:
             self.session.ended()
         self.session = None
         await self.requests.terminals.end()
+        self._embedded.end()
         if self._servers is not None:
             await self._servers.close()
             await self._keep(client="")
 
-    async def _open_servers(self, session: AgentSession) -> list[dict[str, object]]:
+    async def _open_servers(self, session: AcpSession) -> list[dict[str, object]]:
         if self._servers is None or self._servers.client:
             return []
         if not session.facts.http_servers:
@@ -162,9 +165,9 @@ class AgentSide:
                 elif isinstance(options := update.get("configOptions"), list):
                     session.options = options
                     self._mode = mode_of(options)
-            self._log.update(each)
+            self._log.update(self._embedded.shown(dict(each)))
 
-    def _show_options(self, session: AgentSession) -> None:
+    def _show_options(self, session: AcpSession) -> None:
         self._mode = mode_of(session.options) or self._mode
         if session.options:
             self._update({"sessionUpdate": "config_option_update", "configOptions": session.options})
@@ -173,7 +176,7 @@ class AgentSide:
         session = "" if self.session is None else self.session.id
         self._log.add({"method": UPDATE, "params": {"sessionId": session, "update": update}})
 
-    async def _set_mode(self, session: AgentSession, mode: str) -> None:
+    async def _set_mode(self, session: AcpSession, mode: str) -> None:
         try:
             await session.set_mode(mode)
         except (RpcError, PeerClosed, TimeoutError) as failure:
@@ -181,7 +184,7 @@ class AgentSide:
         self._mode = mode
         self._update({"sessionUpdate": "current_mode_update", "currentModeId": mode})
 
-    def _running(self) -> AgentSession:
+    def _running(self) -> AcpSession:
         if self.session is None:
             raise ServerTrouble("The agent is not running.", action="Start the run again.")
         return self.session

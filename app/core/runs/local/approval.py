@@ -45,7 +45,7 @@ def rule_of(mode: str) -> ModeRule:
     return MODES.get("".join(each for each in mode.lower() if each.isalnum()), ASKING)
 
 
-class Granted:
+class GrantedCalls:
     """What the person allowed: files and commands of tool calls, and what is allowed for the whole run."""
 
     def __init__(self) -> None:

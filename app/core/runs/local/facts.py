@@ -46,13 +46,22 @@ def client_part(version: int, burrow: str) -> dict[str, object]:
     An agent that answers with an older version reads the older members, so both are there.
     """
     info = {"name": "burrow", "title": "Burrow", "version": burrow}
-    older = {"fs": {"readTextFile": True, "writeTextFile": True}, "terminal": True}
+    older = {
+        "fs": {"readTextFile": True, "writeTextFile": True},
+        "terminal": True,
+        # Agents name the command of their sign-in to who says this; the member in `_meta` is the older way.
+        "auth": {"terminal": True},
+        "_meta": {"terminal-auth": True},
+    }
     params: dict[str, object] = {"protocolVersion": version, "clientCapabilities": older, "clientInfo": info}
     return params if version == 1 else {**params, "capabilities": {}, "info": info}
 
 
-def agent_facts(result: Mapping[str, object]) -> AgentFacts:
-    """What an agent answered to `initialize`. Raises `ProtocolTrouble` for a version that is not spoken here."""
+def agent_facts(result: Mapping[str, object], command: tuple[str, ...] = ()) -> AgentFacts:
+    """What an agent that was started with `command` answered to `initialize`.
+
+    Raises `ProtocolTrouble` for a version that is not spoken here.
+    """
     version = result.get("protocolVersion")
     if not isinstance(version, int) or isinstance(version, bool) or version not in VERSIONS:
         raise ProtocolTrouble(
@@ -61,7 +70,7 @@ def agent_facts(result: Mapping[str, object]) -> AgentFacts:
         )
     info = _members(result.get("agentInfo") if version == 1 else result.get("info"))
     name, agent_version = _text(info.get("title")) or _text(info.get("name")), _text(info.get("version"))
-    sign_in = _sign_in(result.get("authMethods"))
+    sign_in = _sign_in(result.get("authMethods"), command)
     if version == 1:
         has = _members(result.get("agentCapabilities"))
         session, prompt = _members(has.get("sessionCapabilities")), _members(has.get("promptCapabilities"))
@@ -117,7 +126,7 @@ def mode_of(options: list[object]) -> str:
     return ""
 
 
-def _sign_in(methods: object) -> tuple[SignInHint, ...]:
+def _sign_in(methods: object, command: tuple[str, ...]) -> tuple[SignInHint, ...]:
     hints = []
     for each in methods if isinstance(methods, list) else ():
         method = _members(each)
@@ -125,16 +134,14 @@ def _sign_in(methods: object) -> tuple[SignInHint, ...]:
         if not name_of_it:
             continue
         terminal = _members(_members(method.get("_meta")).get("terminal-auth"))
+        own: tuple[str, ...] = (_text(terminal.get("command")),) if terminal.get("command") else ()
+        if method.get("type") == "terminal":
+            # The agent's own command, with other arguments.
+            own, terminal = command[:1], method
         arguments = terminal.get("args")
-        words = [_text(terminal.get("command")), *(arguments if isinstance(arguments, list) else ())]
-        hints.append(
-            SignInHint(
-                name_of_it,
-                _text(method.get("name")) or name_of_it,
-                _text(method.get("description")),
-                tuple([str(word) for word in words]) if words[0] else (),
-            )
-        )
+        words = (*own, *map(str, arguments if isinstance(arguments, list) else ())) if own else ()
+        name = _text(method.get("name")) or name_of_it
+        hints.append(SignInHint(name_of_it, name, _text(method.get("description")), words))
     return tuple(hints)
 
 

@@ -70,39 +70,24 @@ class WorkingFolder:
         real = self.resolve(path)
         if real == self.path or real.is_dir():
             raise RpcError(INVALID_PARAMS, f"{path} is a folder")
+        data = content.encode("utf-8", "surrogatepass")
         try:
             real.parent.mkdir(parents=True, exist_ok=True)
-            folder = os.open(real.parent, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+            if os.open in os.supports_dir_fd:
+                self._write_within(real, data, path)
+            else:
+                replace_with(real, data)
         except OSError as failure:
             raise self._failed(path, failure) from None
+
+    def _write_within(self, real: Path, data: bytes, path: object) -> None:
+        folder = os.open(real.parent, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
         try:
             # Whoever put a link in the place of a folder since: what was opened is what counts.
             self._check_opened(folder, path)
-            self._replace(folder, real.name, content.encode("utf-8", "surrogatepass"))
-        except OSError as failure:
-            raise self._failed(path, failure) from None
+            replace_with(Path(real.name), data, folder)
         finally:
             os.close(folder)
-
-    def _replace(self, folder: int, name: str, data: bytes) -> None:
-        try:
-            former = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            if not stat.S_ISREG(former.st_mode):
-                raise RpcError(INVALID_PARAMS, f"{name} is no file")
-            mode = stat.S_IMODE(former.st_mode)
-        except FileNotFoundError:
-            mode = NEW_FILE_MODE
-        temporary = f".{name[:100]}.{os.getpid()}.new"
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode, dir_fd=folder)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            os.chmod(temporary, mode, dir_fd=folder)
-            os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary, dir_fd=folder)
-            raise
 
     def _check_opened(self, handle: int, path: object) -> None:
         if HANDLES.is_dir():
@@ -117,3 +102,29 @@ class WorkingFolder:
     def _failed(self, path: object, failure: OSError) -> RpcError:
         code = RESOURCE_NOT_FOUND if isinstance(failure, FileNotFoundError) else INVALID_PARAMS
         return RpcError(code, f"{path}: {failure.strerror or failure}")
+
+
+def replace_with(path: Path, data: bytes, folder: int | None = None) -> None:
+    """Replace a file, with the mode that it had, or make it. `path` is relative to the open `folder`, if there is one.
+
+    Raises `RpcError` for what is no file, OSError.
+    """
+    try:
+        former = os.stat(path, dir_fd=folder, follow_symlinks=False)
+        if not stat.S_ISREG(former.st_mode):
+            raise RpcError(INVALID_PARAMS, f"{path.name} is no file")
+        mode = stat.S_IMODE(former.st_mode)
+    except FileNotFoundError:
+        mode = NEW_FILE_MODE
+    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.new")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode, dir_fd=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        if folder is not None:
+            os.chmod(temporary, mode, dir_fd=folder)
+        os.replace(temporary, path, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary, dir_fd=folder)
+        raise

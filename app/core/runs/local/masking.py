@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_DEPTH = 64
+# Characters. Masking takes 0.03 to 0.13 us for each.
+PIECE, LARGE = 32 * 1024, 64 * 1024
 # Names of the protocol that look like those of secrets.
 _PROTOCOL = frozenset({"sessionId", "session_id"})
 # A word that is longer is shown in parts.
@@ -27,7 +29,7 @@ _LAST_WORDS = re.compile(
 def masked(value: object, depth: int = 0) -> object:
     """A copy of a JSON value without credentials."""
     if isinstance(value, str):
-        return mask_credentials(value)
+        return mask_long(value)
     if depth >= MAX_DEPTH or not isinstance(value, (dict, list)):
         return value if not isinstance(value, (dict, list)) else "…"
     if isinstance(value, list):
@@ -40,6 +42,43 @@ def masked(value: object, depth: int = 0) -> object:
         else masked(each, depth + 1)
         for name, each in value.items()
     }
+
+
+def mask_long(text: str) -> str:
+    """As `mask_credentials`, in pieces, between which other threads have a turn.
+
+    A piece ends with a line, or with a word where lines are that long.
+    """
+    if len(text) <= 2 * PIECE or "PRIVATE KEY" in text:
+        return mask_credentials(text)
+    pieces = []
+    begin = 0
+    while begin < len(text):
+        end = len(text)
+        if end - begin > 2 * PIECE:
+            found = text.rfind("\n", begin + PIECE, begin + 2 * PIECE)
+            found = found if found >= 0 else text.rfind(" ", begin + PIECE, begin + 2 * PIECE)
+            end = found + 1 if found >= 0 else begin + 2 * PIECE
+        pieces.append(mask_credentials(text[begin:end]))
+        begin = end
+    return "".join(pieces)
+
+
+def is_large(value: object) -> bool:
+    """Whether masking takes so long that it belongs in a thread."""
+    left = LARGE
+    todo = [value]
+    while todo:
+        each = todo.pop()
+        if isinstance(each, str):
+            left -= len(each)
+            if left < 0:
+                return True
+        elif isinstance(each, dict):
+            todo.extend(each.values())
+        elif isinstance(each, list):
+            todo.extend(each)
+    return False
 
 
 def masked_message(message: Mapping[str, object]) -> dict[str, object]:

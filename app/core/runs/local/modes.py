@@ -42,7 +42,7 @@ class OptionSettings(Protocol):
     async def set(self, key: str, value: object) -> None: ...
 
 
-class Chosen(Value, frozen=True):
+class ChosenOption(Value, frozen=True):
     """The value that was chosen for an option."""
 
     option: str
@@ -67,10 +67,10 @@ class LastOptions:
     def __init__(self, settings: OptionSettings) -> None:
         self._settings = settings
 
-    def of(self, repository: str, agent: str) -> tuple[Chosen, ...]:
+    def of(self, repository: str, agent: str) -> tuple[ChosenOption, ...]:
         """What was chosen last; nothing where nothing was."""
         found = self._all().get(_key(repository, agent), {})
-        return tuple(Chosen(option, value) for option, value in found.items())
+        return tuple(ChosenOption(option, value) for option, value in found.items())
 
     async def remember(self, repository: str, agent: str, option: str, value: str) -> None:
         """Raises `StorageTrouble`."""

@@ -9,17 +9,19 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from app.acp.messages import RpcError
-from app.core.runs.local.replay import Replay, has_prompts
+from app.core.runs.local.replay import Replay, has_prompts, unfinished_prompt
+from app.core.runs.local.session import CANCELLED
 from app.core.runs.local.status import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.core.runs.local.run_log import RunLog
-    from app.core.runs.local.session import AgentSession
+    from app.core.runs.local.session import AcpSession
 
 UNKNOWN = "The agent does not know this session any more"
 UNABLE = "The agent cannot go on with an earlier session."
+CUT_OFF = "Burrow ended during this turn, and the agent with it."
 SILENT = "The agent opened the session and repeated nothing of it. It may not remember what was said."
 
 
@@ -30,12 +32,15 @@ class SessionOpening:
         self.replay: Replay | None = None
         self._log = log
 
-    async def open(self, session: AgentSession, former: str, servers: Sequence[object]) -> str:
+    async def open(self, session: AcpSession, former: str, servers: Sequence[object]) -> str:
         """Open the session with the id `former`, or a new one where nothing was said in it.
 
-        Returns why the agent does not know what was said before, in words, or nothing. Raises as `AgentSession.new`.
+        Returns why the agent does not know what was said before, in words, or nothing. Raises as `AcpSession.new`.
         """
         stored = await asyncio.to_thread(lambda: list(self._log.stored()))
+        if cut_off := unfinished_prompt(stored):
+            self._log.notify("_posthog/console", level="warn", message=CUT_OFF)
+            self._log.add({"id": cut_off, "result": {"stopReason": CANCELLED}})
         if not former or not has_prompts(stored):
             await session.new(servers)
             return ""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from app.acp.messages import INVALID_PARAMS, METHOD_NOT_FOUND, RpcError
 from app.core.runs.local import version2
-from app.core.runs.local.approval import Consent, Granted, rule_of
+from app.core.runs.local.approval import Consent, GrantedCalls, rule_of
 from app.core.runs.local.questions import ALLOWING, PERMISSION, Questions
 from app.core.runs.local.terminals import Terminals, command_of
 
@@ -36,7 +36,7 @@ class AgentRequests:
         self, log: RunLog, folder: WorkingFolder, environment: Mapping[str, str], mode: Callable[[], str]
     ) -> None:
         self.questions = Questions(log)
-        self.granted = Granted()
+        self.granted = GrantedCalls()
         self.terminals = Terminals(folder, environment)
         self.version = 1
         self._folder = folder

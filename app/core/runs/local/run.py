@@ -161,6 +161,11 @@ class LocalRun:
         if not turn.done():
             await self._give_up(turn)
 
+    async def idle(self) -> None:
+        """Wait until no turn is under way, and none follows at once."""
+        while (turn := self._turn) is not None:
+            await asyncio.wait((turn,))
+
     async def set_option(self, option: str, value: str | bool) -> None:
         """Change a setting of the session, also during a turn. Raises `BurrowError` with the agent's words."""
         await self._agent.set_option(option, value)

@@ -9,18 +9,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections import deque
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
 from app.core.events import Event
 from app.core.private import make_private_folder, open_private
-from app.core.runs.local.masking import MaskedStream, masked, masked_message
+from app.core.runs.local.masking import MaskedStream, is_large, masked, masked_message
 from app.core.runs.log_entries import LogEntry, iterate_lines, read_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -43,15 +44,16 @@ class RunLog:
         self.path = path
         self.added: Event[Sequence[LogEntry]] = Event()
         self.trouble = ""
-        self._session = ""
         self._text: _Text | None = None
         self._lines: list[bytes] = []
         self._writing: asyncio.Task[None] | None = None
+        # What is large is masked in a thread. What comes meanwhile waits, so that the order stays.
+        self._masking: asyncio.Task[None] | None = None
+        self._steps: deque[Callable[[], None]] = deque()
 
     def add(self, message: Mapping[str, object]) -> None:
         """Add a message of JSON-RPC, with the text that came before it."""
-        self.end_text()
-        self._store(masked_message({"jsonrpc": "2.0", **message}), datetime.now(UTC))
+        self._take(lambda: self._add({"jsonrpc": "2.0", **message}))
 
     def notify(self, method: str, **params: object) -> None:
         """Add a notification of Burrow's own."""
@@ -59,28 +61,11 @@ class RunLog:
 
     def update(self, params: Mapping[str, object]) -> None:
         """Add a `session/update` of the agent, whole or as a part of a text."""
-        update = params.get("update")
-        found = _chunk(update)
-        if found is None:
-            self.add({"method": UPDATE, "params": params})
-            return
-        kind, text, key = found
-        if self._text is None or self._text.key != key:
-            self.end_text()
-            self._text = _Text(key, kind, dict(params), datetime.now(UTC))
-        self._text.parts.append(text)
-        self._show(self._text.stream.feed(text))
-        self._text.wait(self._show_rest)
+        self._take(lambda: self._update(params))
 
     def end_text(self) -> None:
         """Store the text whose parts came last as a whole."""
-        text, self._text = self._text, None
-        if text is None:
-            return
-        text.stop_waiting()
-        update = {**text.update, "sessionUpdate": WHOLE[text.kind], "content": {"type": "text", "text": text.whole}}
-        message = {"jsonrpc": "2.0", "method": UPDATE, "params": {**text.params, "update": update}}
-        self._store(masked_message(message), text.began)
+        self._take(self._end_text)
 
     def stored(self) -> Iterator[LogEntry]:
         """The entries of the file. It reads the whole file, so call it in a thread. Raises `OSError`."""
@@ -91,13 +76,62 @@ class RunLog:
 
     async def flush(self) -> None:
         """Wait until all that was added is in the file."""
-        while self._writing is not None:
-            await asyncio.wait((self._writing,))
+        while (busy := self._masking or self._writing) is not None:
+            await asyncio.wait((busy,))
 
     async def close(self) -> None:
         """Store the rest."""
         self.end_text()
         await self.flush()
+
+    def _take(self, step: Callable[[], None]) -> None:
+        """Do what adds to the log, behind what is being masked in a thread."""
+        if self._masking is not None:
+            self._steps.append(step)
+        else:
+            step()
+
+    def _add(self, message: dict[str, object]) -> None:
+        self._end_text(then=message)
+
+    def _update(self, params: Mapping[str, object]) -> None:
+        found = _chunk(params.get("update"))
+        if found is None:
+            self._add({"jsonrpc": "2.0", "method": UPDATE, "params": params})
+            return
+        kind, text, key = found
+        if self._text is not None and self._text.key != key:
+            self._end_text()
+            if self._masking is not None:
+                self._steps.append(lambda: self._update(params))
+                return
+        if self._text is None:
+            self._text = _Text(key, kind, dict(params), datetime.now(UTC))
+        self._text.parts.append(text)
+        self._show(self._text.stream.feed(text))
+        self._text.wait(self._show_rest)
+
+    def _end_text(self, then: dict[str, object] | None = None) -> None:
+        """Store the text whose parts came last, and `then`."""
+        messages = [] if then is None else [(then, datetime.now(UTC))]
+        text, self._text = self._text, None
+        if text is not None:
+            text.stop_waiting()
+            messages.insert(0, (text.message(), text.began))
+        if any(is_large(message) for message, _ in messages):
+            self._masking = asyncio.create_task(self._mask(messages), name="run log masks")
+            return
+        for message, at in messages:
+            self._store(masked_message(message), at)
+
+    async def _mask(self, messages: list[tuple[dict[str, object], datetime]]) -> None:
+        """Mask in a thread, then do what came meanwhile."""
+        done = [(await asyncio.to_thread(masked_message, message), at) for message, at in messages]
+        for message, at in done:
+            self._store(message, at)
+        self._masking = None
+        while self._steps and self._masking is None:
+            self._steps.popleft()()
 
     def _show_rest(self) -> None:
         if self._text is not None:
@@ -147,15 +181,16 @@ class _Text:
         self.stream = MaskedStream()
         self._timer: asyncio.TimerHandle | None = None
 
-    @property
-    def whole(self) -> str:
-        return "".join(self.parts)
+    def message(self) -> dict[str, object]:
+        """The text as a whole, as an update."""
+        content = {"type": "text", "text": "".join(self.parts)}
+        update = {**self.update, "sessionUpdate": WHOLE[self.kind], "content": content}
+        return {"jsonrpc": "2.0", "method": UPDATE, "params": {**self.params, "update": update}}
 
-    def wait(self, then: object) -> None:
+    def wait(self, then: Callable[[], None]) -> None:
         """Call `then` when no further part comes for a moment."""
         self.stop_waiting()
-        if callable(then):
-            self._timer = asyncio.get_running_loop().call_later(WORD_SECONDS, then)
+        self._timer = asyncio.get_running_loop().call_later(WORD_SECONDS, then)
 
     def stop_waiting(self) -> None:
         if self._timer is not None:
@@ -181,5 +216,13 @@ def _line(message: Mapping[str, object], at: datetime) -> bytes:
 
 def _append(path: Path, data: bytes) -> None:
     make_private_folder(path.parent)
-    with open(path, "ab", opener=lambda name, flags: open_private(name, flags | getattr(os, "O_NOFOLLOW", 0))) as file:
+    with open(path, "ab+", opener=lambda name, flags: open_private(name, flags | getattr(os, "O_NOFOLLOW", 0))) as file:
+        # A process that was killed may have left a part of a line, which is not to spoil the next one.
+        if file.tell() and _last_byte(file) != b"\n":
+            data = b"\n" + data
         file.write(data)
+
+
+def _last_byte(file: BinaryIO) -> bytes:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1)

@@ -7,9 +7,10 @@ The agent never sees a token of a server (`app/core/mcp/proxy`).
 from __future__ import annotations
 
 import logging
+import secrets
 from typing import TYPE_CHECKING, Protocol
 
-from app.core.errors import BurrowError
+from app.core.errors import BurrowError, Rejected
 from app.core.redaction import hide
 
 if TYPE_CHECKING:
@@ -53,7 +54,12 @@ class RunServers:
         """
         if not self._names:
             return []
-        client, key = await self._clients.create(self._label, "", tuple(self._names))
+        try:
+            client, key = await self._clients.create(self._label, "", tuple(self._names))
+        except Rejected:
+            # Another run has that name. One that is no name at all is refused again.
+            label = f"{self._label} {secrets.token_hex(3)}"
+            client, key = await self._clients.create(label, "", tuple(self._names))
         self.client = client.id
         # Whatever the agent says of it is masked.
         hide(key)

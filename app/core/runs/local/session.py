@@ -1,4 +1,4 @@
-"""AgentSession: one session with an agent, in the words of either version of the protocol.
+"""AcpSession: one session with an agent, in the words of either version of the protocol.
 
 https://agentclientprotocol.com/protocol/session-setup, /prompt-turn, /protocol/v2/migration
 """
@@ -27,18 +27,19 @@ CLOSE_SECONDS = 1.0
 CANCELLED = "cancelled"
 
 
-class AgentSession:
+class AcpSession:
     """The session of one agent process. `id` is empty until it is open.
 
     The methods raise `RpcError` with the agent's error, `PeerClosed` when it is gone, TimeoutError, `ProtocolTrouble`.
     """
 
-    def __init__(self, peer: Peer, folder: Path) -> None:
+    def __init__(self, peer: Peer, folder: Path, command: tuple[str, ...] = ()) -> None:
         self.id = ""
         self.facts = AgentFacts(1)
         self.options: list[object] = []
         self._peer = peer
         self._folder = folder
+        self._command = command
         self._version2 = Version2()
         # Version 2: resolved by the update that says that the agent is idle.
         self._idle: asyncio.Future[str] | None = None
@@ -46,7 +47,7 @@ class AgentSession:
     async def initialize(self, version: int, burrow: str) -> None:
         """Agree on a version, `version` at most."""
         answer = await self._peer.request("initialize", client_part(version, burrow), timeout=START_SECONDS)
-        self.facts = agent_facts(answer)
+        self.facts = agent_facts(answer, self._command)
 
     async def new(self, servers: Sequence[object]) -> None:
         """Open a session that knows nothing."""

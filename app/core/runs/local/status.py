@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from app.acp.messages import RpcError
 from app.core.errors import BurrowError
@@ -58,7 +59,7 @@ def blocks_of(text: str, files: tuple[str, ...]) -> list[Mapping[str, object]]:
     """The content blocks of a prompt."""
     blocks: list[Mapping[str, object]] = [{"type": "text", "text": text}]
     for each in files:
-        uri = each if "://" in each else f"file://{each}"
+        uri = each if "://" in each else f"file://{quote(each)}"
         blocks.append({"type": "resource_link", "name": each.rstrip("/").rpartition("/")[2] or each, "uri": uri})
     return blocks
 

@@ -14,7 +14,7 @@ from app.acp.messages import INVALID_PARAMS, RpcError
 from app.acp.process import NotStarted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from app.core.runs.local.folder import WorkingFolder
 
@@ -23,9 +23,13 @@ MOST_TERMINALS = 64
 
 
 class Terminals:
-    """The terminals of one run. `end` ends those that are left."""
+    """The terminals of one run. `end` ends those that are left.
+
+    `changed` is called with a terminal's id when it put something out, and with True when it has ended.
+    """
 
     def __init__(self, folder: WorkingFolder, environment: Mapping[str, str]) -> None:
+        self.changed: Callable[[str, bool], None] = lambda _name, _over: None
         self._folder = folder
         self._environment = environment
         self._open: dict[str, _Terminal] = {}
@@ -39,16 +43,17 @@ class Terminals:
             raise RpcError(INVALID_PARAMS, f"There are {MOST_TERMINALS} terminals already; release some first")
         limit = params.get("outputByteLimit")
         most = min(limit, OUTPUT_BYTES) if isinstance(limit, int) and not isinstance(limit, bool) else OUTPUT_BYTES
-        terminal = _Terminal(max(most, 0))
+        self._count += 1
+        name = f"terminal-{self._count}"
+        terminal = _Terminal(max(most, 0), lambda: self.changed(name, False))
         try:
             terminal.process = await CommandProcess.start(
                 command, path, {**self._environment, **variables}, terminal.take
             )
         except NotStarted as failure:
             raise RpcError(INVALID_PARAMS, str(failure)) from None
-        self._count += 1
-        name = f"terminal-{self._count}"
         self._open[name] = terminal
+        terminal.waiting = asyncio.create_task(self._until_over(name, terminal), name=name)
         return {"terminalId": name}
 
     async def output(self, params: Mapping[str, object]) -> dict[str, object]:
@@ -69,8 +74,8 @@ class Terminals:
     async def release(self, params: Mapping[str, object]) -> None:
         """`terminal/release`."""
         terminal = self._terminal(params)
-        del self._open[str(params["terminalId"])]
-        await terminal.process.end()
+        await terminal.end()
+        self._open.pop(str(params["terminalId"]), None)
 
     def shown(self, terminal_id: object) -> str | None:
         """The output of a terminal by now, for a tool call that embeds it; None for one that is not known."""
@@ -79,8 +84,12 @@ class Terminals:
 
     async def end(self) -> None:
         """End all that are left."""
-        left, self._open = list(self._open.values()), {}
-        await asyncio.gather(*(each.process.end() for each in left))
+        await asyncio.gather(*(each.end() for each in self._open.values()))
+        self._open.clear()
+
+    async def _until_over(self, name: str, terminal: _Terminal) -> None:
+        await terminal.process.wait()
+        self.changed(name, True)
 
     def _terminal(self, params: Mapping[str, object]) -> _Terminal:
         name = params.get("terminalId")
@@ -93,9 +102,11 @@ class _Terminal:
     """What a command put out: the end of it, as far as it fits."""
 
     process: CommandProcess
+    waiting: asyncio.Task[None]
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, changed: Callable[[], None]) -> None:
         self._most = most
+        self._changed = changed
         self._data = bytearray()
         self.truncated = False
 
@@ -104,6 +115,12 @@ class _Terminal:
         if len(self._data) > self._most:
             self.truncated = True
             del self._data[: len(self._data) - self._most]
+        self._changed()
+
+    async def end(self) -> None:
+        """End the command, and tell of its end while its output can still be read."""
+        await self.process.end()
+        await asyncio.wait((self.waiting,))
 
     def text(self) -> str:
         data = bytes(self._data)

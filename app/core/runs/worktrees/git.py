@@ -12,6 +12,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 from typing import IO, TYPE_CHECKING
@@ -193,7 +194,7 @@ class _GitProcess:
         if process.returncode is not None:
             return
         with contextlib.suppress(OSError):
-            if os.name == "posix":
+            if sys.platform != "win32":
                 os.killpg(process.pid, signal.SIGKILL)
             else:
                 process.kill()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from app.ui.shell.notices import DEFAULTS, NOTIFY_APPROVALS, NOTIFY_CALLS, NOTIFY_SIGN_IN, NOTIFY_UPDATES
+from app.ui.shell.notices import DEFAULTS, NOTIFY_APPROVALS, NOTIFY_CALLS, NOTIFY_RUNS, NOTIFY_SIGN_IN, NOTIFY_UPDATES
 from app.ui.shell.settings.section import Setting, SettingsSection, set_checked, translated
 from app.ui.translation import marked
 
@@ -27,6 +27,11 @@ class NoticesSection(SettingsSection):
             NOTIFY_APPROVALS,
             marked("Settings", "An agent asks for a call"),
             marked("Settings", "Refuse it there, or review it in the window. Only the window can allow a call."),
+        ),
+        Setting(
+            NOTIFY_RUNS,
+            marked("Settings", "A run needs you or ends"),
+            marked("Settings", "Also when the agent finishes its turn. Only while another window is in front."),
         ),
         Setting(
             NOTIFY_SIGN_IN,

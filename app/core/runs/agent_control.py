@@ -1,0 +1,173 @@
+"""AgentControl: stopping a turn, closing a session, answering what an agent asks, and changing its settings."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from app.core.errors import OutcomeUnknown
+from app.core.events import Event
+from app.core.posthog.run_errors import AgentNotReady, CommandRefused, RunOver
+from app.core.runs.answers import ALLOW_ALWAYS, answered_questions, chosen_option, dismissed, trusting_mode
+from app.core.runs.items import Permission, ToolCall
+from app.core.runs.log_entries import entry
+from app.core.runs.reducer import CANCELLED
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from app.core.clock import Clock
+    from app.core.posthog.runs import Runs
+    from app.core.runs.answers import PermissionAnswer, QuestionAnswer
+    from app.core.runs.follower import RunFollower
+
+# How long an agent may take to end a turn that was stopped.
+STOP_SECONDS = 10.0
+NO_END = (
+    f"The agent has not ended its turn within {STOP_SECONDS:.0f} seconds after it was stopped. "
+    "It may still be working; what it says from now on is marked as late."
+)
+
+
+class _Settings(msgspec.Struct, rename="camel"):
+    config_options: msgspec.Raw = msgspec.Raw()
+
+
+class AgentControl:
+    """What a person tells an agent beside messages. Everything raises `BurrowError` when the agent was not told."""
+
+    def __init__(
+        self,
+        follower: RunFollower,
+        runs: Runs,
+        *,
+        clock: Clock,
+        approve_tool: Callable[[str, str], Awaitable[None]] | None = None,
+    ) -> None:
+        """`approve_tool(server, tool)` allows a tool of MCP for good, where that is known to the host."""
+        self.follower = follower
+        self.stopping = False
+        self.stopping_changed: Event[bool] = Event()
+        self._runs = runs
+        self._clock = clock
+        self._approve_tool = approve_tool
+
+    async def stop_turn(self) -> None:
+        """Stop the turn under way. It counts as cancelled, whatever the agent says of its end.
+
+        Questions that are open are answered as cancelled. Returns when the turn has ended; after ten seconds it is
+        ended here, and a notice in the transcript says so.
+        """
+        transcript = self.follower.transcript
+        asked = [transcript.index_of(key) for key in transcript.state.waiting]
+        questions = [transcript.item(index) for index in asked if index is not None]
+        self._set_stopping(True)
+        try:
+            # The user has stopped it, whatever the agent answers. What it does is seen in the log.
+            with suppress(CommandRefused, OutcomeUnknown):
+                await self._command("cancel", {})
+            transcript.stop_turn()
+            for question in questions:
+                if isinstance(question, Permission):
+                    # Most agents have forgotten the question with the turn.
+                    with suppress(CommandRefused, OutcomeUnknown, RunOver, AgentNotReady):
+                        await self._respond(question, dismissed(question))
+            await self._wait_for_end()
+        finally:
+            self._set_stopping(False)
+
+    async def close(self) -> None:
+        """End the session: the run completes."""
+        with suppress(RunOver):
+            await self._command("close", {})
+        self.follower.nudge()
+
+    async def answer(
+        self,
+        permission: Permission,
+        option_id: str = "",
+        text: str = "",
+        answers: Sequence[QuestionAnswer] = (),
+    ) -> None:
+        """Answer what the agent asks: with an option and a text beside it, or with `answers` to its questions.
+
+        "Always" also raises the mode of the session, and allows a tool of MCP for good. Raises `Rejected` for an answer
+        that was not offered or is incomplete, and `CommandRefused` when the agent does not wait for it any more.
+        """
+        given = answered_questions(permission, answers) if permission.questions else None
+        if given is None or (option_id and not answers):
+            given = chosen_option(permission, option_id, text)
+        await self._respond(permission, given)
+        self.follower.transcript.answer(permission.key, given.option_id)
+        if given.separate:
+            await self._say_besides(given.separate)
+        await self._trust(permission, given.option_id)
+
+    async def dismiss(self, permission: Permission) -> None:
+        """Answer nothing: the agent is refused, and its turn stopped."""
+        await self._respond(permission, dismissed(permission))
+        self.follower.transcript.answer(permission.key, CANCELLED)
+        await self.stop_turn()
+
+    async def set_option(self, id: str, value: str) -> None:  # noqa: A002
+        """Change a setting of the session, such as `mode` or `model`."""
+        result = await self._command("set_config_option", {"configId": id, "value": value})
+        with suppress(msgspec.MsgspecError):
+            options = msgspec.json.decode(result, type=_Settings).config_options
+            if options:
+                changed = {"sessionUpdate": "config_option_update", "configOptions": options}
+                self.follower.transcript.apply([entry("session/update", {"update": changed})])
+
+    async def _say_besides(self, text: str) -> None:
+        """Send a text that an answer cannot carry."""
+        raise NotImplementedError
+
+    async def _trust(self, permission: Permission, option_id: str) -> None:
+        """What "always" means besides."""
+        state = self.follower.transcript.state
+        setting, value = trusting_mode(permission, option_id, self.follower.run, state)
+        if setting:
+            await self.set_option(setting, value)
+        option = next((each for each in permission.options if each.option_id == option_id), None)
+        if self._approve_tool is None or option is None or ALLOW_ALWAYS not in {option.kind, option.option_id}:
+            return
+        index = self.follower.transcript.index_of(f"call:{permission.call_id}")
+        call = None if index is None else self.follower.transcript.item(index)
+        if isinstance(call, ToolCall) and call.server and call.tool:
+            await self._approve_tool(call.server, call.tool)
+
+    async def _respond(self, permission: Permission, answer: PermissionAnswer) -> None:
+        # It may be answered twice: the second time the agent does not know it any more.
+        await self._command("permission_response", answer.params(permission.request_id))
+
+    async def _command(self, method: str, params: object) -> msgspec.Raw:
+        return await self._runs.command(self.follower.task, self.follower.run_id, method, params)
+
+    async def _wait_for_end(self) -> None:
+        """Wait until no turn is under way, for a bounded time."""
+        transcript = self.follower.transcript
+        ended = asyncio.Event()
+        unsubscribe = transcript.changed.subscribe(lambda _: None if transcript.state.busy else ended.set())
+        patience = asyncio.create_task(self._clock.sleep(STOP_SECONDS))
+        waiting = asyncio.create_task(_set(ended))
+        try:
+            if transcript.state.busy:
+                await asyncio.wait((waiting, patience), return_when=asyncio.FIRST_COMPLETED)
+            if transcript.state.busy:
+                transcript.give_up_turn(NO_END)
+        finally:
+            unsubscribe()
+            for task in (waiting, patience):
+                task.cancel()
+            await asyncio.gather(waiting, patience, return_exceptions=True)
+
+    def _set_stopping(self, stopping: bool) -> None:
+        self.stopping = stopping
+        self.stopping_changed.emit(stopping)
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()

@@ -1,0 +1,346 @@
+"""Conversation: what is said to the agent of a task, in order, each message once (docs/wire.md, "Commands to a run").
+
+A message is stored before anything else. It waits while the run starts, while a turn is under way, and while there is
+no connection; those that wait are sent together when they can be. What has not arrived keeps its place. What may have
+arrived is looked for in the log, and otherwise sent again by the user only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from app.core.clock import SystemClock
+from app.core.errors import BurrowError, Offline, OutcomeUnknown, SignInNeeded, Throttled, TimedOut
+from app.core.events import Event
+from app.core.posthog.run_errors import AgentNotReady, RunOver
+from app.core.posthog.run_files import RunFile
+from app.core.runs.agent_control import AgentControl
+from app.core.runs.follower import ENDED, FAILED, LIVE
+from app.core.runs.follower import WAITING as FOLLOWER_WAITS
+from app.core.runs.queued import (
+    CONNECTING,
+    NEVER_STARTED,
+    SENT,
+    STARTING,
+    TURN,
+    UNSENT,
+    Hold,
+    Queued,
+    as_queued,
+    hold_of,
+    newest_prompts,
+    reason_of,
+    says,
+)
+from app.core.storage.follow_ups import REFUSED, UNKNOWN, WAITING, FollowUp
+
+if TYPE_CHECKING:
+    from app.core.clock import Clock
+    from app.core.fetcher import Admission
+    from app.core.posthog.runs import Runs
+    from app.core.posthog.types import TaskRun
+    from app.core.runs.follower import FollowStatus, RunFollower
+    from app.core.runs.transcript import Change
+    from app.core.storage import Scope
+    from app.core.storage.attachments import Attachment, Attachments
+    from app.core.storage.follow_ups import FollowUps
+
+IN_PROGRESS = "in_progress"
+# The agent was not ready although its run is in progress; or the server is busy.
+RETRY_SECONDS = 3.0
+# How long the turn of a message that was sent is waited for before the next one is.
+SENT_SECONDS = 60.0
+# As many of the newest prompts are looked through for a message that may have arrived.
+LOOKED_THROUGH = 10
+
+GoOn = Callable[["TaskRun", str, "Sequence[RunFile]"], Awaitable["TaskRun"]]
+"""Start a run that goes on from one that has ended, with a message and files."""
+Admit = Callable[["Scope"], Awaitable["Admission"]]
+"""Raises `SignInNeeded` unless it is sure that this account is signed in."""
+
+
+class Conversation(AgentControl):
+    """Its owner runs `run` in a task, and cancels that to stop it; messages are kept."""
+
+    def __init__(
+        self,
+        follower: RunFollower,
+        runs: Runs,
+        follow_ups: FollowUps,
+        scope: Scope,
+        *,
+        go_on: GoOn,
+        attachments: Attachments,
+        admit: Admit | None = None,
+        approve_tool: Callable[[str, str], Awaitable[None]] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Messages are those of `scope`; `admit` raises unless that is who is signed in (`Backend.admit`).
+
+        `approve_tool(server, tool)` allows a tool of MCP for good.
+        """
+        super().__init__(follower, runs, clock=clock or SystemClock(), approve_tool=approve_tool)
+        self.changed: Event[None] = Event()
+        self.queued: tuple[Queued, ...] = ()
+        self.hold = Hold()
+        self._follow_ups, self._scope = follow_ups, scope
+        self._go_on, self._attachments, self._admit = go_on, attachments, admit
+        self._rows: tuple[FollowUp, ...] = ()
+        self._errors: dict[str, BurrowError] = {}
+        # What the agent has taken and the log does not have yet; in which turn and when that was.
+        self._sent: list[FollowUp] = []
+        self._sent_in, self._sent_at = 0, 0.0
+        self._wanted = asyncio.Event()
+        self._again = asyncio.Event()
+        self._trouble: BurrowError | None = None
+
+    async def run(self) -> None:
+        """Follow the run, and send what waits when it can be sent. Goes on until it is cancelled."""
+        ends = [
+            self.follower.status.subscribe(self._reached),
+            self.follower.run_changed.subscribe(lambda _: self._wake()),
+            self.follower.transcript.changed.subscribe(self._heard),
+        ]
+        following = asyncio.create_task(self._follow(), name="conversation follower")
+        delivering = asyncio.create_task(self._deliver(), name="conversation messages")
+        try:
+            await asyncio.gather(following, delivering)
+        finally:
+            for end in ends:
+                end()
+            for task in (following, delivering):
+                task.cancel()
+            await asyncio.gather(following, delivering, return_exceptions=True)
+
+    def retry(self) -> None:
+        """Connect and send again now: the network is back, the user signed in, or the user asks for it."""
+        self._trouble = None
+        self.follower.nudge()
+        self._again.set()
+        self._wake()
+
+    # Messages
+
+    async def send(self, text: str, files: Sequence[Attachment] = (), *, steer: bool = False) -> Queued:
+        """Store a message, to be sent as soon as it can be; with `steer` into the turn that is under way.
+
+        Raises `StorageTrouble`: then it is not stored.
+        """
+        item = await self._follow_ups.add(self._scope, self.follower.task, text, files, steer=steer)
+        await self._refresh()
+        self._wake()
+        return as_queued(item, None)
+
+    async def edit(self, id: str, text: str, files: Sequence[Attachment] | None = None) -> bool:  # noqa: A002
+        """Change a message; False if it is being sent or was."""
+        kept = next((each.files for each in self.queued if each.id == id), ()) if files is None else files
+        return await self._touch(id, self._follow_ups.edit(id, text, kept))
+
+    async def remove(self, id: str) -> bool:  # noqa: A002
+        """Delete a message; False if it is being sent or was."""
+        return await self._touch(id, self._follow_ups.remove(id))
+
+    async def send_again(self, id: str) -> bool:  # noqa: A002
+        """Send a message that may have arrived, or was refused."""
+        return await self._touch(id, self._follow_ups.again(id))
+
+    async def _touch(self, id: str, work: Awaitable[bool]) -> bool:  # noqa: A002
+        done = await work
+        if done:
+            self._errors.pop(id, None)
+        await self._refresh()
+        self._wake()
+        return done
+
+    # Carrying on
+
+    async def _follow(self) -> None:
+        while True:
+            await self.follower.follow()
+            # It ended or failed. Another run, or the user, makes it go on.
+            await self._again.wait()
+            self._again.clear()
+
+    async def _deliver(self) -> None:
+        await self._refresh()
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            pause = await self._deliver_once()
+            if pause:
+                # Without a task of its own: what happens meanwhile wakes this earlier.
+                asyncio.get_running_loop().call_later(pause, self._wake)
+
+    async def _deliver_once(self) -> float:
+        """Send what can be sent now. Returns in how many seconds to try again by itself; 0: when something happens."""
+        await self._settle_unknown()
+        self._forget_sent()
+        waiting = [each for each in self._rows if each.state == WAITING]
+        hold = self._holds()
+        steer = hold.reason == TURN and any(each.steer for each in waiting)
+        if not waiting or (hold.reason and not steer):
+            self._set_hold(hold if waiting else Hold())
+            return SENT_SECONDS if self._sent else 0.0
+        claimed = await self._follow_ups.claim(self._scope, self.follower.task, steer=steer)
+        if not claimed:
+            await self._refresh()
+            self._set_hold(Hold(UNSENT))
+            # Another window may be sending, and end.
+            return RETRY_SECONDS if any(each.elsewhere for each in self._rows) else 0.0
+        self._set_hold(Hold())
+        await self._refresh()
+        pause = await self._send(claimed, steer=steer)
+        await self._refresh()
+        if not pause:
+            self._wake()
+        return pause
+
+    def _holds(self) -> Hold:
+        """Why nothing can be sent now."""
+        run, status, state = self.follower.run, self.follower.now, self.follower.transcript.state
+        if run is None or status.kind in {FOLLOWER_WAITS, FAILED}:
+            return hold_of(status)
+        if self._trouble is not None:
+            return Hold(reason_of(self._trouble), self._trouble)
+        if run.finished:
+            never = run.status == "failed" and not state.accepts
+            ready = status.kind == ENDED
+            return Hold(NEVER_STARTED) if never and ready else Hold() if ready else Hold(CONNECTING)
+        if run.status != IN_PROGRESS or not state.accepts:
+            # Before the agent is there, a message would race the first prompt.
+            return Hold(STARTING)
+        if status.kind != LIVE:
+            return Hold(CONNECTING)
+        return Hold(TURN) if state.busy or self._sent else Hold()
+
+    async def _send(self, items: Sequence[FollowUp], *, steer: bool) -> float:
+        """Send what was claimed, as one message. Returns when to try again if it was given back."""
+        ids = [each.id for each in items]
+        run = self.follower.run
+        assert run is not None
+        text = "\n\n".join(each.text for each in items if each.text.strip())
+        files = [
+            RunFile(each.name, each.type, each.size, partial(self._attachments.read, each))
+            for item in items
+            for each in item.files
+        ]
+        self._sent_in, self._sent_at = self.follower.transcript.state.turn, self._clock.boot()
+        try:
+            admission = None if self._admit is None else await self._admit(self._scope)
+            if run.finished:
+                self._moved(await self._go_on(run, text, files))
+            else:
+                await self._tell_agent(run, text, files, admission, steer=steer)
+        except BurrowError as error:
+            return await self._not_sent(ids, error)
+        except BaseException:
+            # It may have left already.
+            self._follow_ups.give_back_soon(self._scope, self.follower.task, state=UNKNOWN)
+            raise
+        await self._follow_ups.finish(ids)
+        if not steer and not self._arrived(text):
+            self._sent += items
+        return 0.0
+
+    async def _tell_agent(
+        self, run: TaskRun, text: str, files: Sequence[RunFile], admission: Admission | None, *, steer: bool
+    ) -> None:
+        params: dict[str, object] = {}
+        if text:
+            params["content"] = text
+        if files:
+            params["artifact_ids"] = await self._runs.upload(self.follower.task, run.id, files)
+        if steer:
+            params["steer"] = True
+        await self._runs.command(self.follower.task, run.id, "user_message", params, admission=admission)
+
+    async def _not_sent(self, ids: Sequence[str], error: BurrowError) -> float:
+        """Put messages back where they were."""
+        if isinstance(error, OutcomeUnknown | TimedOut):
+            await self._follow_ups.give_back(ids, UNKNOWN)
+            self._errors.update(dict.fromkeys(ids, error))
+            return 0.0
+        if isinstance(error, RunOver | AgentNotReady | Throttled):
+            await self._follow_ups.give_back(ids)
+            # The run says how it stands.
+            self.follower.nudge()
+            return error.facts.retry_after or RETRY_SECONDS
+        if isinstance(error, Offline | SignInNeeded):
+            await self._follow_ups.give_back(ids)
+            self._trouble = error
+            self.follower.nudge()
+            return 0.0
+        if error.retryable:
+            await self._follow_ups.give_back(ids)
+            return error.facts.retry_after or RETRY_SECONDS
+        await self._follow_ups.give_back(ids, REFUSED)
+        self._errors.update(dict.fromkeys(ids, error))
+        return 0.0
+
+    def _moved(self, run: TaskRun) -> None:
+        self.follower.go_on(run)
+        self._again.set()
+
+    async def _say_besides(self, text: str) -> None:
+        await self.send(text, steer=True)
+
+    # What the log says of messages
+
+    def _heard(self, change: Change) -> None:
+        """The transcript changed: a turn may have begun or ended."""
+        self._forget_sent()
+        self._wake()
+
+    def _forget_sent(self) -> None:
+        """What was sent is in the log, or it is too long ago to wait for it there."""
+        if not self._sent:
+            return
+        begun = self.follower.transcript.state.turn > self._sent_in
+        if begun or self._clock.boot() - self._sent_at >= SENT_SECONDS:
+            self._sent.clear()
+            self._list()
+
+    def _arrived(self, text: str) -> bool:
+        """Whether a turn with this message has begun: the log may be faster than the answer."""
+        transcript = self.follower.transcript
+        return transcript.state.turn > self._sent_in or any(says(each, text) for each in newest_prompts(transcript, 1))
+
+    async def _settle_unknown(self) -> None:
+        """Remove what may have arrived and is in the log."""
+        doubtful = [each for each in self._rows if each.state == UNKNOWN]
+        if not doubtful or self.follower.now.kind not in {LIVE, ENDED}:
+            return
+        prompts = newest_prompts(self.follower.transcript, LOOKED_THROUGH)
+        there = [each.id for each in doubtful if any(says(prompt, each.text, each.created_at) for prompt in prompts)]
+        if there:
+            await self._follow_ups.finish(there)
+            await self._refresh()
+
+    # What is shown
+
+    async def _refresh(self) -> None:
+        self._rows = await self._follow_ups.list(self._scope, self.follower.task)
+        self._list()
+
+    def _list(self) -> None:
+        sent = [as_queued(each, None, SENT) for each in self._sent]
+        queued = (*sent, *(as_queued(each, self._errors.get(each.id)) for each in self._rows))
+        if queued != self.queued:
+            self.queued = queued
+            self.changed.emit(None)
+
+    def _set_hold(self, hold: Hold) -> None:
+        if hold != self.hold:
+            self.hold = hold
+            self.changed.emit(None)
+
+    def _reached(self, status: FollowStatus) -> None:
+        if status.kind in {LIVE, ENDED}:
+            self._trouble = None
+        self._wake()
+
+    def _wake(self) -> None:
+        self._wanted.set()

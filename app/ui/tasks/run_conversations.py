@@ -1,0 +1,180 @@
+"""ConversationOpener: opens the conversation with a run of PostHog or of the workspace, as the page needs it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app.core.events import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from PySide6.QtCore import QObject
+
+    from app.core.backend import Backend
+    from app.core.posthog.run_files import RunFile
+    from app.core.posthog.types import Task, TaskRun
+    from app.core.runs.conversation import Conversation
+    from app.core.runs.items import Permission
+    from app.core.runs.queued import Queued
+    from app.core.runs.transcript import Transcript
+    from app.core.services import Services
+    from app.ui.bridge import Bridge
+    from app.ui.tasks.run_pool import OpenedConversation
+    from app.ui.transcript.answers import RunAnswer
+    from app.ui.transcript.connection_line import ConnectionState
+
+# Where transcripts keep what is not in view; emptied when a transcript is closed.
+FOLDER = "transcripts"
+
+
+class FollowedRun:
+    """A `RunConversation` of `core.runs`. `first` is the run as the list knows it."""
+
+    # Each agent of PostHog and of the workspace takes messages during a turn.
+    steers = True
+
+    def __init__(self, conversation: Conversation, first: TaskRun) -> None:
+        self._conversation, self._first = conversation, first
+        self.changed: Event[None] = Event()
+        follower = conversation.follower
+        self._ends: list[Callable[[], None]] = [
+            follower.status.subscribe(lambda _status: self.changed.emit(None)),
+            follower.run_changed.subscribe(lambda _run: self.changed.emit(None)),
+            conversation.changed.subscribe(lambda _none: self.changed.emit(None)),
+            conversation.stopping_changed.subscribe(lambda _stopping: self.changed.emit(None)),
+        ]
+
+    def close(self) -> None:
+        """Listen to nothing, and delete what the transcript has on the disk."""
+        for end in self._ends:
+            end()
+        self._conversation.follower.close()
+
+    @property
+    def transcript(self) -> Transcript:
+        return self._conversation.follower.transcript
+
+    @property
+    def run(self) -> TaskRun:
+        return self._conversation.follower.run or self._first
+
+    @property
+    def connection(self) -> ConnectionState:
+        from app.ui.transcript.connection_line import CONNECTIONS, ConnectionState
+
+        now = self._conversation.follower.now
+        return ConnectionState(CONNECTIONS[now.kind], now.seconds, now.error)
+
+    @property
+    def queued(self) -> Sequence[Queued]:
+        return self._conversation.queued
+
+    @property
+    def hold(self) -> str:
+        return self._conversation.hold.reason
+
+    @property
+    def stopping(self) -> bool:
+        return self._conversation.stopping
+
+    def try_now(self) -> None:
+        self._conversation.retry()
+
+    async def send(self, text: str, *, now: bool = False) -> None:
+        await self._conversation.send(text, steer=now)
+
+    async def remove(self, queued_id: str) -> str | None:
+        found = self._waiting(queued_id)
+        return found.text if await self._conversation.remove(queued_id) and found is not None else None
+
+    async def send_now(self, queued_id: str) -> None:
+        found = self._waiting(queued_id)
+        if found is not None and await self._conversation.remove(queued_id):
+            await self._conversation.send(found.text, found.files, steer=True)
+
+    async def send_again(self, queued_id: str) -> None:
+        await self._conversation.send_again(queued_id)
+
+    async def stop_turn(self) -> None:
+        await self._conversation.stop_turn()
+
+    async def end(self) -> None:
+        await self._conversation.close()
+
+    async def answer(self, answer: RunAnswer) -> None:
+        from app.core.runs.answers import QuestionAnswer
+
+        answers = [QuestionAnswer(*each) for each in answer.answers]
+        await self._conversation.answer(answer.permission, answer.option_id, answer.text, answers)
+
+    async def dismiss(self, permission: Permission) -> None:
+        await self._conversation.dismiss(permission)
+
+    async def set_option(self, option_id: str, value: str) -> None:
+        await self._conversation.set_option(option_id, value)
+
+    def _waiting(self, queued_id: str) -> Queued | None:
+        return next((each for each in self._conversation.queued if each.id == queued_id), None)
+
+
+class ConversationOpener:
+    """Called with a run, it follows that until it is closed. `owner` bounds the life of what it starts."""
+
+    def __init__(self, services: Services, bridge: Bridge, owner: QObject) -> None:
+        self._services, self._bridge, self._owner = services, bridge, owner
+
+    def __call__(self, backend: Backend, task: Task, run: TaskRun) -> OpenedConversation:
+        # Not needed for the first paint.
+        from app.core.posthog.runs import Runs
+        from app.core.runs.conversation import Conversation
+        from app.core.runs.follower import RunFollower
+        from app.ui.tasks.run_pool import OpenedConversation
+
+        scope = backend.scope
+        assert scope is not None, "there are no tasks without an account"
+        runs = Runs(backend.fetcher, backend.require_project)
+        follower = RunFollower(runs, task.id, run.id, folder=self._services.folder / FOLDER)
+        storage = self._services.storage
+        conversation = Conversation(
+            follower,
+            runs,
+            storage.follow_ups,
+            scope,
+            go_on=lambda ended, text, files: _go_on(backend, task, ended, text, files),
+            upload=lambda to, files: _upload(backend, task, to, files),
+            attachments=storage.attachments,
+            approve_tool=lambda server, tool: _approve(backend, server, tool),
+        )
+        followed = FollowedRun(conversation, run)
+        job = self._bridge.spawn(self._owner, conversation.run())
+
+        def close() -> None:
+            job.cancel()
+            followed.close()
+
+        return OpenedConversation(followed, close)
+
+
+async def _go_on(backend: Backend, task: Task, ended: TaskRun, text: str, files: Sequence[RunFile]) -> TaskRun:
+    """Start a run that goes on from one that has ended."""
+    from app.core.posthog.run_options import going_on
+
+    started = await backend.run_start.start(await backend.tasks.get(task.id), going_on(ended, text), files)
+    assert started.latest_run is not None
+    return started.latest_run
+
+
+async def _upload(backend: Backend, task: Task, run: TaskRun, files: Sequence[RunFile]) -> list[str]:
+    from app.core.posthog.run_files import RunUploads
+
+    path = f"/api/projects/{backend.require_project()}/tasks/{task.id}/runs/{run.id}/artifacts"
+    return await RunUploads(backend.fetcher, path).put(files)
+
+
+async def _approve(backend: Backend, server: str, tool: str) -> None:
+    """Allow a tool of an installed server for good. Nothing happens for a server that is not installed."""
+    for each in await backend.store.installations():
+        if server in {each.name, each.display_name}:
+            await backend.store.set_policy(each.id, tool, "approved")
+            return

@@ -1,0 +1,124 @@
+"""Where the form of a run opens: below the buttons of a task, and inside the composer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFrame, QVBoxLayout
+
+from app.ui.theme import theme, tokens
+from app.ui.widgets.buttons import PrimaryButton, QuietButton
+from app.ui.widgets.flow import FlowLayout
+from app.ui.widgets.guard import guarded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from PySide6.QtGui import QKeyEvent
+    from PySide6.QtWidgets import QWidget
+
+    from app.core.posthog.run_options import RunOptions
+    from app.ui.tasks.run_form import RunForm
+    from app.ui.tasks.run_sources import RunChoices
+
+
+class RunPanel(QFrame):
+    """The form of a run in a card below the buttons. `run_wanted(RunOptions)`; `closed` by Esc or its button."""
+
+    run_wanted = Signal(object)
+    closed = Signal()
+
+    def __init__(self, choices: RunChoices, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        current = theme()
+        self.setProperty("card", "true")
+        self.setAccessibleName(self.tr("Run with"))
+        from app.ui.tasks.run_form import RunForm
+
+        self.form = RunForm(choices)
+        self.run_button = PrimaryButton(self.tr("Run"), "play", keys="Ctrl+Return", clicked=self._run)
+        self.close_button = QuietButton(self.tr("Close"), kind="flat", keys="Esc", clicked=self.close_now)
+        buttons = FlowLayout()
+        for button in (self.run_button, self.close_button):
+            buttons.addWidget(button)
+        box = QVBoxLayout(self)
+        edge = current.px(tokens.SPACE_3)
+        box.setContentsMargins(edge, edge, edge, edge)
+        box.setSpacing(current.px(tokens.SPACE_3))
+        box.addWidget(self.form)
+        box.addLayout(buttons)
+        self.setVisible(False)
+
+    def open_for(self, repository: str | None, options: RunOptions) -> None:
+        """Show the form for a task of this repository."""
+        self.form.show_options(repository, options)
+        self.setVisible(True)
+        self.form.focus_first()
+
+    def close_now(self) -> None:
+        """Hide it."""
+        if not self.isHidden():
+            self.setVisible(False)
+            self.closed.emit()
+
+    def _run(self) -> None:
+        options = self.form.options
+        self.close_now()
+        self.run_wanted.emit(options)
+
+    @guarded()
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        plain = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
+        if event.key() == Qt.Key.Key_Escape and plain == Qt.KeyboardModifier.NoModifier:
+            self.close_now()
+        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and plain == Qt.KeyboardModifier.ControlModifier:
+            self._run()
+        else:
+            super().keyPressEvent(event)
+
+
+class RunBox(QFrame):
+    """The form of a run inside another form; hidden until `button` is pressed.
+
+    `choices` is what runs can be started with, once that is known; `repository` gives the one that the task is about.
+    """
+
+    def __init__(self, repository: Callable[[], str], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.choices: RunChoices | None = None
+        self.form: RunForm | None = None
+        self._repository = repository
+        self.setProperty("card", "true")
+        self.setAccessibleName(self.tr("Run with"))
+        self.button = QuietButton(self.tr("Run with…"), clicked=lambda: self.show_form(self.isHidden()))
+        self.button.setToolTip(self.tr("Choose model, effort, permission mode and branch first"))
+        self._box = QVBoxLayout(self)
+        edge = theme().px(tokens.SPACE_3)
+        self._box.setContentsMargins(edge, edge, edge, edge)
+        self.setVisible(False)
+
+    @property
+    def options(self) -> RunOptions | None:
+        """What is chosen; None while the form is hidden."""
+        return self.form.options if self.form is not None and not self.isHidden() else None
+
+    def show_form(self, shown: bool) -> None:
+        """Show what a run of the repository was started with the last time, to be changed; or hide it."""
+        if shown and self.choices is not None:
+            if self.form is None:
+                from app.ui.tasks.run_form import RunForm
+
+                self.form = RunForm(self.choices)
+                self._box.addWidget(self.form)
+            self.setVisible(True)
+            self.form.show_last(self._repository())
+            self.form.focus_first()
+        else:
+            self.setVisible(False)
+        self.button.setText(self.tr("Run with…") if self.isHidden() else self.tr("Hide run options"))
+
+    def follow_repository(self) -> None:
+        """The task may be about another repository now."""
+        if self.form is not None and not self.isHidden():
+            self.form.set_repository(self._repository())

@@ -1,0 +1,579 @@
+"""Talking to an agent: messages are kept, in order, and sent once; what is asked is answered in the exact form."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.core.errors import Rejected, SignInNeeded
+from app.core.fetcher import Admission
+from app.core.posthog.run_files import RunFile
+from app.core.posthog.types import TaskRun
+from app.core.runs import agent_control, backoff, conversation, follower
+from app.core.runs.answers import QuestionAnswer
+from app.core.runs.conversation import Conversation
+from app.core.runs.follower import LIVE, RunFollower
+from app.core.runs.items import Notice, Permission, TurnEnd
+from app.core.storage import Scope, Storage
+from app.core.storage.attachments import Attachment
+from app.core.storage.follow_ups import WAITING
+from tests.core.conftest import signed_in
+from tests.core.runs.logs import Rpc, ask, call, chunk, ended, entries, items, message, note, prompt, shown, wrapped
+from tests.core.runs.scripted_run import RUN, ScriptedRun, stored_form
+from tests.core.scripted import Reply, Request
+from tests.until import until
+
+SCOPE = Scope("host", "me")
+STARTED: list[Rpc] = [note("run_started", runId="r1"), prompt("First", 1), message("Hi."), ended(1)]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backoff, "PAUSES", (0.005,) * 40)
+    monkeypatch.setattr(follower, "FRAME_SECONDS", 0.0)
+    monkeypatch.setattr(follower, "CATCH_UP_SECONDS", 0.005)
+    monkeypatch.setattr(conversation, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(agent_control, "STOP_SECONDS", 0.05)
+
+
+@dataclass
+class Talk:
+    """A conversation with a scripted agent. `refusals` are the answers to the next commands."""
+
+    run: ScriptedRun
+    conversation: Conversation
+    storage: Storage
+    refusals: list[Reply] = field(default_factory=list)
+    commands: list[dict[str, Any]] = field(default_factory=list)
+    went_on: list[tuple[str, str, int]] = field(default_factory=list)
+    approved: list[tuple[str, str]] = field(default_factory=list)
+    echoes: bool = True
+    """Whether the agent begins a turn for each message."""
+
+    def command(self, request: Request) -> Reply:
+        sent = json.loads(request.body)
+        self.commands.append(sent)
+        if self.refusals:
+            return self.refusals.pop(0)
+        if sent["method"] == "user_message" and self.echoes:
+            self.happens(prompt(sent["params"].get("content", ""), 100 + len(self.commands)))
+        return Reply(body={"jsonrpc": "2.0", "id": sent["id"], "result": {"queued": True}})
+
+    def happens(self, *rpcs: Rpc) -> None:
+        self.run.events += rpcs
+        self.run.release(len(rpcs))
+
+    @property
+    def said(self) -> list[str]:
+        return [each["params"].get("content") for each in self.commands if each["method"] == "user_message"]
+
+    def told(self, method: str) -> list[dict[str, Any]]:
+        return [each["params"] for each in self.commands if each["method"] == method]
+
+    def waiting(self) -> list[tuple[str, str]]:
+        return [(each.text, each.state) for each in self.conversation.queued]
+
+    async def live(self) -> None:
+        await until(lambda: self.conversation.follower.now.kind == LIVE)
+
+    async def asked(self) -> Permission:
+        await until(lambda: bool(self.conversation.follower.transcript.state.waiting))
+        [key] = self.conversation.follower.transcript.state.waiting
+        index = self.conversation.follower.transcript.index_of(key)
+        assert index is not None
+        found = self.conversation.follower.transcript.item(index)
+        assert isinstance(found, Permission)
+        return found
+
+
+@asynccontextmanager
+async def talking(folder: Path, events: Sequence[Rpc] = STARTED, **options: Any) -> AsyncIterator[Talk]:
+    """Somebody talks to the agent of a run in which these events have happened."""
+    storage = Storage.open(folder)
+    async with signed_in(folder) as rig:
+        adapter = options.pop("adapter", "claude")
+        run = ScriptedRun(rig, list(events), released=len(events), ends=False, **options)
+        rig.server.views[RUN] = lambda request: Reply(
+            body={"id": "r1", "task": "t1", "status": run.status, "runtime_adapter": adapter, "state": run.state}
+        )
+        talk: Talk
+
+        async def go_on(ended: TaskRun, text: str, files: Sequence[RunFile]) -> TaskRun:
+            talk.went_on.append((ended.id, text, len(files)))
+            return TaskRun("r2", "queued", "t1")
+
+        async def approve(server: str, tool: str) -> None:
+            talk.approved.append((server, tool))
+
+        one = Conversation(
+            RunFollower(run.runs, "t1", "r1", folder=folder),
+            run.runs,
+            storage.follow_ups,
+            SCOPE,
+            go_on=go_on,
+            attachments=storage.attachments,
+            approve_tool=approve,
+        )
+        talk = Talk(run, one, storage)
+        rig.server.views[f"{RUN}command/"] = talk.command
+        place = {"id": "a1", "storage_path": "p", "presigned_post": {"url": f"{rig.server.origin}/up", "fields": {}}}
+        rig.server.views[f"{RUN}artifacts/prepare_upload/"] = Reply(body={"artifacts": [place]})
+        rig.server.views["/up"] = Reply(204)
+        rig.server.views[f"{RUN}artifacts/finalize_upload/"] = Reply(body={"artifacts": [{"id": "final"}]})
+        task = asyncio.create_task(one.run())
+        try:
+            yield talk
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            one.follower.close()
+            await storage.close()
+
+
+# Messages
+
+
+async def test_a_message_is_stored_sent_and_gone_once_its_turn_begins(tmp_path: Path) -> None:
+    async with talking(tmp_path) as talk:
+        await talk.live()
+        await talk.conversation.send("More")
+        await until(lambda: shown(talk.conversation.follower.transcript)[-1] == "> More")
+        await until(lambda: talk.waiting() == [])
+        assert talk.said == ["More"]
+
+
+async def test_messages_of_a_turn_wait_for_its_end_and_are_sent_as_one(tmp_path: Path) -> None:
+    async with talking(tmp_path, STARTED[:2]) as talk:
+        await talk.live()
+        await talk.conversation.send("One")
+        two = await talk.conversation.send("Two")
+        await talk.conversation.send("Three")
+        await until(lambda: talk.conversation.hold.reason == "turn")
+        assert await talk.conversation.edit(two.id, "Two!")
+        assert talk.waiting() == [("One", WAITING), ("Two!", WAITING), ("Three", WAITING)]
+        talk.happens(ended(1))
+        await until(lambda: talk.said == ["One\n\nTwo!\n\nThree"])
+        await until(lambda: talk.waiting() == [])
+
+
+async def test_a_message_that_was_removed_is_never_sent(tmp_path: Path) -> None:
+    async with talking(tmp_path, STARTED[:2]) as talk:
+        await talk.live()
+        one = await talk.conversation.send("One")
+        await talk.conversation.send("Two")
+        assert await talk.conversation.remove(one.id)
+        assert not await talk.conversation.remove(one.id)
+        talk.happens(ended(1))
+        await until(lambda: talk.said == ["Two"])
+
+
+@pytest.mark.parametrize(
+    ("events", "status", "reason"),
+    [
+        (STARTED[:0], "queued", "starting"),
+        (STARTED[:0], "in_progress", "starting"),
+        (STARTED[:2], "in_progress", "turn"),
+    ],
+)
+async def test_a_message_waits_in_sight_and_says_why(
+    tmp_path: Path, events: list[Rpc], status: str, reason: str
+) -> None:
+    async with talking(tmp_path, events, status=status) as talk:
+        await talk.live()
+        await talk.conversation.send("Later")
+        await until(lambda: talk.conversation.hold.reason == reason)
+        assert talk.waiting() == [("Later", WAITING)]
+        assert talk.said == []
+
+
+async def test_what_was_typed_during_a_slow_start_is_sent_when_the_first_turn_is_over(tmp_path: Path) -> None:
+    async with talking(tmp_path, [], status="queued") as talk:
+        await talk.live()
+        await talk.conversation.send("Later")
+        talk.happens({"type": "task_run_state", "status": "in_progress"}, *STARTED[:2])
+        talk.run.status = "in_progress"
+        await until(lambda: talk.conversation.hold.reason == "turn")
+        talk.happens(ended(1))
+        await until(lambda: talk.said == ["Later"])
+
+
+async def test_what_was_typed_offline_is_sent_when_the_connection_is_back(tmp_path: Path) -> None:
+    async with talking(tmp_path) as talk:
+        await talk.live()
+        rig = talk.run.rig
+        await rig.server.go_away()
+        await until(lambda: talk.conversation.follower.now.kind != LIVE)
+        await talk.conversation.send("Typed offline")
+        await until(lambda: talk.conversation.hold.reason == "offline")
+        assert talk.waiting() == [("Typed offline", WAITING)]
+        await rig.server.come_back()
+        talk.conversation.retry()
+        await until(lambda: talk.said == ["Typed offline"])
+
+
+async def test_a_message_is_sent_for_the_account_that_wrote_it_only(tmp_path: Path) -> None:
+    async with talking(tmp_path) as talk:
+        asked: list[Scope] = []
+
+        async def admit(scope: Scope) -> Admission:
+            asked.append(scope)
+            raise SignInNeeded("Somebody else is signed in.")
+
+        talk.conversation._admit = admit
+        await talk.live()
+        await talk.conversation.send("Mine")
+        await until(lambda: talk.conversation.hold.reason == "sign_in" or len(asked) > 1)
+        assert asked[0] == SCOPE
+        assert (talk.said, talk.waiting()) == ([], [("Mine", WAITING)])
+
+
+async def test_what_was_not_sent_is_there_after_a_restart_in_its_order(tmp_path: Path) -> None:
+    async with talking(tmp_path, STARTED[:2]) as talk:
+        await talk.live()
+        await talk.conversation.send("One")
+        await talk.conversation.send("Two")
+    async with talking(tmp_path) as talk:
+        await until(lambda: talk.said == ["One\n\nTwo"])
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Reply(400, {"type": "runtime_unavailable", "code": "sandbox_not_ready", "detail": "No sandbox"}),
+        Reply(429, {"code": "throttled"}, {"Retry-After": "0"}),
+        Reply(503, {"detail": "Later."}, {"Retry-After": "0"}),
+    ],
+)
+async def test_a_message_that_was_certainly_not_taken_is_put_back_and_sent_again(
+    tmp_path: Path, refusal: Reply
+) -> None:
+    async with talking(tmp_path) as talk:
+        talk.refusals.append(refusal)
+        await talk.live()
+        await talk.conversation.send("One")
+        await until(lambda: len(talk.said) == 2)
+        await until(lambda: talk.waiting() == [])
+        assert talk.said == ["One", "One"]
+
+
+@pytest.mark.parametrize("refusal", [Reply(502, {"detail": "?"}), Reply(504, {"detail": "?"}), Reply(drop=True)])
+async def test_what_may_have_arrived_is_sent_again_by_the_user_only_and_nothing_overtakes_it(
+    tmp_path: Path, refusal: Reply
+) -> None:
+    async with talking(tmp_path) as talk:
+        talk.refusals.append(refusal)
+        await talk.live()
+        one = await talk.conversation.send("One")
+        await until(lambda: talk.waiting() == [("One", "unknown")])
+        await talk.conversation.send("Two")
+        await until(lambda: talk.conversation.hold.reason == "unsent")
+        assert talk.said == ["One"]
+        assert await talk.conversation.send_again(one.id)
+        await until(lambda: talk.said == ["One", "One\n\nTwo"])
+
+
+async def test_what_may_have_arrived_and_is_in_the_log_is_not_asked_about(tmp_path: Path) -> None:
+    async with talking(tmp_path) as talk:
+        talk.refusals.append(Reply(502, {"detail": "?"}))
+        await talk.live()
+        await talk.conversation.send("One")
+        await until(lambda: talk.waiting() == [("One", "unknown")])
+        arrived = prompt("One", 9)
+        talk.happens(arrived, ended(9))
+        # The log's times are those of the test's clock.
+        talk.conversation._rows = tuple(each._replace(created_at=0.0) for each in talk.conversation._rows)
+        talk.conversation._wake()
+        await until(lambda: talk.waiting() == [])
+        assert talk.said == ["One"]
+
+
+async def test_a_message_that_the_agent_refuses_is_given_back_with_the_reason(tmp_path: Path) -> None:
+    async with talking(tmp_path) as talk:
+        talk.refusals.append(Reply(body={"error": {"code": -32602, "message": "Too long."}}))
+        await talk.live()
+        one = await talk.conversation.send("One")
+        await until(lambda: talk.waiting() == [("One", "refused")])
+        assert str(talk.conversation.queued[0].error) == "Too long."
+        assert await talk.conversation.edit(one.id, "1")
+        await until(lambda: talk.said == ["One", "1"])
+
+
+async def test_files_are_uploaded_before_the_message_that_names_them(tmp_path: Path) -> None:
+    async with talking(tmp_path) as talk:
+        await talk.live()
+        file = await asyncio.to_thread(talk.storage.attachments.add_content, "a.txt", "text/plain", b"abc")
+        await talk.conversation.send("See", [file])
+        await until(lambda: talk.told("user_message") == [{"content": "See", "artifact_ids": ["final"]}])
+        [uploaded] = [each for each in talk.run.rig.server.seen if each.path == "/up"]
+        assert (b"abc" in uploaded.body, uploaded.bearer) == (True, "")
+
+
+async def test_a_message_can_steer_the_turn_that_is_under_way(tmp_path: Path) -> None:
+    async with talking(tmp_path, STARTED[:2]) as talk:
+        talk.echoes = False
+        await talk.live()
+        await talk.conversation.send("Steer!", steer=True)
+        await until(lambda: talk.told("user_message") == [{"content": "Steer!", "steer": True}])
+        await until(lambda: talk.waiting() == [])
+
+
+async def test_a_run_that_has_ended_is_gone_on_with_in_another_one(tmp_path: Path) -> None:
+    async with talking(tmp_path) as talk:
+        await talk.live()
+        views = talk.run.rig.server.views
+        second = RUN.replace("r1", "r2")
+        views[second] = Reply(
+            body={"id": "r2", "task": "t1", "status": "completed", "state": {"resume_from_run_id": "r1"}}
+        )
+        again = [note("run_started", runId="r2"), prompt("More", 1), message("Yes."), ended(1)]
+        views[f"{second}session_logs/"] = Reply(body=f"[{','.join(wrapped(rpc).decode() for rpc in again)}]")
+        before = [item.key for item in items(talk.conversation.follower.transcript)]
+        talk.run.status = "completed"
+        talk.refusals.append(Reply(409, {"detail": "Task run workflow has ended"}))
+        await talk.conversation.send("More")
+        await until(
+            lambda: shown(talk.conversation.follower.transcript)[-3:] == ["> More", "says Yes.", "end end_turn"]
+        )
+        assert talk.went_on == [("r1", "More", 0)]
+        assert [item.key for item in items(talk.conversation.follower.transcript)][: len(before)] == before
+        await until(lambda: talk.waiting() == [])
+
+
+async def test_a_run_that_failed_before_its_agent_was_there_is_not_tried_again_by_itself(tmp_path: Path) -> None:
+    async with talking(tmp_path, [], status="failed") as talk:
+        await talk.conversation.send("Hello?")
+        await until(lambda: talk.conversation.hold.reason == "never_started")
+        assert (talk.went_on, talk.waiting()) == ([], [("Hello?", WAITING)])
+
+
+async def test_of_two_windows_one_sends_a_message(tmp_path: Path) -> None:
+    one, other = Storage.open(tmp_path), Storage.open(tmp_path)
+    await one.follow_ups.add(SCOPE, "t1", "One")
+    await one.follow_ups.add(SCOPE, "t1", "Two")
+    stale = await one.follow_ups.list(SCOPE, "t1")
+    claims = await asyncio.gather(*(each.follow_ups.claim(SCOPE, "t1") for each in (one, other) for _ in range(3)))
+    assert sorted(len(each) for each in claims) == [0, 0, 0, 0, 0, 2]
+    winner, loser = (one, other) if any(claims[:3]) else (other, one)
+    [seen, _] = await loser.follow_ups.list(SCOPE, "t1")
+    assert seen.elsewhere
+    # It read them before the other one took them.
+    assert not await loser.follow_ups._run(lambda: loser.follow_ups._take(stale))
+    assert not await loser.follow_ups.edit(seen.id, "Changed")
+    assert not await loser.follow_ups.remove(seen.id)
+    # The other window dies while it sends: what it had may have arrived.
+    winner.follow_ups.close()
+    assert [each.state for each in await loser.follow_ups.list(SCOPE, "t1")] == ["unknown", "unknown"]
+    await one.close()
+    await other.close()
+
+
+async def test_files_of_messages_are_kept_as_long_as_the_messages(tmp_path: Path) -> None:
+    storage = Storage.open(tmp_path)
+    file = Attachment("a", "0" * 64, 1, "text/plain")
+    item = await storage.follow_ups.add(SCOPE, "t1", "x", [file])
+    assert await storage.follow_ups.attachments() == {file.digest}
+    assert (await storage.follow_ups.list(SCOPE, "t1"))[0].files == (file,)
+    await storage.follow_ups.finish([item.id])
+    assert await storage.follow_ups.attachments() == set()
+    await storage.close()
+
+
+# Stopping
+
+UNDER_WAY: list[Rpc] = [*STARTED, prompt("Go", 2), call("c1"), ask("p1", "c1")]
+
+
+async def test_a_turn_that_is_stopped_closes_its_questions_and_the_next_message_works(tmp_path: Path) -> None:
+    async with talking(tmp_path, [*UNDER_WAY, ask("p2", "c2")]) as talk:
+        await talk.live()
+        stopping = asyncio.create_task(talk.conversation.stop_turn())
+        await until(lambda: bool(talk.told("cancel")))
+        talk.happens(ended(2, "cancelled"))
+        await stopping
+        transcript = talk.conversation.follower.transcript
+        assert transcript.state.waiting == ()
+        assert [line for line in shown(transcript) if line.startswith("asks")] == ["asks Write cancelled"] * 2
+        assert [each["requestId"] for each in talk.told("permission_response")] == ["p1", "p2"]
+        await talk.conversation.send("Next")
+        await until(lambda: talk.said == ["Next"])
+
+
+async def test_an_agent_that_says_end_turn_was_stopped_all_the_same(tmp_path: Path) -> None:
+    async with talking(tmp_path, UNDER_WAY) as talk:
+        await talk.live()
+        stopping = asyncio.create_task(talk.conversation.stop_turn())
+        await until(lambda: bool(talk.told("cancel")))
+        talk.happens(ended(2, "end_turn"), message("Five seconds later"))
+        await stopping
+        await until(lambda: shown(talk.conversation.follower.transcript)[-1] == "says Five seconds later (late)")
+        assert "end cancelled" in shown(talk.conversation.follower.transcript)
+
+
+@pytest.mark.parametrize(
+    "refusal", [Reply(body={"error": {"code": -32601, "message": "No such method"}}), Reply(502, {"detail": "?"})]
+)
+async def test_an_agent_that_refuses_to_stop_or_never_answers_is_given_up_with_a_word(
+    tmp_path: Path, refusal: Reply
+) -> None:
+    async with talking(tmp_path, UNDER_WAY) as talk:
+        await talk.live()
+        talk.refusals.append(refusal)
+        await talk.conversation.stop_turn()
+        transcript = talk.conversation.follower.transcript
+        assert not transcript.state.busy
+        [*_, told, end] = items(transcript)
+        assert isinstance(told, Notice)
+        assert "has not ended its turn" in told.text
+        assert isinstance(end, TurnEnd)
+        assert (end.reason, end.late) == ("cancelled", False)
+        talk.happens(chunk("Still here"))
+        await until(lambda: shown(transcript)[-1] == "says Still here (late)")
+        # When the log is read again it was stopped all the same.
+        again = transcript.rebuild()
+        again.apply(entries(*stored_form(talk.run.events), ended(2, "end_turn")))
+        again.finish()
+        assert shown(transcript)[-1] == "end cancelled"
+
+
+async def test_a_turn_of_which_the_agent_was_not_told_goes_on(tmp_path: Path) -> None:
+    async with talking(tmp_path, UNDER_WAY) as talk:
+        await talk.live()
+        talk.refusals.append(Reply(400, {"type": "runtime_unavailable", "code": "sandbox_not_ready", "detail": "No"}))
+        with pytest.raises(Exception, match="No"):
+            await talk.conversation.stop_turn()
+        assert talk.conversation.follower.transcript.state.waiting
+        assert not talk.conversation.stopping
+
+
+# Answers
+
+
+async def test_an_answer_is_sent_as_it_was_offered_and_closes_the_card(tmp_path: Path) -> None:
+    async with talking(tmp_path, UNDER_WAY) as talk:
+        asked = await talk.asked()
+        with pytest.raises(Rejected):
+            await talk.conversation.answer(asked, "bypass")
+        await talk.conversation.answer(asked, "allow")
+        assert talk.told("permission_response") == [{"requestId": "p1", "optionId": "allow"}]
+        assert talk.conversation.follower.transcript.state.waiting == ()
+
+
+def offered(*options: tuple[str, str, bool], **tool: Any) -> Rpc:
+    asked = ask("p1", "c1", **tool)
+    asked["params"]["options"] = [
+        {"optionId": name, "name": name.title(), "kind": kind, "_meta": {"customInput": text}}
+        for name, kind, text in options
+    ]
+    return asked
+
+
+async def test_a_text_goes_with_an_option_that_takes_one_and_else_by_itself(tmp_path: Path) -> None:
+    options = [("allow", "allow_once", False), ("reject_with_feedback", "reject_once", True)]
+    for option, sent in [
+        ("reject_with_feedback", [{"requestId": "p1", "optionId": "reject_with_feedback", "customInput": "Use rg"}]),
+        ("allow", [{"requestId": "p1", "optionId": "allow"}]),
+    ]:
+        async with talking(tmp_path, [*UNDER_WAY[:-1], offered(*options)]) as talk:
+            talk.echoes = False
+            await talk.conversation.answer(await talk.asked(), option, " Use rg ")
+            assert talk.told("permission_response") == sent
+            if option == "allow":
+                await until(lambda talk=talk: talk.told("user_message") == [{"content": "Use rg", "steer": True}])  # type: ignore[misc]
+
+
+async def test_to_dismiss_a_question_refuses_it_and_stops_the_turn(tmp_path: Path) -> None:
+    options = [("allow", "allow_once", False), ("reject_with_feedback", "reject_once", True)]
+    async with talking(tmp_path, [*UNDER_WAY[:-1], offered(*options)]) as talk:
+        asked = await talk.asked()
+        work = asyncio.create_task(talk.conversation.dismiss(asked))
+        await until(lambda: bool(talk.told("cancel")))
+        talk.happens(ended(2, "cancelled"))
+        await work
+        assert talk.told("permission_response") == [
+            {
+                "requestId": "p1",
+                "optionId": "reject_with_feedback",
+                "customInput": "User cancelled the permission request.",
+            }
+        ]
+        assert "asks Write cancelled" in shown(talk.conversation.follower.transcript)
+
+
+async def test_always_raises_the_mode_and_allows_the_tool_for_good(tmp_path: Path) -> None:
+    for adapter, mode in [("claude", "acceptEdits"), ("codex", "auto")]:
+        tool = call("c1", title="mcp__posthog__query-run")
+        always = offered(("allow_always", "allow_always", False))
+        async with talking(tmp_path, [*UNDER_WAY[:-2], tool, always], adapter=adapter) as talk:
+            await talk.conversation.answer(await talk.asked(), "allow_always")
+            assert talk.told("set_config_option") == [{"configId": "mode", "value": mode}]
+            assert talk.approved == [("posthog", "query-run")]
+
+
+async def test_always_for_another_mode_raises_nothing_else(tmp_path: Path) -> None:
+    plan = offered(("acceptEdits", "allow_always", False), kind="switch_mode", rawInput={"plan": "1. Do it"})
+    async with talking(tmp_path, [*UNDER_WAY[:-1], plan]) as talk:
+        await talk.conversation.answer(await talk.asked(), "acceptEdits")
+        assert talk.told("permission_response") == [{"requestId": "p1", "optionId": "acceptEdits"}]
+        assert talk.told("set_config_option") == []
+
+
+def questions(*texts: str, several: bool = False) -> Rpc:
+    choices = [{"label": "A"}, {"label": "B"}]
+    meta = {
+        "codeToolKind": "question",
+        "questions": [{"question": text, "options": choices, "multiSelect": several} for text in texts],
+    }
+    return offered(("option_0", "allow_once", False), ("option_1", "allow_once", False), _meta=meta)
+
+
+@pytest.mark.parametrize(
+    ("asked", "given", "sent"),
+    [
+        (questions("Which?"), [QuestionAnswer(("B",))], {"optionId": "option_1", "answers": {"Which?": "B"}}),
+        (questions("Which?"), [QuestionAnswer(text="C")], {"optionId": "other", "answers": {"Which?": "C"}}),
+        (
+            questions("Which?", several=True),
+            [QuestionAnswer(("A", "B"), "and C")],
+            {"optionId": "option_0", "answers": {"Which?": "A, B, and C"}},
+        ),
+        (
+            questions("Which?", "When?"),
+            [QuestionAnswer(("A",)), QuestionAnswer(text="Now")],
+            {"optionId": "_submit", "answers": {"Which?": "A", "When?": "Now"}},
+        ),
+    ],
+)
+async def test_questions_are_answered_by_their_texts(
+    tmp_path: Path, asked: Rpc, given: list[QuestionAnswer], sent: dict[str, Any]
+) -> None:
+    async with talking(tmp_path, [*UNDER_WAY[:-1], asked]) as talk:
+        waiting = await talk.asked()
+        with pytest.raises(Rejected):
+            await talk.conversation.answer(waiting, answers=[QuestionAnswer()] * len(given))
+        await talk.conversation.answer(waiting, answers=given)
+        assert talk.told("permission_response") == [{"requestId": "p1", **sent}]
+
+
+async def test_a_setting_that_was_changed_is_shown_as_the_agent_has_it(tmp_path: Path) -> None:
+    async with talking(tmp_path) as talk:
+        await talk.live()
+        option = {"id": "mode", "name": "Mode", "category": "mode", "currentValue": "plan", "options": []}
+        talk.refusals.append(Reply(body={"result": {"configOptions": [option]}}))
+        await talk.conversation.set_option("mode", "plan")
+        assert talk.conversation.follower.transcript.state.options[0].value == "plan"
+
+
+async def test_a_session_that_is_closed_twice_is_closed(tmp_path: Path) -> None:
+    async with talking(tmp_path) as talk:
+        await talk.live()
+        talk.refusals.append(Reply(409, {"detail": "Task run workflow has ended"}))
+        await talk.conversation.close()
+        assert len(talk.told("close")) == 1
