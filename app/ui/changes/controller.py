@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 from PySide6.QtCore import QObject
 from PySide6.QtGui import QGuiApplication
 
-from app.core.errors import StorageTrouble
 from app.ui.bridge import Generation
 from app.ui.changes.changes_head import BESIDE, UNIFIED
 from app.ui.changes.diff_blocks import rows_of_difference
+from app.ui.changes.disk import told
 from app.ui.changes.opening import open_in_editor
 from app.ui.changes.words import subjects, tr
 from app.ui.save_soon import SaveSoon
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from app.ui.changes.page import ChangesPage
     from app.ui.widgets.context_menu import ContextMenu
     from app.ui.widgets.diff_rows import DiffRows
-
-T = TypeVar("T")
 
 SHAPE_SETTING = "changes.shape"
 
@@ -107,13 +105,13 @@ class ChangesController(QObject):
         """Ask again what changed."""
         if self._run is not None:
             self._page.show_busy(busy=True)
-            self._generation.spawn(_told(self._run.look), done=self._show_list, failed=self._look_failed, key="look")
+            self._generation.spawn(told(self._run.look), done=self._show_list, failed=self._look_failed, key="look")
 
     async def save_typed(self) -> None:
         """Store what is typed; awaited before the window closes."""
         if self._run is not None and self._save_soon.isActive():
             self._save_soon.stop()
-            await _told(partial(self._run.keep_typed, self._typed))
+            await told(partial(self._run.keep_typed, self._typed))
 
     def _show_list(self, found: ChangeList) -> None:
         self._page.show_busy(busy=False)
@@ -130,7 +128,7 @@ class ChangesController(QObject):
         listed = self._page.listed(path)
         if self._run is None or listed is None:
             return
-        work = _told(partial(_difference, self._run, listed.change, self._shown, beside=self._page.beside))
+        work = told(partial(_difference, self._run, listed.change, self._shown, beside=self._page.beside))
         self._generation.spawn(work, done=self._show_difference, failed=self._page.show_trouble, key="difference")
 
     def _show_difference(self, shown: _Shown) -> None:
@@ -185,7 +183,7 @@ class ChangesController(QObject):
 
         def undo() -> None:
             # Not in the generation: it is undone even if another run is in view by now.
-            self._bridge.spawn(self, _told(take_back), done=self._done, failed=self._failed)
+            self._bridge.spawn(self, told(take_back), done=self._done, failed=self._failed)
 
         kind = UndoKind(tr("Changes of {0} discarded"), tr("Changes of {0} files discarded"))
         self._page.undo.add(Undoable(kind, subjects([each.change.path for each in done]), undo))
@@ -197,7 +195,7 @@ class ChangesController(QObject):
         changes = [each.change for each in found.files if each.stage == "kept"]
         self._page.commit.show_busy(busy=True)
         self._bridge.spawn(
-            self, _told(partial(run.commit, message, changes, hooks=hooks)), done=self._committed, failed=self._failed
+            self, told(partial(run.commit, message, changes, hooks=hooks)), done=self._committed, failed=self._failed
         )
 
     def _committed(self, commit: str) -> None:
@@ -209,7 +207,7 @@ class ChangesController(QObject):
 
     def _act(self, work: Callable[[], Coroutine[Any, Any, object]]) -> None:
         self._page.show_busy(busy=True)
-        self._bridge.spawn(self, _told(work), done=self._done, failed=self._failed)
+        self._bridge.spawn(self, told(work), done=self._done, failed=self._failed)
 
     def _done(self, _result: object) -> None:
         self.look()
@@ -259,7 +257,7 @@ class ChangesController(QObject):
     def _save_typed(self) -> None:
         if self._run is not None and (self._save_soon.isActive() or self.sender() is self._save_soon):
             self._save_soon.stop()
-            self._bridge.spawn(self, _told(partial(self._run.keep_typed, self._typed)), failed=self._page.show_trouble)
+            self._bridge.spawn(self, told(partial(self._run.keep_typed, self._typed)), failed=self._page.show_trouble)
 
 
 async def _difference(run: RunChanges, change: FileChange, former: _Shown | None, *, beside: bool) -> _Shown:
@@ -298,11 +296,3 @@ def _open_folder(folder: Path) -> str:
         return tr("Nothing was discarded.")
     QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
     return ""
-
-
-async def _told(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """What `work` returns. A failure of the disk is one of the errors that the window shows."""
-    try:
-        return await work()
-    except OSError as failure:
-        raise StorageTrouble(f"{failure.filename or 'The file'}: {failure.strerror or failure}.") from failure

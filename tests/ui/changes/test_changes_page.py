@@ -223,7 +223,12 @@ def test_a_file_that_the_desktop_would_run_is_not_given_to_it(tmp_path: Path, mo
     assert [each.toLocalFile() for each in given] == [str(plain), str(tmp_path)]
     started: list[list[str]] = []
     monkeypatch.setenv("VISUAL", "env -i")
-    assert open_in_editor(program, start=lambda command, _folder: not started.append(command)) == ""
+
+    def start(command: list[str], _folder: str) -> bool:
+        started.append(command)
+        return True
+
+    assert open_in_editor(program, start=start) == ""
     assert started == [["env", "-i", str(program)]]
     assert "not there" in open_in_editor(tmp_path / "gone")
 
