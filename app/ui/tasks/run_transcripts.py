@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.ui.place import PlaceNotice
+from app.ui.tasks.local_list import LocalRunList
 from app.ui.tasks.run_page import DETAILS, TRANSCRIPT
 from app.ui.tasks.run_pool import RunPool
 from app.ui.tasks.wording import can_cancel
@@ -54,6 +55,8 @@ class RunTranscripts(QObject):
         self._asking: frozenset[str] = frozenset()
         # The tasks whose tab a person has chosen in this session.
         self._tabs: dict[str, int] = {}
+        self.local = LocalRunList(context.services, context.bridge, self)
+        self.local.changed.connect(lambda _task_id: self._show())
         self._open_soon = QTimer(self, singleShot=True, interval=OPEN_AFTER_MS)
         self._open_soon.timeout.connect(self._open)
         self.pool = RunPool(context.bridge, open_conversation, self)
@@ -65,7 +68,7 @@ class RunTranscripts(QObject):
         pages.currentChanged.connect(lambda _page: self._show())
         controller.changed.connect(self._show)
         controller.runs_changed.connect(lambda _task_id: self._show())
-        controller.run_started.connect(self._run_started)
+        controller.run_started.connect(self.show_started)
 
     def start(self, backend: Backend | None) -> None:
         """Another account or project."""
@@ -99,6 +102,7 @@ class RunTranscripts(QObject):
 
     def _connect_views(self, views: RunViews) -> None:
         self._views = views
+        self.local.load()
         views.seen.connect(self._show)
         views.turned.connect(self._turned)
         views.run_chosen.connect(self._choose)
@@ -130,7 +134,8 @@ class RunTranscripts(QObject):
         self._chosen = run_id if latest and latest[0].id != run_id else None
         self._show()
 
-    def _run_started(self, task_id: str) -> None:
+    def show_started(self, task_id: str) -> None:
+        """A run of a task has started: it is what is looked at."""
         self._tabs[task_id] = TRANSCRIPT
         if task_id == self._task_id:
             self._chosen = None
@@ -149,7 +154,7 @@ class RunTranscripts(QObject):
         latest = task.latest_run if task is not None else None
         if latest is not None and latest.id and all(run.id != latest.id for run in runs):
             runs = (latest, *runs)
-        return runs
+        return self.local.with_local(task_id, runs)
 
     def _show(self) -> None:
         """Show the run of the task in view, if the transcript is what is looked at."""

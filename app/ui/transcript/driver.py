@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QMenu
 from app.marks import revealed_name
 from app.ui.bridge import Generation
 from app.ui.transcript.header import usage_words
+from app.ui.transcript.run_notice import noticing
 
 T = TypeVar("T")
 
@@ -57,6 +58,7 @@ class ConversationDriver(QObject):
         page.queued.now_wanted.connect(self._send_now)
         page.queued.again_wanted.connect(self._send_again)
         page.reply.send_wanted.connect(self._send)
+        page.notice.wanted.connect(self._act)
 
     @property
     def conversation(self) -> RunConversation | None:
@@ -98,6 +100,8 @@ class ConversationDriver(QObject):
         page.header.show_stopping(conversation.stopping)
         page.reply.show_turn(busy=state.busy and not run.finished, steers=conversation.steers)
         page.reply.show_ended(run.finished)
+        local = noticing(conversation)
+        page.notice.show_notice(None if local is None else local.notice, () if local is None else local.actions)
 
     def _do(
         self,
@@ -122,6 +126,11 @@ class ConversationDriver(QObject):
     def _stop(self) -> None:
         if self._conversation is not None:
             self._do(self._conversation.stop_turn(), self._page.reply.show_trouble, "stop")
+
+    def _act(self, action: str) -> None:
+        local = noticing(self._conversation)
+        if local is not None:
+            self._do(local.act(action), self._page.reply.show_trouble, f"act {action}")
 
     def _end(self) -> None:
         if self._conversation is not None:
