@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMenu
@@ -106,9 +107,13 @@ async def test_what_the_user_writes_answers_and_stops_reaches_the_run(
     async with task_desk(qapp, [running(1)]) as desk:
         conversation = await opened(desk)
         page = views(desk).transcript
+        conversation.run = msgspec.structs.replace(conversation.run, runtime_adapter="claude")
         conversation.transcript.add(asked())
-        conversation.tell(busy=True, waiting=("ask",))
+        modes = (ConfigChoice("default", "Default"), ConfigChoice("acceptEdits", "Accept edits"))
+        options = (ConfigOption("mode", "Mode", "default", modes, "mode"),)
+        conversation.tell(busy=True, waiting=("ask",), options=options)
         await until(lambda: page.ask.isVisible())
+        assert page.ask.about.text() == "“Always allow” also sets the mode to Accept edits, until this run ends."
         page.ask.press_number(2)
         await until(lambda: conversation.done)
         conversation.transcript.add(asked("two"))
@@ -267,6 +272,20 @@ async def test_only_a_few_runs_are_followed_at_a_time(qapp: QApplication, monkey
         for number in range(1, 5):
             await opened(desk, number)
         assert [run for run, each in desk.runs.opened.items() if each.closed] == ["r1", "r2"]
+
+
+async def test_a_conversation_that_goes_on_in_another_run_stays_the_one_in_view(qapp: QApplication) -> None:
+    async with task_desk(qapp, [running(1)]) as desk:
+        conversation = await opened(desk)
+        following = TaskRun("r9", status="queued", environment="cloud", created_at=NOW)
+        conversation.run = following
+        conversation.changed.emit(None)
+        desk.place.controller.runs["t1"] = Page((following, *(running(1).latest_run,)), count=2)  # type: ignore[arg-type]
+        desk.place.controller.runs_changed.emit("t1")
+        await settle()
+        assert list(desk.runs.opened) == ["r1"]
+        assert views(desk).transcript.view.source is conversation.transcript
+        assert not conversation.closed
 
 
 async def test_another_account_closes_every_run(qapp: QApplication) -> None:
