@@ -111,6 +111,7 @@ class Person:
 
     @property
     def _page(self) -> TranscriptPage:
+        assert self._place.pages.detail is not None
         views = self._place.pages._views
         assert views is not None
         return views.transcript
