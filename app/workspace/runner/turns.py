@@ -81,6 +81,8 @@ class PromptTurns:
             result = await self._bounded(blocks)
         finally:
             self.running = False
+            # What an agent asked in a turn that is over is moot.
+            self._questions.cancel()
             for said in batch:
                 if result is None:
                     said.done.cancel()
