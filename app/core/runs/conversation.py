@@ -28,11 +28,11 @@ from app.core.runs.queued import (
     UNSENT,
     Hold,
     Queued,
+    arrived,
     as_queued,
     hold_of,
-    newest_prompts,
     reason_of,
-    says,
+    said_last,
 )
 from app.core.storage.follow_ups import REFUSED, UNKNOWN, WAITING, FollowUp
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from app.core.posthog.types import TaskRun
     from app.core.runs.follow_status import FollowStatus
     from app.core.runs.follower import RunFollower
-    from app.core.runs.hooks import Admit, ApproveTool, GoOn, Upload
+    from app.core.runs.hooks import Admit, ApproveTool, GoOn
     from app.core.runs.transcript import Change
     from app.core.storage import Scope
     from app.core.storage.attachments import Attachment, Attachments
@@ -58,8 +58,6 @@ RETRY_SECONDS = 3.0
 ASK_AGAIN_SECONDS = 30.0
 # How long the turn of a message that was sent is waited for before the next one is.
 SENT_SECONDS = 60.0
-# As many of the newest prompts are looked through for a message that may have arrived.
-LOOKED_THROUGH = 10
 
 
 class Conversation(AgentControl):
@@ -74,22 +72,17 @@ class Conversation(AgentControl):
         *,
         go_on: GoOn,
         attachments: Attachments,
-        upload: Upload | None = None,
         admit: Admit | None = None,
         approve_tool: ApproveTool | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """Messages are those of `scope`; `admit` raises unless that is who is signed in (`Backend.admit`).
-
-        Files are uploaded by `Runs.upload` where no `upload` is given.
-        """
+        """Messages are those of `scope`; `admit` raises unless that is who is signed in (`Backend.admit`)."""
         super().__init__(follower, runs, clock=clock or SystemClock(), approve_tool=approve_tool)
         self.changed: Event[None] = Event()
         self.queued: tuple[Queued, ...] = ()
         self.hold = Hold()
         self._follow_ups, self._scope = follow_ups, scope
         self._go_on, self._attachments, self._admit = go_on, attachments, admit
-        self._upload = upload or self._upload_to
         self._rows: tuple[FollowUp, ...] = ()
         self._errors: dict[str, BurrowError] = {}
         # What the agent has taken and the log does not have yet; in which turn and when that was.
@@ -166,11 +159,20 @@ class Conversation(AgentControl):
             self._again.clear()
 
     async def _deliver(self) -> None:
-        await self._refresh()
+        known = False
+        self._wake()
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            pause = await self._deliver_once()
+            try:
+                if not known:
+                    await self._refresh()
+                    known = True
+                pause = await self._deliver_once()
+            except BurrowError as trouble:
+                # Of the storage: what the run says is shown all the same.
+                self._set_hold(Hold(reason_of(trouble), trouble))
+                pause = RETRY_SECONDS
             if pause:
                 # Without a task of its own: what happens meanwhile wakes this earlier.
                 asyncio.get_running_loop().call_later(pause, self._wake)
@@ -254,13 +256,10 @@ class Conversation(AgentControl):
         if text:
             params["content"] = text
         if files:
-            params["artifact_ids"] = await self._upload(run, files)
+            params["artifact_ids"] = await self._runs.upload(self.follower.task, run.id, files)
         if steer:
             params["steer"] = True
         await self._runs.command(self.follower.task, run.id, "user_message", params, admission=admission)
-
-    async def _upload_to(self, run: TaskRun, files: Sequence[RunFile]) -> Sequence[str]:
-        return await self._runs.upload(self.follower.task, run.id, files)
 
     async def _not_sent(self, ids: Sequence[str], error: BurrowError) -> float:
         """Put messages back where they were."""
@@ -292,8 +291,6 @@ class Conversation(AgentControl):
     async def _say_besides(self, text: str) -> None:
         await self.send(text, steer=True)
 
-    # What the log says of messages
-
     def _heard(self, change: Change) -> None:
         """The transcript changed: a turn may have begun or ended."""
         self._forget_sent()
@@ -311,16 +308,12 @@ class Conversation(AgentControl):
     def _arrived(self, text: str) -> bool:
         """Whether a turn with this message has begun: the log may be faster than the answer."""
         transcript = self.follower.transcript
-        return transcript.state.turn > self._sent_in or any(says(each, text) for each in newest_prompts(transcript, 1))
+        return transcript.state.turn > self._sent_in or said_last(transcript, text)
 
     async def _settle_unknown(self) -> None:
         """Remove what may have arrived and is in the log."""
-        doubtful = [each for each in self._rows if each.state == UNKNOWN]
-        if not doubtful or self.follower.now.kind not in {LIVE, ENDED}:
-            return
-        prompts = newest_prompts(self.follower.transcript, LOOKED_THROUGH)
-        there = [each.id for each in doubtful if any(says(prompt, each.text, each.created_at) for prompt in prompts)]
-        if there:
+        there = arrived(self.follower.transcript, [each for each in self._rows if each.state == UNKNOWN])
+        if there and self.follower.now.kind in {LIVE, ENDED}:
             await self._follow_ups.finish(there)
             await self._refresh()
 

@@ -385,5 +385,15 @@ def test_the_raw_log_of_an_item_is_what_made_it_without_secrets() -> None:
     assert "pha_secret" not in raw[0]
 
 
+def test_credentials_are_masked_in_sight_and_source_code_is_not() -> None:
+    code = "password = read()\ncurl -H 'Authorization: Bearer pha_secret1234567'"
+    said = transcript_of(call(content=output(code), rawInput={"token": "phx_secret1234567"}), message(code))
+    shown_call, shown_message = items(said)
+    assert isinstance(shown_call, ToolCall)
+    seen = f"{shown_call.parts[0].text} {shown_call.input} {shown_message.text}"  # type: ignore[attr-defined,union-attr]
+    assert "secret1234567" not in seen
+    assert seen.count("password = read()") == 2
+
+
 def test_what_is_no_json_is_no_entry() -> None:
     assert read_entry(b"null") is None

@@ -150,20 +150,21 @@ class LocalDesk:
         """
         await self.load()
         await asyncio.to_thread(check_agent, wanted.agent, self._agents_environment())
-        folder, worktree, branch = wanted.folder, "", ""
-        repository = await asyncio.to_thread(lambda: WorkingFolder(Path(wanted.folder).expanduser()).path)
+        worktree, branch = "", ""
+        folder = str(await asyncio.to_thread(lambda: WorkingFolder(Path(wanted.folder).expanduser()).path))
+        repository = folder
         if wanted.worktree:
-            made = await self.worktrees.create(repository, task.slug or task.title or "run", wanted.base or "HEAD")
-            folder, worktree, branch = made.path, made.id, made.branch
+            made = await self.worktrees.create(Path(folder), task.slug or task.title or "run", wanted.base or "HEAD")
+            folder, worktree, branch, repository = made.path, made.id, made.branch, made.repository
         record = LocalRecord(
             id=secrets.token_hex(8),
             agent=wanted.agent,
-            folder=folder if worktree else str(repository),
+            folder=folder,
             task=task.id,
             owner=self.owner,
             title=task.title,
             worktree=worktree,
-            repository=str(repository),
+            repository=repository,
             branch=branch,
             mode=wanted.mode,
             created=time.time(),
