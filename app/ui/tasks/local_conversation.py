@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from PySide6.QtCore import QCoreApplication
 
-from app.core.errors import NotFound
+from app.core.errors import NotFound, Rejected
 from app.core.events import Event
 from app.core.runs.answers import QuestionAnswer
 from app.core.runs.local.status import RunPhase
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from app.core.runs.local.conversation import LocalConversation
     from app.core.runs.local.status import WaitingPrompt
     from app.core.runs.transcript import Transcript
+    from app.core.storage.attachments import Attachment
     from app.ui.transcript.answers import RunAnswer
 
 START, ANEW, SEND, AGREE, SKIP = "start", "anew", "send", "agree", "skip"
@@ -41,6 +42,9 @@ class WaitingText(NamedTuple):
 
 class LocalRunView:
     """A `RunConversation` of `core.runs.local`. `close` listens to nothing more; the run goes on."""
+
+    # The agent reads the files of this machine by itself.
+    takes_files = False
 
     def __init__(self, conversation: LocalConversation) -> None:
         self.changed: Event[None] = Event()
@@ -115,12 +119,16 @@ class LocalRunView:
                 SKIP: conversation.skip_setup,
             }[action]()
 
-    async def send(self, text: str, *, now: bool = False) -> None:
+    async def send(self, text: str, files: Sequence[Attachment] = (), *, now: bool = False) -> None:
+        if files:
+            raise Rejected(
+                "A run on this machine takes no files.", action="Remove the files, and name them in the text."
+            )
         await self._conversation.send(text, now=now)
 
-    async def remove(self, queued_id: str) -> str | None:
+    async def remove(self, queued_id: str) -> WaitingText | None:
         try:
-            return await self._conversation.remove(queued_id)
+            return WaitingText(queued_id, await self._conversation.remove(queued_id))
         except NotFound:
             return None
 
