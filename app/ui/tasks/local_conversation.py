@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from app.core.posthog.types import TaskRun
+    from app.core.runs.desk.local_conversation import LocalConversation
     from app.core.runs.items import Permission
-    from app.core.runs.local.conversation import LocalConversation
     from app.core.runs.local.status import WaitingPrompt
     from app.core.runs.transcript import Transcript
     from app.core.storage.attachments import Attachment

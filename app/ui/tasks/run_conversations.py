@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from app.core.backend import Backend
     from app.core.posthog.types import Task, TaskRun
     from app.core.runs.conversation import Conversation
+    from app.core.runs.desk.local_conversation import LocalConversation
     from app.core.runs.items import Permission
-    from app.core.runs.local.conversation import LocalConversation
     from app.core.runs.queued import Queued
     from app.core.runs.transcript import Transcript
     from app.core.services import Services

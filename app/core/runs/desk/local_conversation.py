@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import os
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.core.errors import NotFound, Rejected, StorageTrouble
 from app.core.events import Event
-from app.core.posthog.types import TaskRun
-from app.core.private import make_private_folder, open_private
 from app.core.runs.answers import answered_questions, chosen_option
+from app.core.runs.desk.kept_files import FILES, keep_file
+from app.core.runs.desk.task_runs import IN_PROGRESS, STATUS_OF_PHASE, run_of
 from app.core.runs.local.environment import agent_environment
 from app.core.runs.local.record import folder_of
 from app.core.runs.local.run import LocalRun
@@ -29,6 +26,7 @@ from app.core.runs.worktrees.worktrees import WorktreeRecord
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from app.core.posthog.types import TaskRun
     from app.core.runs.answers import QuestionAnswer
     from app.core.runs.items import Permission
     from app.core.runs.local.claim import RunClaim
@@ -40,19 +38,8 @@ if TYPE_CHECKING:
     from app.core.runs.log_entries import LogEntry
     from app.core.runs.worktrees.environments import EnvironmentAction
 
-# What a run of this machine can be besides the statuses of the server.
-PAUSED, STARTING, IN_PROGRESS = "paused", "starting", "in_progress"
-FOLDER = "folder"
-FILES = "files"
 # Entries that are read between two turns of the loop.
 READ_AT_ONCE = 500
-STATUS_OF_PHASE = {
-    RunPhase.NEW: PAUSED,
-    RunPhase.STARTING: STARTING,
-    RunPhase.ENDED: PAUSED,
-    RunPhase.FAILED: PAUSED,
-    RunPhase.FORGOTTEN: PAUSED,
-}
 NOT_RUNNING = frozenset({RunPhase.NEW, RunPhase.ENDED, RunPhase.FAILED})
 
 
@@ -151,7 +138,7 @@ class LocalConversation:
     async def keep_file(self, name: str, content: bytes) -> str:
         """Keep a file of a message where the agent can read it; returns its path. Raises `StorageTrouble`."""
         try:
-            return await asyncio.to_thread(_keep_file, self._files, name, content)
+            return await asyncio.to_thread(keep_file, self._files, name, content)
         except OSError as failure:
             raise StorageTrouble(f"{name} cannot be stored: {failure.strerror or failure}.") from None
 
@@ -330,31 +317,6 @@ class LocalConversation:
         if self.status.phase in {RunPhase.ENDED, RunPhase.FAILED} and self.transcript.state.accepts:
             self.transcript.finish()
         self.changed.emit(None)
-
-
-def run_of(record: LocalRecord, status: str = PAUSED) -> TaskRun:
-    """A local run in the form of a task's runs. `status` counts unless the person ended it."""
-    return TaskRun(
-        id=record.id,
-        task=record.task or None,
-        status=record.ended or status,
-        environment="local",
-        branch=record.branch or None,
-        model=record.agent.name,
-        state={FOLDER: record.folder},
-        created_at=datetime.fromtimestamp(record.created, UTC),
-        completed_at=datetime.fromtimestamp(record.ended_at, UTC) if record.ended_at else None,
-    )
-
-
-def _keep_file(folder: Path, name: str, content: bytes) -> str:
-    """Each file has a folder of its own, so that it can keep its name."""
-    place = folder / hashlib.sha256(content).hexdigest()[:16]
-    make_private_folder(place)
-    path = place / (os.path.basename(name.replace("\\", "/")).lstrip(".") or "file")
-    with open(path, "wb", opener=open_private) as file:
-        file.write(content)
-    return str(path)
 
 
 def _number(text: str) -> int:
