@@ -106,18 +106,3 @@ async def test_a_turn_that_was_cut_off_by_the_end_of_burrow_has_an_end_after_the
         assert it.said_by_burrow() == ["Burrow ended during this turn, and the agent with it."]
     async with running(tmp_path, scripted(load="none"), session="s-1") as it:
         assert it.ends() == []
-
-
-async def test_what_waits_is_there_after_the_next_start_and_sent_when_the_person_says_so(tmp_path: Path) -> None:
-    async with running(tmp_path, scripted()) as it:
-        it.run.say("wait")
-        await it.phase(RunPhase.WORKING)
-        it.run.say("say:later")
-    async with running(tmp_path, scripted(load="none"), session="s-1") as it:
-        assert [each.text for each in it.run.waiting.all] == ["say:later"]
-        assert (it.run.status.phase, it.run.status.held) == (RunPhase.READY, True)
-        it.run.send_now()
-        await it.run.idle()
-        assert prompts(it) == ["say:later"]
-    async with running(tmp_path, scripted(load="none"), session="s-1") as it:
-        assert it.run.waiting.all == ()

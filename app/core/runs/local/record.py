@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RUNS_FOLDER = "runs"
-RECORD, LOG, WAITING = "run.json", "log.jsonl", "waiting.json"
+RECORD, LOG = "run.json", "log.jsonl"
 
 
 class LocalRecord(Value, frozen=True, kw_only=True):

@@ -20,11 +20,11 @@ from app.core.events import Event
 from app.core.redaction import mask_credentials
 from app.core.runs.local.agent_side import AgentSide
 from app.core.runs.local.environment import agent_environment
-from app.core.runs.local.record import LOG, WAITING, folder_of
+from app.core.runs.local.record import LOG, folder_of
 from app.core.runs.local.replay import history_text
 from app.core.runs.local.run_log import RunLog
 from app.core.runs.local.session import CANCELLED
-from app.core.runs.local.status import LocalStatus, RunPhase, WaitingPrompt, blocks_of, hidden_block, words_of
+from app.core.runs.local.status import LocalStatus, RunPhase, WaitingPrompt, blocks_of, words_of
 from app.core.runs.local.waiting import WaitingPrompts
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 # How long an agent may take to confirm that it stopped, before it is ended.
 STOP_SECONDS = 10.0
 HISTORY_CHARACTERS = 100_000
-ANEW = "Start anew with this history, or copy what you need from it."
-BEFORE = "This conversation went before; go on from it."
 FAILURES = (RpcError, PeerClosed, OSError, BurrowError, NotStarted)
 
 
@@ -67,7 +65,7 @@ class LocalRun:
         self.log = RunLog(folder_of(data, record.id) / LOG)
         self.status = LocalStatus()
         self.changed: Event[LocalStatus] = Event()
-        self.waiting = WaitingPrompts(folder_of(data, record.id) / WAITING)
+        self.waiting = WaitingPrompts()
         self._prepare = prepare
         given = agent_environment() if environment is None else dict(environment)
         self._agent = AgentSide(data, record, folder, self.log, given, servers)
@@ -98,8 +96,6 @@ class LocalRun:
         if self._opening is not None:
             await asyncio.wait((self._opening,))
         if self.status.phase in {RunPhase.NEW, RunPhase.ENDED, RunPhase.FAILED}:
-            if await self.waiting.load():
-                self._set(msgspec.structs.replace(self.status, held=True))
             await self._open_in_task(anew=False)
 
     async def start_anew(self) -> None:
@@ -112,14 +108,10 @@ class LocalRun:
     def say(self, text: str, files: tuple[str, ...] = ()) -> WaitingPrompt:
         """Send a message as soon as the agent takes one. Until then it waits, in order, and can be changed."""
         prompt = self.waiting.add(text, files)
-        self.send_now()
-        return prompt
-
-    def send_now(self) -> None:
-        """Let go what is held: messages after a stop, a failure, or from before Burrow was started again."""
         if self.status.held:
             self._set(msgspec.structs.replace(self.status, held=False))
         self._send_waiting()
+        return prompt
 
     @property
     def can_steer(self) -> bool:
@@ -190,7 +182,6 @@ class LocalRun:
         if self.status.phase is not RunPhase.FAILED:
             self._set(LocalStatus(phase=RunPhase.ENDED, held=self.status.held))
         await self.log.close()
-        await self.waiting.flush()
 
     async def _open_in_task(self, *, anew: bool) -> None:
         """Open in a task of the run's own, which `close` cancels; whoever waits for it may go away."""
@@ -200,7 +191,7 @@ class LocalRun:
             self._opening.result()
 
     async def _open(self, *, anew: bool) -> None:
-        self._set(LocalStatus(phase=RunPhase.STARTING, held=self.status.held and self.status.phase is RunPhase.NEW))
+        self._set(LocalStatus(phase=RunPhase.STARTING))
         step = {"group": "setup", "step": "agent", "label": f"Start {self._agent.record.agent.name}"}
         try:
             if self._prepare is not None and not anew:
@@ -220,10 +211,16 @@ class LocalRun:
         self.log.notify("_posthog/progress", **step, status="completed")
         if forgotten:
             self.log.notify("_posthog/console", level="warn", message=forgotten)
-            self._set(LocalStatus(phase=RunPhase.FORGOTTEN, text=forgotten, advice=ANEW))
+            self._set(
+                LocalStatus(
+                    phase=RunPhase.FORGOTTEN,
+                    text=forgotten,
+                    advice="Start anew with this history, or copy what you need from it.",
+                )
+            )
             return
         await self._agent.announce()
-        self._set(LocalStatus(phase=RunPhase.READY, held=self.status.held))
+        self._set(LocalStatus(phase=RunPhase.READY))
         self._send_waiting()
 
     def _send_waiting(self) -> None:
@@ -242,7 +239,8 @@ class LocalRun:
         text = "\n\n".join(each.text for each in sent)
         blocks = blocks_of(text, tuple(file for each in sent for file in each.files))
         if self._prefix:
-            blocks = [hidden_block(f"{BEFORE}\n\n{self._prefix}"), *blocks]
+            told = f"This conversation went before; go on from it.\n\n{self._prefix}"
+            blocks = [{"type": "text", "text": told, "_meta": {"ui": {"hidden": True}}}, *blocks]
         self._agent.requests.questions.closed = False
         self.log.add({"id": name, "method": "session/prompt", "params": {"sessionId": session.id, "prompt": blocks}})
         heard = self._agent.heard
@@ -253,6 +251,7 @@ class LocalRun:
         except PeerClosed:
             # `_watch` says how the agent ended.
             self.log.add({"id": name, "result": {"stopReason": CANCELLED}})
+            self._agent.requests.questions.cancel_all()
             return
         else:
             self._prefix = ""

@@ -64,11 +64,6 @@ def blocks_of(text: str, files: tuple[str, ...]) -> list[Mapping[str, object]]:
     return blocks
 
 
-def hidden_block(text: str) -> Mapping[str, object]:
-    """A block that the agent reads and the transcript leaves out."""
-    return {"type": "text", "text": text, "_meta": {"ui": {"hidden": True}}}
-
-
 def words_of(failure: BaseException) -> str:
     """What a failure says, without credentials."""
     if isinstance(failure, BurrowError):
