@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from app.core.posthog.github import GitHub
     from app.core.posthog.models import AgentModels
     from app.core.posthog.run_start import RunStart
+    from app.core.posthog.runs import Runs
     from app.core.posthog.store import McpStore
     from app.core.posthog.types import Project, User
     from app.core.storage import Scope, Storage
@@ -121,6 +122,13 @@ class Backend:
         from app.core.posthog.run_start import RunStart
 
         return RunStart(self.fetcher, self.require_project, self.models, self.github)
+
+    @cached_property
+    def run_calls(self) -> Runs:
+        """The calls about single runs of the current project."""
+        from app.core.posthog.runs import Runs
+
+        return Runs(self.fetcher, self.require_project)
 
     @cached_property
     def store(self) -> McpStore:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from app.core.mcp.servers.own_source import OwnServers
     from app.core.mcp.servers.registry import Servers
     from app.core.mcp.servers.source import ServerSource
+    from app.core.runs.local.desk import LocalDesk
     from app.core.sign_ins import SignIns
     from app.core.updates.service import Updates
 
@@ -163,6 +164,30 @@ class Services:
         self.busy.register(proxy.works)
         proxy.works_changed.subscribe(self.busy.changed.emit)
         return proxy
+
+    @cached_property
+    def local_runs(self) -> LocalDesk:
+        """The runs that agents of this machine carry out."""
+        from app import __version__
+        from app.core.runs.local.desk import LocalDesk
+        from app.core.runs.local.offered import OfferedServers
+
+        offered = OfferedServers(lambda: self.__dict__.get("proxy"), lambda: self.servers)
+        runs = LocalDesk(
+            *(self.folder, self.storage.settings, lambda: self.backend, self.busy),
+            servers=offered,
+            burrow=__version__,
+        )
+
+        def follow(backend: Backend | None) -> None:
+            # Account and project are known later than the host.
+            if backend is not None:
+                backend.changed.subscribe(lambda _backend: runs.retry())
+            runs.retry()
+
+        self.backend_changed.subscribe(follow)
+        follow(self.backend)
+        return runs
 
     @cached_property
     def sign_ins(self) -> SignIns:
@@ -351,7 +376,7 @@ class Services:
         await self.credentials.release(backend.credential)
 
     async def close(self) -> None:
-        """End everything in order: proxy, servers, backend, client, workspace, storage. Safe to call again.
+        """End everything in order: local runs, proxy, servers, backend, client, workspace, storage. Safe to call again.
 
         A step that fails raises at the end, after the others.
         """
@@ -377,6 +402,8 @@ class Services:
                 self.disconnect,
                 self.servers.close if "servers" in made else None,
                 self.proxy.close if "proxy" in made else None,
+                # First: a run gives the key back that its agent has for the proxy.
+                self.local_runs.close if "local_runs" in made else None,
             ):
                 if step is not None:
                     ending.push_async_callback(step)

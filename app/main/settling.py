@@ -37,6 +37,11 @@ class Settling:
         if not options.safe_mode:
             bridge.spawn(window, self._mend_login(), key="login")
             bridge.spawn(window, self._keep_links(), key="links", failed=lambda _refused: None)
+        from app.core.runs.local.record import RUNS_FOLDER
+
+        if await asyncio.to_thread((self._services.folder / RUNS_FOLDER).is_dir):
+            # What was not written back goes on.
+            bridge.spawn(window, self._services.local_runs.load(), key="local runs")
         if not options.screenshot:
             # In safe mode too: this version has come up.
             window.follow_updates(looks=self._services.serves_clients)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -445,6 +446,7 @@ class FakeServices:
 
     def __init__(self) -> None:
         self.storage = FakeStorage()
+        self.folder = Path("nowhere")
         self.busy = Busy()
         self.backend: FakeBackend | None = None
 

@@ -244,6 +244,11 @@ class Runs:
         answer = await self._fetcher.request("POST", self._path(task, run, "cancel"), body=body, idempotent=True)
         return answer.status == 202
 
+    async def make_local(self, task: str) -> TaskRun:
+        """Make a run that this machine carries out. Raises `OutcomeUnknown` when it may have been made."""
+        body = {"environment": "local", "mode": "interactive"}
+        return decode_one(await self._fetcher.post(self._path(task), body), TaskRun)
+
     async def append_log(self, task: str, run: str, entries: Sequence[msgspec.Raw]) -> None:
         """Add entries to the log of a run that is carried out on this machine."""
         await self._fetcher.post(self._path(task, run, "append_log"), {"entries": list(entries)})
@@ -265,6 +270,13 @@ class Runs:
             "POST", self._path(task, run, "artifacts", "download"), body=body, idempotent=True
         )
         return answer.content
+
+    @asynccontextmanager
+    async def reading(self, task: str, run: str, storage_path: str) -> AsyncIterator[AnswerStream]:
+        """The content of a file while it comes, of any size, from where it is stored."""
+        url = await self.address(task, run, storage_path)
+        async with self._fetcher.stream_openly(url) as answer:
+            yield answer
 
     async def address(self, task: str, run: str, storage_path: str) -> str:
         """An address that a browser can open for about an hour. It is a secret."""

@@ -133,7 +133,14 @@ def _whole_message(reducer: Reducer, update: WholeMessage) -> None:
 
 
 def _whole_thought(reducer: Reducer, update: WholeThought) -> None:
-    _whole(reducer, Thought, "thought", block_text(update.content), parent_of(update.meta))
+    """The stored form of a thought. It replaces the live chunks right before it."""
+    text, last = block_text(update.content), len(reducer.items) - 1
+    shown = reducer.items.item(last) if last >= 0 and reducer.items.kind(last) is Thought else None
+    if isinstance(shown, Thought) and shown.turn == reducer.at.turn and text.startswith(shown.text):
+        if shown.text != text:
+            reducer.put(last, msgspec.structs.replace(shown, text=text, open=False))
+        return
+    _whole(reducer, Thought, "thought", text, parent_of(update.meta))
 
 
 def _whole(reducer: Reducer, kind: type[Message] | type[Thought], name: str, text: str, parent: str) -> None:

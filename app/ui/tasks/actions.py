@@ -58,6 +58,7 @@ class TaskActions(QObject):
             Command("tasks.new", tr("New task"), self._selection.new_task, "Ctrl+N", group),
             Command("tasks.run", tr("Run task"), self.run, "", group, self._can_run),
             Command("tasks.run_with", tr("Run task with…"), self.run_with, "", group, self._can_run),
+            Command("tasks.run_here", tr("Run task on this machine…"), self.run_here, "", group, self._can_run_here),
             Command("tasks.cancel", tr("Cancel run"), self.cancel_run, "", group, self._can_cancel),
             Command("tasks.rename", tr("Rename task"), self.rename, "F2", group, one),
             Command("tasks.edit", tr("Edit task"), self.edit, "Ctrl+E", group, one),
@@ -154,6 +155,15 @@ class TaskActions(QObject):
         """Open the form of a run of the task."""
         if self._can_run():
             self._pages.detail.run_with.emit()
+
+    def _can_run_here(self) -> bool:
+        task = self._task()
+        return task is not None and not task.archived
+
+    def run_here(self) -> None:
+        """Open the form of a run on this machine."""
+        if self._can_run_here():
+            self._pages.detail.run_here.emit()
 
     def _can_cancel(self) -> bool:
         task = self._task()

@@ -61,8 +61,8 @@ RUNS_SHOWN = 20
 class TaskPage(QWidget):
     """Shows what it is given, and emits a signal for each action.
 
-    `edit_wanted(names)` of fields, `pin(bool)`, `archive(bool)`, `delete()`, `run()`, `run_with()`, `cancel_run()`,
-    `helped(RunHelp, FailedAction)` when the user chose what helps after a run could not be started,
+    `edit_wanted(names)` of fields, `pin(bool)`, `archive(bool)`, `delete()`, `run()`, `run_with()`, `run_here()`,
+    `cancel_run()`,    `helped(RunHelp, FailedAction)` when the user chose what helps after a run could not be started,
     `file_removed(Attachment)`, `left()` on Esc; `task_changed(task_id)` when another task is shown. What is typed into
     a task is in `editor`; whoever keeps it calls `show_edit` and `end_edit`.
     """
@@ -74,6 +74,7 @@ class TaskPage(QWidget):
     delete = Signal()
     run = Signal()
     run_with = Signal()
+    run_here = Signal()
     helped = Signal(object, object)
     cancel_run = Signal()
     file_removed = Signal(object)
@@ -83,7 +84,7 @@ class TaskPage(QWidget):
         super().__init__(parent)
         self._task: Task | None = None
         self._runs: Page[TaskRun] | None = None
-        self._panel: QWidget | None = None
+        self._panels: list[QWidget] = []
         # What a run of a repository is started with.
         self.about_run: Callable[[str | None], str] = lambda _repository: self.tr("Start a run of this task")
         self._pinned = False
@@ -177,8 +178,8 @@ class TaskPage(QWidget):
         self.card.show_note(failure.words, cause, failure.error.advice, actions, tone="bad")
 
     def put_panel(self, panel: QWidget) -> None:
-        """Place the panel of a run below the buttons. While it is open, its own button runs the task."""
-        self._panel = panel
+        """Place a panel of a run below the buttons. While it is open, its own button runs the task."""
+        self._panels.append(panel)
         self._panel_place.addWidget(panel)
 
     def show_run_buttons(self) -> None:
@@ -233,6 +234,8 @@ class TaskPage(QWidget):
         self.run_button = PrimaryButton(self.tr("Run"), "play", clicked=self.run.emit)
         self.run_with_button = QuietButton(self.tr("Run with…"), clicked=self.run_with.emit)
         self.run_with_button.setToolTip(self.tr("Choose model, effort, permission mode and branch first"))
+        self.run_here_button = QuietButton(self.tr("Run on this machine…"), clicked=self.run_here.emit)
+        self.run_here_button.setToolTip(self.tr("Have an agent of this machine work on it"))
         self.cancel_button = QuietButton(self.tr("Cancel run"), "stop", clicked=self.cancel_run.emit)
         self.edit_button = QuietButton(self.tr("Edit"), "edit", keys="Ctrl+E", clicked=self.begin_edit)
         self.pin_button = QuietButton(self.tr("Pin"), "pin", clicked=lambda: self.pin.emit(not self._pinned))
@@ -244,6 +247,7 @@ class TaskPage(QWidget):
         for button in (
             self.run_button,
             self.run_with_button,
+            self.run_here_button,
             self.cancel_button,
             self.edit_button,
             self.pin_button,
@@ -312,6 +316,7 @@ class TaskPage(QWidget):
         self.run_button.setEnabled(can_run(task))
         self.run_button.setToolTip(plain_tip(self._about_running(task)))
         self.run_with_button.setEnabled(can_run(task))
+        self.run_here_button.setEnabled(not task.archived)
         self._show_cancel(task)
         explanation = queued_explanation(task.latest_run, embedded=self._embedded)
         if explanation is None:
@@ -331,14 +336,16 @@ class TaskPage(QWidget):
     def _show_cancel(self, task: Task) -> None:
         """Show what is of use: running, its panel, or cancelling. The focus goes with it."""
         possible = can_cancel(task)
-        if possible and self._panel is not None:
-            self._panel.setVisible(False)
+        if possible:
+            for panel in self._panels:
+                panel.setVisible(False)
         former = self.run_button if possible else self.cancel_button
         had_focus = former.hasFocus() or (possible and self.run_with_button.hasFocus())
-        open_panel = self._panel is not None and not self._panel.isHidden()
+        open_panel = any(not panel.isHidden() for panel in self._panels)
         self.cancel_button.setVisible(possible)
         self.run_button.setVisible(not possible and not open_panel)
         self.run_with_button.setVisible(not possible and not open_panel)
+        self.run_here_button.setVisible(not open_panel)
         if had_focus:
             (self.cancel_button if possible else self.run_button).setFocus(Qt.FocusReason.OtherFocusReason)
 

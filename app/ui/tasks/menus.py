@@ -48,6 +48,8 @@ class TaskMenus(QObject):
                     self._add(menu, self.tr("Cancel run"), actions.cancel_run)
                 else:
                     self._add(menu, self.tr("Run"), actions.run).setEnabled(can_run(tasks[0]))
+                here = self._add(menu, self.tr("Run on this machine…"), actions.run_here)
+                here.setEnabled(not tasks[0].archived)
                 self._add(menu, self.tr("Rename"), actions.rename, "F2")
                 self._add(menu, self.tr("Edit"), actions.edit, "Ctrl+E")
             self._add(menu, self.tr("Unpin") if actions.all_pinned() else self.tr("Pin"), actions.toggle_pinned)

@@ -19,6 +19,7 @@ from app.ui.tasks.drafts import TaskDrafts
 from app.ui.tasks.editing import TaskEditing
 from app.ui.tasks.edits import TaskEdits
 from app.ui.tasks.files import TaskFiles
+from app.ui.tasks.local_desk import LocalRunDesk
 from app.ui.tasks.menus import TaskMenus
 from app.ui.tasks.outbox import OutboxSender
 from app.ui.tasks.pages import TaskPages
@@ -84,6 +85,7 @@ class TasksPlace(Place):
         self.editing = TaskEditing(navigator, self.controller, self.edits, self.files, self.pane, self.pages)
         open_run = open_conversation or ConversationOpener(services, bridge, self)
         self.runs = RunTranscripts(context, self.controller, self.pages, open_run)
+        self.local_desk = LocalRunDesk(context, self.controller, self.pages, self.runs.local, self.runs.show_started)
         self.draft_actions = DraftActions(navigator, self.drafts, self.selection, self.pane, self.pages)
         width = theme().px(tokens.LIST)
         self.splitter = RememberedSplitter(
@@ -166,7 +168,7 @@ class TasksPlace(Place):
         self.pages.composer.fill_from_link(fields, note)
 
     def commands(self) -> Sequence[Command]:
-        return self.task_actions.commands()
+        return [*self.task_actions.commands(), *self.runs.commands()]
 
     def items(self) -> Sequence[Command]:
         """Every loaded task."""

@@ -12,20 +12,18 @@ if TYPE_CHECKING:
     from PySide6.QtCore import QObject
 
     from app.core.backend import Backend
-    from app.core.posthog.run_files import RunFile
     from app.core.posthog.types import Task, TaskRun
     from app.core.runs.conversation import Conversation
     from app.core.runs.items import Permission
+    from app.core.runs.local.conversation import LocalConversation
     from app.core.runs.queued import Queued
     from app.core.runs.transcript import Transcript
     from app.core.services import Services
+    from app.core.storage.attachments import Attachment
     from app.ui.bridge import Bridge
     from app.ui.tasks.run_pool import OpenedConversation
     from app.ui.transcript.answers import RunAnswer
     from app.ui.transcript.connection_line import ConnectionState
-
-# Where transcripts keep what is not in view; emptied when a transcript is closed.
-FOLDER = "transcripts"
 
 
 class FollowedRun:
@@ -81,12 +79,12 @@ class FollowedRun:
     def try_now(self) -> None:
         self._conversation.retry()
 
-    async def send(self, text: str, *, now: bool = False) -> None:
-        await self._conversation.send(text, steer=now)
+    async def send(self, text: str, files: Sequence[Attachment] = (), *, now: bool = False) -> None:
+        await self._conversation.send(text, files, steer=now)
 
-    async def remove(self, queued_id: str) -> str | None:
+    async def remove(self, queued_id: str) -> Queued | None:
         found = self._waiting(queued_id)
-        return found.text if await self._conversation.remove(queued_id) and found is not None else None
+        return found if await self._conversation.remove(queued_id) else None
 
     async def send_now(self, queued_id: str) -> None:
         found = self._waiting(queued_id)
@@ -125,27 +123,16 @@ class ConversationOpener:
         self._services, self._bridge, self._owner = services, bridge, owner
 
     def __call__(self, backend: Backend, task: Task, run: TaskRun) -> OpenedConversation:
+        local = self._services.local_runs
+        if local.has(run.id):
+            return self._open_local(local.conversation(run.id))
         # Not needed for the first paint.
-        from app.core.posthog.runs import Runs
-        from app.core.runs.conversation import Conversation
-        from app.core.runs.follower import RunFollower
+        from app.core.runs.conversations import open_conversation
         from app.ui.tasks.run_pool import OpenedConversation
 
         scope = backend.scope
         assert scope is not None, "there are no tasks without an account"
-        runs = Runs(backend.fetcher, backend.require_project)
-        follower = RunFollower(runs, task.id, run.id, folder=self._services.folder / FOLDER)
-        storage = self._services.storage
-        conversation = Conversation(
-            follower,
-            runs,
-            storage.follow_ups,
-            scope,
-            go_on=lambda ended, text, files: _go_on(backend, task, ended, text, files),
-            upload=lambda to, files: _upload(backend, task, to, files),
-            attachments=storage.attachments,
-            approve_tool=lambda server, tool: _approve(backend, server, tool),
-        )
+        conversation = open_conversation(backend, scope, task.id, run.id, folder=self._services.folder)
         followed = FollowedRun(conversation, run)
         job = self._bridge.spawn(self._owner, conversation.run())
 
@@ -155,26 +142,11 @@ class ConversationOpener:
 
         return OpenedConversation(followed, close)
 
+    def _open_local(self, conversation: LocalConversation) -> OpenedConversation:
+        """A run of this machine. It goes on when it is not looked at any more."""
+        from app.ui.tasks.local_conversation import LocalRunView
+        from app.ui.tasks.run_pool import OpenedConversation
 
-async def _go_on(backend: Backend, task: Task, ended: TaskRun, text: str, files: Sequence[RunFile]) -> TaskRun:
-    """Start a run that goes on from one that has ended."""
-    from app.core.posthog.run_options import going_on
-
-    started = await backend.run_start.start(await backend.tasks.get(task.id), going_on(ended, text), files)
-    assert started.latest_run is not None
-    return started.latest_run
-
-
-async def _upload(backend: Backend, task: Task, run: TaskRun, files: Sequence[RunFile]) -> list[str]:
-    from app.core.posthog.run_files import RunUploads
-
-    path = f"/api/projects/{backend.require_project()}/tasks/{task.id}/runs/{run.id}/artifacts"
-    return await RunUploads(backend.fetcher, path).put(files)
-
-
-async def _approve(backend: Backend, server: str, tool: str) -> None:
-    """Allow a tool of an installed server for good. Nothing happens for a server that is not installed."""
-    for each in await backend.store.installations():
-        if server in {each.name, each.display_name}:
-            await backend.store.set_policy(each.id, tool, "approved")
-            return
+        view = LocalRunView(conversation)
+        self._bridge.spawn(self._owner, view.load())
+        return OpenedConversation(view, view.close)

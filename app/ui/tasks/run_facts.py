@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication
@@ -13,12 +14,20 @@ from app.ui.translation import marked
 from app.ui.widgets.times import relative
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from app.core.posthog.types import Task, TaskRun
     from app.core.runs.items import SessionState
 
 # What the log knows and the status of a run does not.
+COMPACTS = State("refresh", marked("State", "Shortening its context"), "info")
 SETS_UP = State("settings", marked("State", "Setting up"), "accent")
 YOUR_TURN = State("user", marked("State", "Your turn"), "info")
+# Of a run on this machine, beside the statuses of the server.
+LOCAL_STATES: Mapping[str, State] = {
+    "starting": SETS_UP,
+    "paused": State("ring", marked("State", "Not running"), "muted"),
+}
 
 
 def facts_of(run: TaskRun, state: SessionState) -> HeaderFacts:
@@ -35,15 +44,20 @@ def facts_of(run: TaskRun, state: SessionState) -> HeaderFacts:
         pull_request_of(run) or "",
         state.usage,
         stops=state.busy and not run.finished,
+        folder=_folder_of(run),
     )
 
 
 def shown_state(run: TaskRun, state: SessionState) -> State:
     """The state of a run in a word."""
+    if run.status in LOCAL_STATES:
+        return translated(LOCAL_STATES[run.status])
     if run.finished or run.status != "in_progress":
         return run_state(run.status)
     if state.waiting:
         return asks_state()
+    if state.compacting:
+        return translated(COMPACTS)
     if not state.accepts:
         return translated(SETS_UP)
     return run_state(run.status) if state.busy else translated(YOUR_TURN)
@@ -52,7 +66,19 @@ def shown_state(run: TaskRun, state: SessionState) -> State:
 def run_words(run: TaskRun) -> str:
     """A run in the list of runs."""
     when = relative(run.created_at)
-    return "  ·  ".join(part for part in (run_state(run.status).word, when, run.branch or "") if part)
+    local = LOCAL_STATES.get(run.status)
+    word = run_state(run.status).word if local is None else translated(local).word
+    here = QCoreApplication.translate("Tasks", "on this machine") if _folder_of(run) else ""
+    return "  ·  ".join(part for part in (word, when, here, run.branch or "") if part)
+
+
+def _folder_of(run: TaskRun) -> str:
+    """Where an agent of this machine works, from the home folder on; empty for other runs."""
+    folder = (run.state or {}).get("folder") if run.environment == "local" else None
+    if not isinstance(folder, str):
+        return ""
+    home = os.path.expanduser("~")
+    return f"~{folder[len(home) :]}" if folder.startswith(f"{home}{os.sep}") else folder
 
 
 def asks_words(task: Task) -> tuple[str, str]:

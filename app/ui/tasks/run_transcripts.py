@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from app.ui.context import Command
 from app.ui.place import PlaceNotice
+from app.ui.tasks.local_list import LocalRunList
 from app.ui.tasks.run_page import DETAILS, TRANSCRIPT
 from app.ui.tasks.run_pool import RunPool
 from app.ui.tasks.wording import can_cancel
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from app.core.backend import Backend
     from app.core.posthog.types import Task, TaskRun
     from app.ui.context import Context
@@ -54,6 +58,8 @@ class RunTranscripts(QObject):
         self._asking: frozenset[str] = frozenset()
         # The tasks whose tab a person has chosen in this session.
         self._tabs: dict[str, int] = {}
+        self.local = LocalRunList(context.services, context.bridge, self)
+        self.local.changed.connect(lambda _task_id: self._show())
         self._open_soon = QTimer(self, singleShot=True, interval=OPEN_AFTER_MS)
         self._open_soon.timeout.connect(self._open)
         self.pool = RunPool(context.bridge, open_conversation, self)
@@ -65,7 +71,7 @@ class RunTranscripts(QObject):
         pages.currentChanged.connect(lambda _page: self._show())
         controller.changed.connect(self._show)
         controller.runs_changed.connect(lambda _task_id: self._show())
-        controller.run_started.connect(self._run_started)
+        controller.run_started.connect(self.show_started)
 
     def start(self, backend: Backend | None) -> None:
         """Another account or project."""
@@ -92,13 +98,33 @@ class RunTranscripts(QObject):
         """The credential works again: connect and send at once."""
         self.pool.retry()
 
-    def stop_turn(self) -> None:
-        """Stop what the agent of the run in view does."""
-        if self._views is not None and self._views.has_transcript:
+    def commands(self) -> Sequence[Command]:
+        """What can be done with the run in view, for the palette and the keys. Its page has them by itself, too."""
+        group = self.tr("Run")
+        return [
+            Command("run.stop", self.tr("Stop what the agent does"), self._stop, "Ctrl+.", group, self._can_stop),
+            Command("run.transcript", self.tr("Show the transcript"), self._show_transcript, "", group, self._has_task),
+        ]
+
+    def _can_stop(self) -> bool:
+        conversation = self._driver.conversation if self._driver is not None and self._has_task() else None
+        return conversation is not None and conversation.transcript.state.busy and not conversation.run.finished
+
+    def _stop(self) -> None:
+        if self._views is not None and self._can_stop():
             self._views.transcript.header.stop_wanted.emit()
+
+    def _has_task(self) -> bool:
+        return self._task() is not None
+
+    def _show_transcript(self) -> None:
+        if self._views is not None:
+            self._views.turn_to(TRANSCRIPT)
+            self._views.focus_first()
 
     def _connect_views(self, views: RunViews) -> None:
         self._views = views
+        self.local.load()
         views.seen.connect(self._show)
         views.turned.connect(self._turned)
         views.run_chosen.connect(self._choose)
@@ -107,11 +133,13 @@ class RunTranscripts(QObject):
 
     def _connect_transcript(self, page: TranscriptPage) -> None:
         # Not needed for the first paint.
+        from app.ui.tasks.attached import AttachmentBox
         from app.ui.tasks.run_facts import facts_of
         from app.ui.transcript.driver import ConversationDriver
         from app.ui.transcript.reply_draft import ReplyDraft
 
-        bridge = self._context.bridge
+        bridge, storage = self._context.bridge, self._context.services.storage
+        page.reply.put_files(AttachmentBox(lambda: storage.attachments, bridge))
         self._driver = ConversationDriver(page, bridge, facts_of)
         self._driver.sent.connect(self._sent)
         page.menu_filled.connect(self._fill_menu)
@@ -130,7 +158,8 @@ class RunTranscripts(QObject):
         self._chosen = run_id if latest and latest[0].id != run_id else None
         self._show()
 
-    def _run_started(self, task_id: str) -> None:
+    def show_started(self, task_id: str) -> None:
+        """A run of a task has started: it is what is looked at."""
         self._tabs[task_id] = TRANSCRIPT
         if task_id == self._task_id:
             self._chosen = None
@@ -149,7 +178,7 @@ class RunTranscripts(QObject):
         latest = task.latest_run if task is not None else None
         if latest is not None and latest.id and all(run.id != latest.id for run in runs):
             runs = (latest, *runs)
-        return runs
+        return self.local.with_local(task_id, runs)
 
     def _show(self) -> None:
         """Show the run of the task in view, if the transcript is what is looked at."""

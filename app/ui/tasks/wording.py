@@ -141,8 +141,9 @@ def needs_you(task: Task, asking: Container[str] = ()) -> bool:
 
 
 def can_run(task: Task) -> bool:
-    """Whether a run may be started: none is in progress and the task is not archived."""
-    return not task.archived and (task.latest_run is None or task.latest_run.finished)
+    """Whether a run may be started: none is in progress on the server, and the task is not archived."""
+    run = task.latest_run
+    return not task.archived and (run is None or run.finished or (run.environment == "local" and bool(run.id)))
 
 
 def can_cancel(task: Task) -> bool:

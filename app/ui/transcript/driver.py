@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QMenu
 
+from app.core.runs.answers import trusting_mode
 from app.marks import revealed_name
 from app.ui.bridge import Generation
 from app.ui.transcript.header import usage_words
+from app.ui.transcript.run_notice import noticing
 
 T = TypeVar("T")
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     from app.core.errors import BurrowError
     from app.core.posthog.types import TaskRun
-    from app.core.runs.items import ConfigOption, Permission, SessionState
+    from app.core.runs.items import ConfigOption, Permission, PermissionOption, SessionState
     from app.ui.bridge import Bridge
     from app.ui.transcript.answers import RunAnswer
     from app.ui.transcript.conversation import RunConversation
@@ -50,6 +52,7 @@ class ConversationDriver(QObject):
         page.header.stop_wanted.connect(self._stop)
         page.menu_filled.connect(self._fill_menu)
         page.connection.again_wanted.connect(self._try_now)
+        page.ask.mode_of = self._mode_of
         page.ask.answered.connect(self._answer)
         page.ask.dismissed.connect(self._dismiss)
         page.queued.remove_wanted.connect(self._remove)
@@ -57,6 +60,7 @@ class ConversationDriver(QObject):
         page.queued.now_wanted.connect(self._send_now)
         page.queued.again_wanted.connect(self._send_again)
         page.reply.send_wanted.connect(self._send)
+        page.notice.wanted.connect(self._act)
 
     @property
     def conversation(self) -> RunConversation | None:
@@ -98,6 +102,8 @@ class ConversationDriver(QObject):
         page.header.show_stopping(conversation.stopping)
         page.reply.show_turn(busy=state.busy and not run.finished, steers=conversation.steers)
         page.reply.show_ended(run.finished)
+        local = noticing(conversation)
+        page.notice.show_notice(None if local is None else local.notice, () if local is None else local.actions)
 
     def _do(
         self,
@@ -123,6 +129,11 @@ class ConversationDriver(QObject):
         if self._conversation is not None:
             self._do(self._conversation.stop_turn(), self._page.reply.show_trouble, "stop")
 
+    def _act(self, action: str) -> None:
+        local = noticing(self._conversation)
+        if local is not None:
+            self._do(local.act(action), self._page.reply.show_trouble, f"act {action}")
+
     def _end(self) -> None:
         if self._conversation is not None:
             self._do(self._conversation.end(), self._page.reply.show_trouble, "end")
@@ -134,6 +145,16 @@ class ConversationDriver(QObject):
     def _answer(self, answer: RunAnswer) -> None:
         if self._conversation is not None:
             self._do(self._conversation.answer(answer), self._page.ask.show_error, "answer")
+
+    def _mode_of(self, permission: Permission, option: PermissionOption) -> str:
+        """The mode that an answer sets besides, in words; empty for none."""
+        if self._conversation is None:
+            return ""
+        state = self._conversation.transcript.state
+        setting, mode = trusting_mode(permission, option.option_id, self._conversation.run, state)
+        offered = next((each for each in state.options if each.id == setting), None)
+        choices = offered.choices if offered is not None else ()
+        return revealed_name(next((each.name for each in choices if each.value == mode), mode)[:80])
 
     def _dismiss(self, permission: Permission) -> None:
         if self._conversation is not None:
@@ -162,10 +183,11 @@ class ConversationDriver(QObject):
         if conversation is None:
             return
         reply = self._page.reply
+        files = reply.files
         reply.set_busy(True)
 
         async def send() -> None:
-            await conversation.send(text, now=now)
+            await conversation.send(text, files, now=now)
             self.sent.emit(conversation)
 
         self._do(send(), reply.show_error, "send", lambda _none: reply.sent(text))

@@ -31,7 +31,7 @@ WIDE = 760
 class HeaderFacts(NamedTuple):
     """`began` and `ended` bound the time that is shown; without `ended` it runs. `pull_request` is an https address.
 
-    `stops`: a turn is under way that can be stopped.
+    `stops`: a turn is under way that can be stopped. `folder` is where an agent of this machine works.
     """
 
     state: State
@@ -42,6 +42,7 @@ class HeaderFacts(NamedTuple):
     pull_request: str = ""
     usage: Usage | None = None
     stops: bool = False
+    folder: str = ""
 
 
 class RunHeader(QWidget):
@@ -100,7 +101,8 @@ class RunHeader(QWidget):
         if facts is None:
             self._tick.stop()
             return
-        self.branch.setText(isolated(revealed_name(facts.branch[:200])))
+        where = [revealed_name(part) for part in (facts.folder, facts.branch[:200]) if part]
+        self.branch.setText("  ·  ".join(map(isolated, where)))
         parts = [revealed_name(facts.model[:80]), usage_words(facts.usage)]
         self.about.setText("  ·  ".join(isolated(part) for part in parts if part))
         self._fit()

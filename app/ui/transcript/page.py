@@ -19,6 +19,7 @@ from app.ui.transcript.pill import NewLinesPill
 from app.ui.transcript.queued_list import QueuedList
 from app.ui.transcript.reader import TextReader
 from app.ui.transcript.reply import ReplyField
+from app.ui.transcript.run_notice import RunNoticeCard
 from app.ui.transcript.talk_column import TalkColumn
 from app.ui.transcript.view import TranscriptView
 from app.ui.widgets.announce import announce
@@ -46,8 +47,9 @@ LEAST_HEIGHT = 48
 class TranscriptPage(QWidget):
     """Call `show_run` with the items; then `show_facts`, `show_connection`, `show_queued` as they change.
 
-    Its controls are its parts: `.header`, `.ask`, `.queued`, `.reply`, `.connection`. `state_changed(SessionState)`
-    when the state of the session is another one; `menu_filled(ContextMenu)` before the menu of the run opens.
+    Its controls are its parts: `.header`, `.notice`, `.ask`, `.queued`, `.reply`, `.connection`.
+    `state_changed(SessionState)` when the state of the session is another one; `menu_filled(ContextMenu)` before the
+    menu of the run opens.
     """
 
     state_changed = Signal(object)
@@ -73,6 +75,7 @@ class TranscriptPage(QWidget):
         self.pill = NewLinesPill(self.view)
         self.ask = AskCard(self.height)
         self.queued = QueuedList()
+        self.notice = RunNoticeCard()
         self.reply = ReplyField()
         self.edge = ScrollEdge(self.view)
         self.talk = TalkColumn()
@@ -80,7 +83,7 @@ class TranscriptPage(QWidget):
         wide, gap = current.px(tokens.SPACE_4), current.px(tokens.SPACE_2)
         talk.setContentsMargins(wide, gap, wide, current.px(tokens.SPACE_3))
         talk.setSpacing(gap)
-        for part in (self.ask, self.queued, self.reply):
+        for part in (self.notice, self.ask, self.queued, self.reply):
             talk.addWidget(part)
         self.talk.setMaximumWidth(current.px(COLUMN) + 2 * wide)
         box = QVBoxLayout(self)

@@ -1,7 +1,7 @@
 """An agent that misbehaves as its arguments say, in the standard library alone: `KEY=VALUE …`, see `BEHAVIOUR`.
 
-Each prompt's text is a list of words that say what to do: `say:TEXT`, `ask`, `ask2`, `read:PATH`, `write:PATH`,
-`run:CMD`, `crash`, `wait`, `env`, `secret`, `chunks`.
+Each prompt's text is a list of words that say what to do: `say:TEXT`, `think:TEXT`, `ask`, `ask2`, `read:PATH`,
+`write:PATH`, `run:CMD`, `crash`, `wait`, `env`, `secret`, `chunks`.
 """
 
 import json
@@ -71,6 +71,9 @@ def do(word: str) -> None:
     name, _, value = word.partition(":")
     if name == "say":
         say(value)
+    elif name == "think":
+        for part in value.split("-"):
+            say(f"{part} ", "agent_thought_chunk")
     elif name == "ask":
         permission("first")
     elif name == "ask2":

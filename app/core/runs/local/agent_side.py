@@ -16,6 +16,7 @@ from app.acp.process import AgentProcess
 from app.core.errors import BurrowError, Facts, ServerTrouble
 from app.core.runs.local.embedded import EmbeddedTerminals
 from app.core.runs.local.facts import mode_of
+from app.core.runs.local.mode_names import option_of_mode
 from app.core.runs.local.opening import SessionOpening
 from app.core.runs.local.record import save_record
 from app.core.runs.local.requests import AgentRequests
@@ -86,11 +87,12 @@ class AgentSide:
     async def announce(self) -> None:
         """Store the session, and say in the log that the agent takes messages now."""
         session = self._running()
-        await self._keep(session=session.id)
+        await self.keep(session=session.id)
         name = " ".join(each for each in (session.facts.name, session.facts.agent_version) if each)
         ids = {"sessionId": session.id, "runId": self.record.id, "taskId": self.record.task}
         self._log.notify("_posthog/run_started", **ids, agentVersion=name)
         self._show_options(session)
+        await self._choose_mode(session)
         self.requests.questions.closed = False
 
     async def set_option(self, option: str, value: str | bool) -> None:
@@ -114,6 +116,16 @@ class AgentSide:
         except (RpcError, PeerClosed) as failure:
             raise refused(failure) from None
 
+    async def keep(self, **fields: str | float) -> None:
+        """Change what is kept of the run, and store it. What cannot be stored is logged."""
+        record = msgspec.structs.replace(self.record, **fields)
+        if record != self.record:
+            self.record = record
+            try:
+                await asyncio.to_thread(save_record, self._data, record)
+            except OSError as failure:
+                log.warning("the record of a run cannot be stored: %s", failure)
+
     async def end(self) -> None:
         """End the process with all that it started, and revoke the key of its servers."""
         process, self.process = self.process, None
@@ -127,7 +139,7 @@ class AgentSide:
         self._embedded.end()
         if self._servers is not None:
             await self._servers.close()
-            await self._keep(client="")
+            await self.keep(client="")
 
     async def _open_servers(self, session: AcpSession) -> list[dict[str, object]]:
         if self._servers is None or self._servers.client:
@@ -137,18 +149,9 @@ class AgentSide:
             return []
 
         async def created(client: str) -> None:
-            await self._keep(client=client)
+            await self.keep(client=client)
 
         return await self._servers.open(created)
-
-    async def _keep(self, **fields: str) -> None:
-        record = msgspec.structs.replace(self.record, **fields)
-        if record != self.record:
-            self.record = record
-            try:
-                await asyncio.to_thread(save_record, self._data, record)
-            except OSError as failure:
-                log.warning("the record of a run cannot be stored: %s", failure)
 
     def _notified(self, method: str, params: dict[str, object]) -> None:
         if method != UPDATE:
@@ -178,6 +181,21 @@ class AgentSide:
     def _update(self, update: Mapping[str, object]) -> None:
         session = "" if self.session is None else self.session.id
         self._log.add({"method": UPDATE, "params": {"sessionId": session, "update": update}})
+
+    async def _choose_mode(self, session: AcpSession) -> None:
+        """Have the agent work in the mode that the person chose. The log says so where it does not."""
+        wanted = self.record.mode
+        if not wanted:
+            return
+        found = option_of_mode(session.options, wanted)
+        try:
+            if found is None:
+                raise refused(RpcError(METHOD_NOT_FOUND, f"The agent has no permission mode {wanted}."))
+            if found.value != self._mode:
+                await self.set_option(found.option, found.value)
+        except BurrowError as failure:
+            text = f"{failure.cause} It works in its own mode: {self._mode or 'the usual one'}."
+            self._log.notify("_posthog/console", level="warn", message=text)
 
     async def _set_mode(self, session: AcpSession, mode: str) -> None:
         try:

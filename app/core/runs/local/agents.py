@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import sys
 from typing import TYPE_CHECKING
 
 from app.core.errors import Facts, Rejected
@@ -12,6 +13,9 @@ from app.core.posthog.types import Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+SURVEY = "survey"
 
 
 class LocalAgent(Value, frozen=True):
@@ -46,6 +50,43 @@ def found_agents(environment: Mapping[str, str]) -> tuple[LocalAgent, ...]:
         if agent.id not in found and shutil.which(agent.command[0], path=environment.get("PATH")) is not None:
             found[agent.id] = agent
     return tuple(found.values())
+
+
+# How each of them is installed, as its own documentation says.
+INSTALL = {
+    "claude": "npm install -g @zed-industries/claude-agent-acp",
+    "codex": "npm install -g @zed-industries/codex-acp",
+    "gemini": "npm install -g @google/gemini-cli",
+    "opencode": "npm install -g opencode-ai",
+    "goose": "https://block.github.io/goose",
+    "cursor": "https://cursor.com/cli",
+    "copilot": "npm install -g @github/copilot",
+    "qwen": "npm install -g @qwen-code/qwen-code",
+    "kimi": "https://github.com/MoonshotAI/kimi-cli",
+    "droid": "https://docs.factory.ai/cli",
+}
+
+
+def survey_agent() -> LocalAgent:
+    """The agent that comes with Burrow. It has no model: it surveys a folder and writes a report."""
+    # Without -P Python would import what the folder happens to have at its root.
+    start = (sys.executable,) if getattr(sys, "frozen", False) else (sys.executable, "-P", "-m", "app")
+    return LocalAgent(SURVEY, "Survey agent", (*start, "survey-agent"))
+
+
+def check_agent(agent: LocalAgent, environment: Mapping[str, str]) -> None:
+    """Raises `Rejected` when the program of an agent is not there. It looks at files, so call it in a thread."""
+    program = agent.command[0]
+    if shutil.which(program, path=environment.get("PATH")) is not None:
+        return
+    how = INSTALL.get(agent.id, "")
+    if how.startswith("https:"):
+        action = f"Install it as {how} says, or choose another agent."
+    elif how:
+        action = f"Install it with: {how}"
+    else:
+        action = "Check the name, install the agent, or enter the whole path of its program."
+    raise Rejected(f"{agent.name} was not found: there is no program “{program}”.", Facts(attr="agent"), action=action)
 
 
 def agent_of_command(text: str) -> LocalAgent:

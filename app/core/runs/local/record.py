@@ -25,7 +25,10 @@ class LocalRecord(Value, frozen=True, kw_only=True):
     """`folder` is the working folder, `session` the agent's id of its session, empty before there was one.
 
     `task` is the id of the task that it works on. `client` is the id of its client of the local proxy while that has a
-    key. `created` is in Unix seconds.
+    key. `owner` names the account and project of the task. `worktree` is the id of the worktree that was made for it,
+    `repository` what it was made from, `branch` its branch. `mode` is what the agent may do without a question, empty
+    for its own choice. `ended` is the status with which the person ended it, empty before. `created` and `ended_at` are
+    in Unix seconds.
     """
 
     id: str
@@ -34,7 +37,15 @@ class LocalRecord(Value, frozen=True, kw_only=True):
     session: str = ""
     task: str = ""
     client: str = ""
+    owner: str = ""
+    title: str = ""
+    worktree: str = ""
+    repository: str = ""
+    branch: str = ""
+    mode: str = ""
     created: float = 0.0
+    ended: str = ""
+    ended_at: float = 0.0
 
 
 def folder_of(data: Path, run: str) -> Path:
@@ -47,6 +58,11 @@ def save_record(data: Path, record: LocalRecord) -> None:
     folder = folder_of(data, record.id)
     make_private_folder(folder)
     replace_private(folder / RECORD, msgspec.json.encode(record).decode(), prefix=".run-")
+
+
+def load_record(data: Path, run: str) -> LocalRecord:
+    """One run. Raises `OSError`, `msgspec.MsgspecError`. Call it in a thread."""
+    return msgspec.json.decode((folder_of(data, run) / RECORD).read_bytes(), type=LocalRecord)
 
 
 def load_records(data: Path) -> Iterator[LocalRecord]:

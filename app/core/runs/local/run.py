@@ -167,6 +167,10 @@ class LocalRun:
         """Change a setting of the session, also during a turn. Raises `BurrowError` with the agent's words."""
         await self._agent.set_option(option, value)
 
+    async def keep(self, **fields: str | float) -> None:
+        """Change what is kept of the run (`LocalRecord`)."""
+        await self._agent.keep(**fields)
+
     async def sign_in(self, method: str) -> None:
         """Have the agent sign in by one of the ways of `status.sign_in`. Raises `BurrowError` with its words."""
         await self._agent.sign_in(method)

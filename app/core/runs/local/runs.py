@@ -16,8 +16,7 @@ import msgspec
 from app.core.busy import Work, WorkKind
 from app.core.errors import Rejected
 from app.core.events import Event
-from app.core.file_lock import file_lock
-from app.core.private import make_private_folder
+from app.core.runs.local.claim import claim
 from app.core.runs.local.folder import WorkingFolder
 from app.core.runs.local.record import LocalRecord, folder_of, load_records, save_record
 from app.core.runs.local.run import LocalRun
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from app.core.runs.local.run_log import RunLog
     from app.core.runs.local.servers import RunClients, RunServers
 
-LOCK = "run.lock"
 UNDER_WAY = frozenset({RunPhase.STARTING, RunPhase.WORKING, RunPhase.STOPPING})
 
 
@@ -131,13 +129,4 @@ class LocalRuns:
         return count
 
     def _claim(self, run: str) -> FileLock | None:
-        from filelock import Timeout
-
-        folder = folder_of(self._data, run)
-        make_private_folder(folder)
-        lock = file_lock(folder / LOCK)
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            return None
-        return lock
+        return claim(folder_of(self._data, run))

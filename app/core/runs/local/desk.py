@@ -1,0 +1,302 @@
+"""LocalDesk: the runs that agents of this machine carry out: started, listed, opened again, written back, ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from app.core.background import BackgroundTasks
+from app.core.busy import Work, WorkKind
+from app.core.errors import NotFound
+from app.core.events import Event
+from app.core.posthog.types import Value
+from app.core.runs.local.agents import LocalAgent, check_agent, found_agents, survey_agent
+from app.core.runs.local.claim import RunClaim
+from app.core.runs.local.conversation import LocalConversation, run_of
+from app.core.runs.local.environment import agent_environment
+from app.core.runs.local.folder import WorkingFolder
+from app.core.runs.local.record import LocalRecord, folder_of, load_record, load_records, save_record
+from app.core.runs.local.status import RunPhase
+from app.core.runs.local.write_back import WriteBack
+from app.core.runs.worktrees.setup import SetupConsent
+from app.core.runs.worktrees.worktrees import Worktrees
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from app.core.backend import Backend
+    from app.core.busy import Busy
+    from app.core.posthog.runs import Runs
+    from app.core.posthog.types import Task, TaskRun
+    from app.core.runs.local.servers import RunServers
+    from app.core.runs.worktrees.setup import ConsentSettings
+
+# How long the end may take that tells the server what it does not know yet. The rest is told after the next start.
+LAST_WORDS_SECONDS = 0.5
+SPILL = "runs/spill"
+UNDER_WAY = frozenset({RunPhase.STARTING, RunPhase.WORKING, RunPhase.STOPPING})
+
+
+class LocalStart(Value, frozen=True, kw_only=True):
+    """What to start. `folder` is where the agent works, or the repository that a `worktree` is made from.
+
+    `base` is the commit or branch that a worktree begins at. An empty `mode` leaves it to the agent.
+    """
+
+    agent: LocalAgent
+    folder: str
+    worktree: bool = False
+    base: str = "HEAD"
+    mode: str = ""
+
+
+class ServersOfRuns(Protocol):
+    """Which MCP servers runs get (`OfferedServers`)."""
+
+    def of(self, run: str, title: str) -> RunServers | None: ...
+
+    async def revoke(self, client: str) -> None: ...
+
+
+class LocalDesk:
+    """All local runs of a data folder. `changed` has the id of the task whose runs are others.
+
+    One window at a time has it; a command that runs beside it has its own for the one run that it starts. Methods raise
+    `BurrowError`.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        settings: ConsentSettings,
+        backend: Callable[[], Backend | None],
+        busy: Busy,
+        *,
+        servers: ServersOfRuns | None = None,
+        burrow: str = "",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.changed: Event[str] = Event()
+        self.worktrees = Worktrees(data)
+        self._data, self._settings, self._backend, self._busy = data, settings, backend, busy
+        self._servers, self._burrow = servers, burrow
+        self._environment = environment
+        self._records: dict[str, LocalRecord] = {}
+        self._open: dict[str, LocalConversation] = {}
+        self._backs: dict[str, WriteBack] = {}
+        self._claims: dict[str, RunClaim] = {}
+        self._background = BackgroundTasks()
+        self._loading: asyncio.Task[None] | None = None
+        self._closed = False
+        self._unregister = busy.register(self.works)
+
+    async def load(self) -> None:
+        """Read which runs there are, and write back what the server does not have. Later calls do nothing."""
+        if self._loading is None:
+            self._loading = asyncio.create_task(self._load(), name="local runs")
+        await asyncio.wait((self._loading,))
+        self._loading.result()
+
+    def of(self, task: str) -> tuple[TaskRun, ...]:
+        """The runs of a task, the latest first. Empty before `load`."""
+        found = [each for each in self._records.values() if each.task == task and each.owner == self.owner]
+        found.sort(key=lambda each: each.created, reverse=True)
+        return tuple([self._run_of(each) for each in found])
+
+    def written_as(self, task: str) -> frozenset[str]:
+        """The ids that the server knows local runs of a task by."""
+        found: set[str] = set()
+        for run, record in self._records.items():
+            back = self._backs.get(run)
+            if record.task == task and back is not None:
+                found |= {back.written.run, *back.written.former}
+        return frozenset(found - {""})
+
+    def has(self, run: str) -> bool:
+        """Whether a run is one of this machine."""
+        return run in self._records
+
+    def conversation(self, run: str) -> LocalConversation:
+        """The conversation with a run. Raises `NotFound`, and `Rejected` where its folder is gone."""
+        found = self._open.get(run)
+        if found is None:
+            record = self._records.get(run)
+            if record is None:
+                raise NotFound("This run is not on this machine.")
+            found = self._open[run] = self._conversation(record)
+        return found
+
+    @property
+    def owner(self) -> str:
+        """The account and project in use, as records name them; empty without."""
+        backend = self._backend()
+        if backend is None or backend.scope is None or backend.project is None:
+            return ""
+        return f"{backend.scope.host}|{backend.scope.account}|{backend.project.id}"
+
+    async def agents(self) -> tuple[LocalAgent, ...]:
+        """The known agents that are installed, then the one that comes with Burrow."""
+        found = await asyncio.to_thread(found_agents, self._agents_environment())
+        return (*found, survey_agent())
+
+    async def start(self, task: Task, wanted: LocalStart) -> LocalConversation:
+        """Start a run of a task: it is there when this returns, and the agent starts by `LocalConversation.start`.
+
+        Raises `Rejected` with `attr` `agent` or `folder`, `GitTrouble`, `StorageTrouble`.
+        """
+        await self.load()
+        await asyncio.to_thread(check_agent, wanted.agent, self._agents_environment())
+        folder, worktree, branch = wanted.folder, "", ""
+        repository = await asyncio.to_thread(lambda: WorkingFolder(Path(wanted.folder).expanduser()).path)
+        if wanted.worktree:
+            made = await self.worktrees.create(repository, task.slug or task.title or "run", wanted.base or "HEAD")
+            folder, worktree, branch = made.path, made.id, made.branch
+        record = LocalRecord(
+            id=secrets.token_hex(8),
+            agent=wanted.agent,
+            folder=folder if worktree else str(repository),
+            task=task.id,
+            owner=self.owner,
+            title=task.title,
+            worktree=worktree,
+            repository=str(repository),
+            branch=branch,
+            mode=wanted.mode,
+            created=time.time(),
+        )
+        conversation = self._conversation(record)
+        await asyncio.to_thread(save_record, self._data, record)
+        self._records[record.id] = record
+        self._open[record.id] = conversation
+        self._write_back(record)
+        text = prompt_of(task)
+        if text:
+            # It waits in sight while the agent starts.
+            await conversation.open()
+            conversation.local.say(text)
+        self._tell(task.id)
+        return conversation
+
+    async def end(self, run: str, status: str = "completed") -> None:
+        """End a run, and tell the server."""
+        await self.conversation(run).end(status)
+        self._wake(run)
+
+    async def write_back(self, run: str) -> None:
+        """Tell the server of a run what it does not know yet. Raises `BurrowError`."""
+        back = self._backs.get(run)
+        if back is not None:
+            await back.deliver()
+
+    def retry(self) -> None:
+        """Write back at once what waits: another account is in use, or the network is back."""
+        for back in self._backs.values():
+            back.retry()
+
+    def works(self) -> tuple[Work, ...]:
+        """What an end of Burrow would interrupt, for `Busy`."""
+        found = []
+        for each in self._open.values():
+            what = f"“{each.record.title}” on this machine"
+            if each.local.questions:
+                found.append(Work(WorkKind.RUN, what, "Its agent waits for your answer, and is ended without one."))
+            elif each.status.phase in UNDER_WAY:
+                found.append(Work(WorkKind.RUN, what, "Its agent is ended in the middle of what it does."))
+        return tuple(found)
+
+    async def close(self) -> None:
+        """End every agent with all that it started, and write back what can be in a moment. Safe to call again."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._loading is not None:
+            await asyncio.wait((self._loading,))
+        await asyncio.gather(*(each.close() for each in self._open.values()), return_exceptions=True)
+        last = [back.deliver() for back in self._backs.values()]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
+                await asyncio.gather(*last, return_exceptions=True)
+        await self._background.close()
+        self._unregister()
+
+    async def _load(self) -> None:
+        found = await asyncio.to_thread(lambda: list(load_records(self._data)))
+        for record in found:
+            self._records.setdefault(record.id, record)
+            await self._write_back(record).load()
+            if record.client and self._servers is not None and await self._claim_of(record.id).take():
+                # Its process died.
+                await self._servers.revoke(record.client)
+                await self._claim_of(record.id).give_up()
+        for task in {record.task for record in found}:
+            self._tell(task)
+
+    def _conversation(self, record: LocalRecord) -> LocalConversation:
+        servers = None if self._servers is None else self._servers.of(record.id, record.title)
+        conversation = LocalConversation(
+            *(self._data, record, WorkingFolder(Path(record.folder))),
+            consent=SetupConsent(self._settings),
+            claim=self._claim_of(record.id),
+            servers=servers,
+            environment=self._environment,
+            burrow=self._burrow,
+            spill=self._data / SPILL,
+        )
+        conversation.local.log.added.subscribe(lambda _entries: self._wake(record.id))
+        conversation.changed.subscribe(lambda _none: self._run_changed(record.id))
+        return conversation
+
+    def _run_changed(self, run: str) -> None:
+        conversation = self._open.get(run)
+        if conversation is None:
+            return
+        record, self._records[run] = self._records.get(run), conversation.record
+        self._busy.changed.emit(None)
+        self._wake(run)
+        if record is None or record.ended != conversation.record.ended:
+            self._tell(conversation.record.task)
+
+    def _run_of(self, record: LocalRecord) -> TaskRun:
+        found = self._open.get(record.id)
+        return run_of(record) if found is None else found.run
+
+    def _write_back(self, record: LocalRecord) -> WriteBack:
+        back = self._backs.get(record.id)
+        if back is None:
+            back = WriteBack(
+                folder_of(self._data, record.id),
+                lambda: load_record(self._data, record.id),
+                lambda: self._calls(record.owner),
+                claim=self._claim_of(record.id),
+            )
+            self._backs[record.id] = back
+            self._background.start(back.follow())
+        return back
+
+    def _claim_of(self, run: str) -> RunClaim:
+        return self._claims.setdefault(run, RunClaim(folder_of(self._data, run)))
+
+    def _calls(self, owner: str) -> Runs | None:
+        backend = self._backend()
+        return backend.run_calls if backend is not None and owner and owner == self.owner else None
+
+    def _wake(self, run: str) -> None:
+        back = self._backs.get(run)
+        if back is not None:
+            back.wake()
+
+    def _tell(self, task: str) -> None:
+        if not self._closed:
+            self.changed.emit(task)
+
+    def _agents_environment(self) -> Mapping[str, str]:
+        return agent_environment() if self._environment is None else self._environment
+
+
+def prompt_of(task: Task) -> str:
+    """What an agent is asked: the task's description, or its title where it has none."""
+    return task.description.strip() or task.title.strip()

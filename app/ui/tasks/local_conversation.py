@@ -1,0 +1,216 @@
+"""LocalRunView: a run of this machine as the page of a run needs it."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, NamedTuple
+
+from PySide6.QtCore import QCoreApplication
+
+from app.core.errors import NotFound
+from app.core.events import Event
+from app.core.runs.answers import QuestionAnswer
+from app.core.runs.local.status import RunPhase
+from app.ui.transcript.connection_line import ConnectionState
+from app.ui.transcript.run_notice import NoticeAction, RunNotice
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.core.posthog.types import TaskRun
+    from app.core.runs.items import Permission
+    from app.core.runs.local.conversation import LocalConversation
+    from app.core.runs.local.status import WaitingPrompt
+    from app.core.runs.transcript import Transcript
+    from app.ui.transcript.answers import RunAnswer
+
+START, ANEW, SEND, AGREE, SKIP = "start", "anew", "send", "agree", "skip"
+SIGN_IN, COMMAND = "sign-in:", "command:"
+HOLD_OF_PHASE = {RunPhase.WORKING: "turn", RunPhase.STOPPING: "turn", RunPhase.STARTING: "starting"}
+
+
+class WaitingText(NamedTuple):
+    """A message that waits."""
+
+    id: str
+    text: str
+    files: tuple[str, ...] = ()
+    state: str = "waiting"
+    error: None = None
+
+
+class LocalRunView:
+    """A `RunConversation` of `core.runs.local`. `close` listens to nothing more; the run goes on."""
+
+    def __init__(self, conversation: LocalConversation) -> None:
+        self.changed: Event[None] = Event()
+        self._conversation = conversation
+        self._loaded = False
+        self._stop_listening = conversation.changed.subscribe(self.changed.emit)
+
+    async def load(self) -> None:
+        """Read the stored transcript."""
+        await self._conversation.open()
+        self._loaded = True
+        self.changed.emit(None)
+
+    def close(self) -> None:
+        """Listen to nothing more."""
+        self._stop_listening()
+
+    @property
+    def transcript(self) -> Transcript:
+        return self._conversation.transcript
+
+    @property
+    def run(self) -> TaskRun:
+        return self._conversation.run
+
+    @property
+    def connection(self) -> ConnectionState:
+        return ConnectionState("live" if self._loaded else "connecting")
+
+    @property
+    def queued(self) -> Sequence[WaitingText]:
+        return [_waiting(each) for each in self._conversation.queued]
+
+    @property
+    def hold(self) -> str:
+        return HOLD_OF_PHASE.get(self._conversation.status.phase, "")
+
+    @property
+    def stopping(self) -> bool:
+        return self._conversation.status.phase is RunPhase.STOPPING
+
+    @property
+    def steers(self) -> bool:
+        return self._conversation.steers
+
+    @property
+    def notice(self) -> RunNotice | None:
+        return notice_of(self._conversation) if self._loaded else None
+
+    @property
+    def actions(self) -> Sequence[NoticeAction]:
+        return [
+            NoticeAction(f"{COMMAND}{number}", each.name, each.command)
+            for number, each in enumerate(self._conversation.actions)
+        ]
+
+    def try_now(self) -> None:
+        """There is no connection that could be tried."""
+
+    async def act(self, action: str) -> None:
+        conversation = self._conversation
+        if action.startswith(COMMAND):
+            await conversation.act(conversation.actions[int(action.removeprefix(COMMAND))])
+        elif action.startswith(SIGN_IN):
+            await conversation.sign_in(action.removeprefix(SIGN_IN))
+        else:
+            await {
+                START: conversation.start,
+                ANEW: conversation.start_anew,
+                SEND: conversation.send_held,
+                AGREE: conversation.agree_to_setup,
+                SKIP: conversation.skip_setup,
+            }[action]()
+
+    async def send(self, text: str, *, now: bool = False) -> None:
+        await self._conversation.send(text, now=now)
+
+    async def remove(self, queued_id: str) -> str | None:
+        try:
+            return await self._conversation.remove(queued_id)
+        except NotFound:
+            return None
+
+    async def send_now(self, queued_id: str) -> None:
+        await self._conversation.send_now(queued_id)
+
+    async def send_again(self, queued_id: str) -> None:
+        await self._conversation.send_held()
+
+    async def stop_turn(self) -> None:
+        await self._conversation.stop_turn()
+
+    async def end(self) -> None:
+        await self._conversation.end()
+
+    async def answer(self, answer: RunAnswer) -> None:
+        answers = [QuestionAnswer(*each) for each in answer.answers]
+        await self._conversation.answer(answer.permission, answer.option_id, answer.text, answers)
+
+    async def dismiss(self, permission: Permission) -> None:
+        await self._conversation.stop_turn()
+
+    async def set_option(self, option_id: str, value: str) -> None:
+        await self._conversation.set_option(option_id, value)
+
+
+def notice_of(conversation: LocalConversation) -> RunNotice | None:
+    """What a local run needs the person for."""
+    status, record = conversation.status, conversation.record
+    again = NoticeAction(START, _tr("Start it again"))
+    if conversation.setup is not None:
+        environment = conversation.setup.environment
+        return RunNotice(
+            _tr("May this script set the worktree up?"),
+            _tr("{0} of the repository runs it once, in {1}.").format(environment.file, record.folder),
+            _tr("You are asked again when its text changes."),
+            (NoticeAction(AGREE, _tr("Run the script")), NoticeAction(SKIP, _tr("Go on without it"))),
+            script=environment.script,
+        )
+    match status.phase:
+        case RunPhase.FORGOTTEN:
+            return RunNotice(
+                _tr("The agent has forgotten this conversation"),
+                status.text,
+                _tr("It can start anew, and is told with your next message what was said here."),
+                (NoticeAction(ANEW, _tr("Start anew with this history")),),
+            )
+        case RunPhase.NEW if not record.ended:
+            return RunNotice(
+                _tr("The agent is not running"),
+                "",
+                _tr("A message starts it, and it goes on where it was."),
+                (NoticeAction(START, _tr("Start the agent")),),
+                tone="info",
+            )
+        case RunPhase.ENDED if not record.ended:
+            title = _tr("The agent has ended")
+            return RunNotice(title, status.text, status.advice, (again,), "bad", status.stderr)
+        case RunPhase.FAILED:
+            sign_in = "\n".join(filter(None, (_sign_in_words(each.name, each.command) for each in status.sign_in)))
+            advice = "\n".join(filter(None, (status.advice, sign_in)))
+            title = _tr("The agent could not be started")
+            return RunNotice(title, status.text, advice, (again,), "bad", status.stderr)
+        case RunPhase.READY if status.text and status.held:
+            acts = [NoticeAction(f"{SIGN_IN}{each.id}", each.name) for each in status.sign_in if not each.command]
+            words = "\n".join(filter(None, (_sign_in_words(each.name, each.command) for each in status.sign_in)))
+            return RunNotice(
+                _tr("The agent did not take the message"),
+                status.text,
+                "\n".join(filter(None, (status.advice, words))),
+                (*acts, NoticeAction(SEND, _tr("Send it again"))),
+            )
+        case RunPhase.READY if status.held and conversation.queued:
+            return RunNotice(
+                _tr("Messages wait"),
+                "",
+                _tr("You stopped the turn. They are sent with your next message."),
+                (NoticeAction(SEND, _tr("Send them now")),),
+                tone="info",
+            )
+    return None
+
+
+def _sign_in_words(name: str, command: tuple[str, ...]) -> str:
+    return _tr("{0}: run in a terminal: {1}").format(name, shlex.join(command)) if command else ""
+
+
+def _waiting(prompt: WaitingPrompt) -> WaitingText:
+    return WaitingText(str(prompt.id), prompt.text, prompt.files)
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("LocalRun", text)

@@ -1,0 +1,52 @@
+"""LocalRunList: the runs of this machine among those of a task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Signal
+
+if TYPE_CHECKING:
+    from app.core.posthog.types import TaskRun
+    from app.core.runs.local.desk import LocalDesk
+    from app.core.services import Services
+    from app.ui.bridge import Bridge
+
+
+class LocalRunList(QObject):
+    """`changed(task_id)`: the runs of a task on this machine are others. Nothing is loaded before `load`."""
+
+    changed = Signal(str)
+
+    def __init__(self, services: Services, bridge: Bridge, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._services, self._bridge = services, bridge
+        self._runs: LocalDesk | None = None
+
+    def load(self) -> None:
+        """Read which runs there are."""
+        if self._runs is None and (self._services.folder / "runs").is_dir():
+            self.connect_runs()
+        if self._runs is not None:
+            self._bridge.spawn(self, self._runs.load(), key="load")
+
+    def connect_runs(self) -> LocalDesk:
+        """The runs, whose changes are told from now on."""
+        if self._runs is None:
+            self._runs = self._services.local_runs
+            self._bridge.listen(self, self._runs.changed, self.changed.emit)
+        return self._runs
+
+    def with_local(self, task_id: str, runs: tuple[TaskRun, ...]) -> tuple[TaskRun, ...]:
+        """The runs of a task with those of this machine in the place of what the server knows of them."""
+        if self._runs is None:
+            return runs
+        own, known = self._runs.of(task_id), self._runs.written_as(task_id)
+        if not own:
+            return runs
+        others = [run for run in runs if run.id not in known]
+        return tuple(sorted((*own, *others), key=_made, reverse=True))
+
+
+def _made(run: TaskRun) -> float:
+    return run.created_at.timestamp() if run.created_at is not None else 0.0

@@ -1,0 +1,235 @@
+"""The runs of this machine: started, listed, opened again, ended, and asked about before Burrow ends."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.core.busy import Busy
+from app.core.errors import NotFound, Rejected
+from app.core.posthog.types import Task
+from app.core.runs.items import Notice, Permission, Prompt, ShellCommand
+from app.core.runs.local.agents import LocalAgent
+from app.core.runs.local.conversation import LocalConversation
+from app.core.runs.local.desk import LocalDesk, LocalStart
+from app.core.runs.local.memory import SETTING, LocalMemory
+from app.core.runs.local.mode_names import option_of_mode
+from app.core.runs.local.status import RunPhase
+from tests.core.conftest import Remembered
+from tests.core.runs_local.running import scripted
+from tests.until import until
+
+ENVIRONMENT = """
+[setup]
+script = "echo ready > setup-ran"
+[[actions]]
+name = "Test"
+command = "echo tested; exit 4"
+"""
+
+
+def task(text: str) -> Task:
+    return Task(id="t1", slug="HED-1", title="A task", description=text)
+
+
+@asynccontextmanager
+async def local_runs(tmp_path: Path, settings: Remembered | None = None) -> AsyncIterator[LocalDesk]:
+    busy = Busy()
+    runs = LocalDesk(tmp_path / "data", settings or Remembered(), lambda: None, busy)
+    try:
+        yield runs
+    finally:
+        await runs.close()
+        assert not busy.works()
+
+
+def folder_of(tmp_path: Path) -> Path:
+    folder = tmp_path / "work"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+async def started(runs: LocalDesk, text: str, folder: Path, **options: Any) -> LocalConversation:
+    agent = options.pop("agent", None) or scripted(resume="yes")
+    wanted = LocalStart(agent=agent, folder=str(folder), **options)
+    conversation = await runs.start(task(text), wanted)
+    await conversation.start()
+    return conversation
+
+
+async def phase(conversation: LocalConversation, wanted: RunPhase) -> None:
+    await until(lambda: conversation.status.phase is wanted and not conversation.queued)
+
+
+def kinds(conversation: LocalConversation, kind: type) -> list[Any]:
+    transcript = conversation.transcript
+    items = [transcript.item(index) for index in range(len(transcript))]
+    return [each for each in items if isinstance(each, kind)]
+
+
+def repository(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / ".posthog-code/environments").mkdir(parents=True)
+    (folder / ".posthog-code/environments/default.toml").write_text(ENVIRONMENT)
+    who = ("-c", "user.name=a", "-c", "user.email=a@b")
+    for words in (("init", "-q"), ("add", "."), (*who, "commit", "-qm", "first")):
+        subprocess.run(("git", *words), cwd=folder, check=True)
+    return folder
+
+
+async def test_an_agent_that_is_not_there_is_named_with_how_to_get_it(tmp_path: Path) -> None:
+    async with local_runs(tmp_path) as runs:
+        with pytest.raises(Rejected, match="goose was not found") as refused:
+            await started(runs, "say:hi", folder_of(tmp_path), agent=LocalAgent("goose", "goose", ("no-goose", "acp")))
+        assert "block.github.io/goose" in refused.value.advice
+        with pytest.raises(Rejected, match="is no folder"):
+            await started(runs, "say:hi", tmp_path / "none")
+        with pytest.raises(Rejected, match="No worktree can be made"):
+            await started(runs, "say:hi", folder_of(tmp_path), worktree=True)
+        assert runs.of("t1") == ()
+
+
+async def test_a_question_counts_as_work_until_it_is_answered(tmp_path: Path) -> None:
+    async with local_runs(tmp_path) as runs:
+        conversation = await started(runs, "ask", folder_of(tmp_path))
+        await until(lambda: conversation.transcript.state.waiting)
+        (work,) = runs.works()
+        assert "waits for your answer" in work.consequence
+        (asked,) = kinds(conversation, Permission)
+        with pytest.raises(Rejected):
+            await conversation.answer(asked, "never offered")
+        await conversation.answer(asked, asked.options[0].option_id)
+        await phase(conversation, RunPhase.READY)
+        assert runs.works() == ()
+        with pytest.raises(NotFound):
+            await conversation.answer(asked, asked.options[0].option_id)
+
+
+async def test_a_run_is_there_after_another_start_and_a_message_takes_it_up(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path)
+    async with local_runs(tmp_path) as runs:
+        conversation = await started(runs, "say:one", folder)
+        await phase(conversation, RunPhase.READY)
+        await conversation.send("wait")
+        await phase(conversation, RunPhase.WORKING)
+        await conversation.send("say:kept")
+    async with local_runs(tmp_path) as runs:
+        await runs.load()
+        (run,) = runs.of("t1")
+        assert (run.environment, run.status, run.state) == ("local", "paused", {"folder": str(folder)})
+        conversation = runs.conversation(run.id)
+        await conversation.open()
+        assert [each.text for each in kinds(conversation, Prompt)] == ["say:one", "wait"]
+        assert [each.text for each in conversation.queued] == ["say:kept"]
+        assert not conversation.transcript.state.busy
+        await conversation.send("say:two")
+        await phase(conversation, RunPhase.READY)
+        assert [each.text for each in kinds(conversation, Prompt)][-1] == "say:kept\n\nsay:two"
+        await runs.end(run.id)
+        assert runs.of("t1")[0].status == "completed"
+        assert runs.of("t1")[0].finished
+
+
+async def test_a_crash_is_told_with_the_last_lines_of_the_agent_and_no_secret(tmp_path: Path) -> None:
+    async with local_runs(tmp_path) as runs:
+        conversation = await started(runs, "crash", folder_of(tmp_path))
+        await until(lambda: conversation.status.phase is RunPhase.ENDED)
+        assert "out of memory" in conversation.status.stderr[-1]
+        assert "0123456789" not in conversation.status.stderr[-1]
+        assert conversation.run.status == "paused"
+        assert not conversation.transcript.state.busy
+        await conversation.send("say:again")
+        await phase(conversation, RunPhase.READY)
+        assert [each.text for each in kinds(conversation, Prompt)] == ["crash", "say:again"]
+
+
+async def test_what_is_seen_live_is_what_the_log_has(tmp_path: Path) -> None:
+    async with local_runs(tmp_path) as runs:
+        conversation = await started(runs, "think:two-words say:hi", folder_of(tmp_path))
+        await phase(conversation, RunPhase.READY)
+        live = [conversation.transcript.item(index) for index in range(len(conversation.transcript))]
+        run = conversation.record.id
+    async with local_runs(tmp_path) as runs:
+        await runs.load()
+        conversation = runs.conversation(run)
+        await conversation.open()
+        again = [conversation.transcript.item(index) for index in range(len(conversation.transcript))]
+        assert [each.key for each in again] == [each.key for each in live]
+        assert [getattr(each, "text", "") for each in again] == [getattr(each, "text", "") for each in live]
+        assert [type(each).__name__ for each in live] == ["Setup", "Prompt", "Thought", "Message", "TurnEnd"]
+
+
+async def test_a_message_waits_where_the_agent_cannot_be_started(tmp_path: Path) -> None:
+    async with local_runs(tmp_path) as runs:
+        conversation = await started(runs, "say:hi", folder_of(tmp_path), agent=scripted(stderr="no licence"))
+        assert (conversation.status.phase, conversation.status.stderr) == (RunPhase.FAILED, ("no licence",))
+        assert [each.text for each in conversation.queued] == ["say:hi"]
+
+
+async def test_a_setup_script_waits_for_consent_to_exactly_its_text_and_the_prompt_waits_in_sight(
+    tmp_path: Path,
+) -> None:
+    made = repository(tmp_path / "repository")
+    settings = Remembered()
+    async with local_runs(tmp_path, settings) as runs:
+        conversation = await started(runs, "say:done", made, worktree=True)
+        worktree = Path(conversation.record.folder)
+        assert conversation.setup is not None
+        assert "echo ready" in conversation.setup.environment.script
+        assert [each.text for each in conversation.queued] == ["say:done"]
+        assert not (worktree / "setup-ran").exists()
+        await conversation.agree_to_setup()
+        await phase(conversation, RunPhase.READY)
+        assert (worktree / "setup-ran").read_text() == "ready\n"
+        assert conversation.run.branch == "burrow/hed-1"
+        assert await conversation.act(conversation.actions[0]) == 4
+        assert kinds(conversation, ShellCommand)[-1].output == "tested\n"
+        second = await started(runs, "say:done", made, worktree=True)
+        await phase(second, RunPhase.READY)
+        assert second.setup is None
+        assert (Path(second.record.folder) / "setup-ran").exists()
+        assert not (made / "setup-ran").exists()
+
+
+async def test_an_agent_without_the_mode_that_was_chosen_says_so_in_the_log(tmp_path: Path) -> None:
+    async with local_runs(tmp_path) as runs:
+        conversation = await started(
+            runs, "say:hi", folder_of(tmp_path), mode="acceptEdits", agent=scripted(modes="strict")
+        )
+        await phase(conversation, RunPhase.READY)
+        (said,) = [each.text for each in kinds(conversation, Notice)]
+        assert said == "The agent has no permission mode acceptEdits. It works in its own mode: strict."
+
+
+@pytest.mark.parametrize(
+    ("mode", "values", "found"),
+    [
+        ("plan", ["build", "plan"], "plan"),
+        ("default", ["build", "plan"], "build"),
+        ("acceptEdits", ["default", "auto_edit"], "auto_edit"),
+        ("bypassPermissions", ["yolo"], "yolo"),
+        ("auto", ["build", "plan"], None),
+    ],
+)
+def test_a_mode_is_found_under_the_name_that_the_agent_has_for_it(
+    mode: str, values: list[str], found: str | None
+) -> None:
+    option = {"id": "m", "category": "mode", "options": [{"options": [{"value": each} for each in values]}]}
+    assert option_of_mode([{"id": "model"}, option], mode) == (found and ("m", found))
+
+
+async def test_what_a_run_was_started_with_is_remembered_by_repository_and_agent() -> None:
+    settings = Remembered()
+    one = LocalStart(agent=scripted(), folder="/one", worktree=True, base="main", mode="plan")
+    settings.values[SETTING] = LocalMemory(settings).with_last("o/one", one)
+    memory = LocalMemory(settings)
+    assert (memory.last("o/one").folder, memory.last("o/one").worktree) == ("/one", True)
+    other = memory.last("o/two")
+    assert (other.agent, other.folder, other.modes) == (scripted(), "", {"scripted": "plan"})
+    settings.values[SETTING] = {"o/one": 7}
+    assert LocalMemory(settings).last("o/one").agent is None
