@@ -20,6 +20,7 @@ from app.core.runs.local.status import RunPhase
 from app.core.runs.local.unsent import UnsentFile
 from app.core.runs.transcript import Transcript
 from app.core.runs.worktrees.environments import find_environments
+from app.core.runs.worktrees.preparation import bring_files
 from app.core.runs.worktrees.setup import SetupConsent, SetupNotAgreed, run_command, set_up
 
 if TYPE_CHECKING:
@@ -284,11 +285,14 @@ class LocalConversation:
         self.transcript.apply(entries)
 
     async def _prepare(self, run_log: RunLog) -> None:
-        """Set a worktree of the run's own up, once, after the person agreed to the script."""
+        """Bring a worktree of the run's own its files, and set it up, once, after the person agreed to the script."""
         self.setup = None
-        if not self.record.worktree or self._without_setup:
+        if not self.record.worktree:
             return
         folder = Path(self.record.folder)
+        await bring_files(Path(self._repository), folder, run_log)
+        if self._without_setup:
+            return
         found = await asyncio.to_thread(find_environments, folder)
         for name, wrong in found.wrong:
             run_log.notify("_posthog/console", level="warn", message=f"{name}: {wrong}")
