@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from app.core.errors import NotFound, Rejected, StorageTrouble
 from app.core.events import Event
 from app.core.posthog.types import TaskRun
+from app.core.runs.agent_environment import agent_environment
 from app.core.runs.answers import answered_questions, chosen_option
-from app.core.runs.local.environment import agent_environment
 from app.core.runs.local.record import folder_of
 from app.core.runs.local.run import LocalRun
 from app.core.runs.local.status import RunPhase

@@ -9,10 +9,10 @@ from app.core.runs.worktrees.carried import THERE, carry
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from app.core.runs.local.run_log import RunLog
+    from app.core.runs.worktrees.setup_log import SetupLog
 
 
-async def bring_files(repository: Path, worktree: Path, log: RunLog) -> None:
+async def bring_files(repository: Path, worktree: Path, log: SetupLog) -> None:
     """Copy and link, before the setup script runs. What is there already stays, so a later call changes nothing.
 
     Raises `GitTrouble`, `OSError`.
