@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from app.core.runs.desk.local_conversation import LocalConversation
 from app.core.runs.local.claim import RunClaim
-from app.core.runs.local.conversation import LocalConversation
 from app.core.runs.local.folder import WorkingFolder
 from app.core.runs.local.record import LocalRecord
 from app.core.runs.local.run_log import RunLog

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from app.core.errors import NotFound, Rejected, StorageTrouble
 from app.core.events import Event
+from app.core.runs.agent_environment import agent_environment
 from app.core.runs.answers import answered_questions, chosen_option
 from app.core.runs.desk.kept_files import FILES, keep_file
 from app.core.runs.desk.task_runs import IN_PROGRESS, STATUS_OF_PHASE, run_of
-from app.core.runs.agent_environment import agent_environment
 from app.core.runs.local.record import folder_of
 from app.core.runs.local.run import LocalRun
 from app.core.runs.local.status import RunPhase
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from app.core.runs.local.servers import RunServers
     from app.core.runs.local.status import LocalStatus, WaitingPrompt
     from app.core.runs.log_entries import LogEntry
-    from app.core.runs.worktrees.environments import EnvironmentAction
+    from app.core.runs.worktrees.environments import EnvironmentAction, WorkEnvironment
 
 # Entries that are read between two turns of the loop.
 READ_AT_ONCE = 500
