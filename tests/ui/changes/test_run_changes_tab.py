@@ -14,6 +14,7 @@ from app.core.runs.local.record import LocalRecord, save_record
 from app.ui.changes.page import ChangesPage
 from app.ui.changes.worktrees_dialog import WorktreesDialog
 from app.ui.tasks.run_page import CHANGES
+from app.ui.theme import apply_theme
 from tests.ui._screens import save
 from tests.ui._tasks_fakes import settle
 from tests.ui.changes._runs import changed_run
@@ -29,6 +30,7 @@ async def test_a_run_on_this_machine_shows_its_changes_beside_its_transcript(
         id="aa11", agent=survey_agent(), folder=str(run.folder), task="t1", base=run.base, created=time.time()
     )
     save_record(tmp_path / "data", record)
+    apply_theme(qapp, "light", 1.0)
     async with local_place(qapp, tmp_path / "data") as local:
         views = local.place.runs._views
         assert views is not None
