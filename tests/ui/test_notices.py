@@ -13,8 +13,9 @@ from PySide6.QtWidgets import QApplication, QWidget
 from app.core.desktop.notification import Acted, DesktopNotification
 from app.core.diagnostics.activity import Activity
 from app.ui.bridge import Bridge
+from app.ui.place import PlaceNotice
 from app.ui.settings import UiSettings
-from app.ui.shell.notices import APPROVAL_ID, NOTIFY_APPROVALS, NoticeAction, Notices
+from app.ui.shell.notices import APPROVAL_ID, NOTIFY_APPROVALS, NOTIFY_RUNS, NoticeAction, Notices
 from tests.ui._tasks_fakes import FakeSettings
 
 
@@ -145,3 +146,15 @@ async def test_a_sign_in_that_is_no_longer_needed_is_taken_back() -> None:
         told.notices.sign_in_needed("Sign in again.", lambda: told.did.append("browser"))
         told.press("Sign in")
         assert told.did == ["browser"]
+
+
+async def test_a_run_that_needs_the_user_leads_to_it_and_is_not_told_to_who_wants_none() -> None:
+    async with telling() as told:
+        notice = PlaceNotice("run:t1", "Mend the cart", "The agent needs you.", "t1", waits=True)
+        told.notices.place_told(notice, lambda: told.did.append("review t1"))
+        assert (told.shown[0].title, told.shown[0].stays) == ("Mend the cart", True)
+        told.press("Open", token="a-token")
+        assert told.did == ["forward a-token", "review t1"]
+        told.settings.put(NOTIFY_RUNS, False)
+        told.notices.place_told(notice, lambda: None)
+        assert len(told.shown) == 1

@@ -9,12 +9,16 @@ from app.core.runs.items import Prompt
 from app.core.storage.follow_ups import WAITING, FollowUp
 
 if TYPE_CHECKING:
-    from app.core.runs.follower import FollowStatus
+    from collections.abc import Sequence
+
+    from app.core.runs.follow_status import FollowStatus
     from app.core.runs.transcript import Transcript
     from app.core.storage.attachments import Attachment
 
 # The clocks of this machine and of the agent's may differ, in seconds.
 CLOCK_DIFFERENCE = 120.0
+# As many of the newest prompts are looked through for a message that may have arrived.
+LOOKED_THROUGH = 10
 SENT = "sent"
 # The reasons why messages wait (`Hold`).
 OFFLINE, SIGN_IN, CONNECTING, STARTING, TURN = "offline", "sign_in", "connecting", "starting", "turn"
@@ -63,13 +67,25 @@ def reason_of(error: BurrowError) -> str:
     return OFFLINE if isinstance(error, Offline) else TROUBLE
 
 
-def newest_prompts(transcript: Transcript, count: int) -> list[Prompt]:
-    """The prompts of the newest turns."""
+def arrived(transcript: Transcript, doubtful: Sequence[FollowUp]) -> list[str]:
+    """The ids of those that are in the log after all."""
+    if not doubtful:
+        return []
+    prompts = _newest_prompts(transcript, LOOKED_THROUGH)
+    return [each.id for each in doubtful if any(_says(prompt, each.text, each.created_at) for prompt in prompts)]
+
+
+def said_last(transcript: Transcript, text: str) -> bool:
+    """Whether a message is what was said last in the log."""
+    return any(_says(each, text) for each in _newest_prompts(transcript, 1))
+
+
+def _newest_prompts(transcript: Transcript, count: int) -> list[Prompt]:
     found = [transcript.item(index) for index in transcript.turns()[-count:]]
     return [each for each in found if isinstance(each, Prompt)]
 
 
-def says(prompt: Prompt, text: str, since: float = 0.0) -> bool:
+def _says(prompt: Prompt, text: str, since: float = 0.0) -> bool:
     """Whether a prompt has a message in it that was written at `since`. Several may have been sent as one."""
     said = text.strip()
     if not said or said not in prompt.text:

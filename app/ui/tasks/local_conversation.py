@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,13 +16,14 @@ from app.ui.transcript.connection_line import ConnectionState
 from app.ui.transcript.run_notice import NoticeAction, RunNotice
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from app.core.posthog.types import TaskRun
     from app.core.runs.items import Permission
     from app.core.runs.local.conversation import LocalConversation
     from app.core.runs.local.status import WaitingPrompt
     from app.core.runs.transcript import Transcript
+    from app.core.storage.attachments import Attachment
     from app.ui.transcript.answers import RunAnswer
 
 START, ANEW, SEND, AGREE, SKIP = "start", "anew", "send", "agree", "skip"
@@ -34,7 +36,7 @@ class WaitingText(NamedTuple):
 
     id: str
     text: str
-    files: tuple[str, ...] = ()
+    files: tuple[Attachment, ...] = ()
     state: str = "waiting"
     error: None = None
 
@@ -42,10 +44,14 @@ class WaitingText(NamedTuple):
 class LocalRunView:
     """A `RunConversation` of `core.runs.local`. `close` listens to nothing more; the run goes on."""
 
-    def __init__(self, conversation: LocalConversation) -> None:
+    def __init__(self, conversation: LocalConversation, read: Callable[[Attachment], bytes]) -> None:
+        """`read` gives the content of an attachment, in a thread."""
         self.changed: Event[None] = Event()
         self._conversation = conversation
+        self._read = read
         self._loaded = False
+        # The attachments of messages that wait, by the paths that the agent is told.
+        self._attached: dict[str, Attachment] = {}
         self._stop_listening = conversation.changed.subscribe(self.changed.emit)
 
     async def load(self) -> None:
@@ -72,7 +78,7 @@ class LocalRunView:
 
     @property
     def queued(self) -> Sequence[WaitingText]:
-        return [_waiting(each) for each in self._conversation.queued]
+        return [self._waiting(each) for each in self._conversation.queued]
 
     @property
     def hold(self) -> str:
@@ -115,14 +121,21 @@ class LocalRunView:
                 SKIP: conversation.skip_setup,
             }[action]()
 
-    async def send(self, text: str, *, now: bool = False) -> None:
-        await self._conversation.send(text, now=now)
+    async def send(self, text: str, files: Sequence[Attachment] = (), *, now: bool = False) -> None:
+        paths = []
+        for each in files:
+            content = await asyncio.to_thread(self._read, each)
+            paths.append(await self._conversation.keep_file(each.name, content))
+            self._attached[paths[-1]] = each
+        await self._conversation.send(text, tuple(paths), now=now)
 
-    async def remove(self, queued_id: str) -> str | None:
+    async def remove(self, queued_id: str) -> WaitingText | None:
+        found = next((each for each in self.queued if each.id == queued_id), None)
         try:
-            return await self._conversation.remove(queued_id)
+            await self._conversation.remove(queued_id)
         except NotFound:
             return None
+        return found
 
     async def send_now(self, queued_id: str) -> None:
         await self._conversation.send_now(queued_id)
@@ -145,6 +158,10 @@ class LocalRunView:
 
     async def set_option(self, option_id: str, value: str) -> None:
         await self._conversation.set_option(option_id, value)
+
+    def _waiting(self, prompt: WaitingPrompt) -> WaitingText:
+        files = tuple(self._attached[each] for each in prompt.files if each in self._attached)
+        return WaitingText(str(prompt.id), prompt.text, files)
 
 
 def notice_of(conversation: LocalConversation) -> RunNotice | None:
@@ -206,10 +223,6 @@ def notice_of(conversation: LocalConversation) -> RunNotice | None:
 
 def _sign_in_words(name: str, command: tuple[str, ...]) -> str:
     return _tr("{0}: run in a terminal: {1}").format(name, shlex.join(command)) if command else ""
-
-
-def _waiting(prompt: WaitingPrompt) -> WaitingText:
-    return WaitingText(str(prompt.id), prompt.text, prompt.files)
 
 
 def _tr(text: str) -> str:

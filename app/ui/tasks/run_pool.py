@@ -36,8 +36,8 @@ class OpenedConversation(NamedTuple):
 class _Kept:
     """An open conversation, and what was known of it last."""
 
-    def __init__(self, task_id: str, opened: OpenedConversation) -> None:
-        self.task_id, self.opened = task_id, opened
+    def __init__(self, task_id: str, opened: OpenedConversation, generation: Generation) -> None:
+        self.task_id, self.opened, self.generation = task_id, opened, generation
         self.state: SessionState | None = None
         self.finished = opened.conversation.run.finished
 
@@ -57,7 +57,6 @@ class RunPool(QObject):
         self._bridge, self._open_conversation = bridge, open_conversation
         self._backend: Backend | None = None
         self._kept: dict[str, _Kept] = {}
-        self._generations: dict[str, Generation] = {}
         self._asking: frozenset[str] = frozenset()
 
     @property
@@ -76,18 +75,26 @@ class RunPool(QObject):
         """The conversation with a run, opened if need be; None without an account."""
         if self._backend is None:
             return None
-        kept = self._kept.pop(run.id, None)
-        if kept is None:
-            opened = self._open_conversation(self._backend, task, run)
-            kept = _Kept(task.id, opened)
-            generation = self._generations[run.id] = Generation(self._bridge, self)
-            generation.listen(opened.conversation.changed, lambda _none: self._look(run.id))
-            generation.listen(opened.conversation.transcript.changed, lambda _change: self._look(run.id))
+        key = self._key_of(run.id)
+        kept = self._kept.pop(key) if key is not None else self._open(self._backend, task, run)
         # The one that was looked at last is the last.
         self._kept[run.id] = kept
         self._make_room(run.id)
-        self._look(run.id)
+        self._look(kept)
         return kept.opened.conversation
+
+    def _open(self, backend: Backend, task: Task, run: TaskRun) -> _Kept:
+        opened = self._open_conversation(backend, task, run)
+        kept = _Kept(task.id, opened, Generation(self._bridge, self))
+        kept.generation.listen(opened.conversation.changed, lambda _none: self._look(kept))
+        kept.generation.listen(opened.conversation.transcript.changed, lambda _change: self._look(kept))
+        return kept
+
+    def _key_of(self, run_id: str) -> str | None:
+        """Where the conversation with a run is kept. One that went on in another run is the conversation with that."""
+        if run_id in self._kept:
+            return run_id
+        return next((key for key, kept in self._kept.items() if kept.opened.conversation.run.id == run_id), None)
 
     def retry(self) -> None:
         """Have every conversation connect and send at once."""
@@ -96,7 +103,7 @@ class RunPool(QObject):
 
     def has(self, run_id: str) -> bool:
         """Whether the conversation with a run is open."""
-        return run_id in self._kept
+        return self._key_of(run_id) is not None
 
     def task_of(self, conversation: RunConversation) -> str | None:
         """The task of an open conversation."""
@@ -115,13 +122,10 @@ class RunPool(QObject):
 
     def _close(self, run_id: str) -> None:
         kept = self._kept.pop(run_id)
-        self._generations.pop(run_id).renew()
+        kept.generation.renew()
         kept.opened.close()
 
-    def _look(self, run_id: str) -> None:
-        kept = self._kept.get(run_id)
-        if kept is None:
-            return
+    def _look(self, kept: _Kept) -> None:
         conversation = kept.opened.conversation
         state, former = conversation.transcript.state, kept.state
         finished, was_finished = conversation.run.finished, kept.finished

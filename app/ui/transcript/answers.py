@@ -34,12 +34,13 @@ def option_words(option: PermissionOption) -> str:
     return one_line(option.name, 120) or option.option_id
 
 
-def consequence(permission: Permission, option: PermissionOption) -> str:
-    """What an option does beyond this one call; empty for nothing."""
-    if option.kind == "allow_always" and permission.kind != "switch_mode" and not permission.plan:
-        if permission.kind == "mcp":
-            return tr("“{0}” also sets this tool to Allow, for later runs too.").format(option_words(option))
-        return tr("“{0}” also lets the agent go on without asking, until this run ends.").format(option_words(option))
+def consequence(permission: Permission, option: PermissionOption, mode: str = "") -> str:
+    """What an option does beyond this one call; empty for nothing. `mode` is that which it sets, in words."""
+    words, found = option_words(option), []
+    if option.kind == "allow_always" and permission.kind == "mcp":
+        found.append(tr("“{0}” also sets this tool to Allow, for later runs too.").format(words))
+    if mode:
+        found.append(tr("“{0}” also sets the mode to {1}, until this run ends.").format(words, mode))
     if option.kind == "reject_always":
-        return tr("“{0}” also refuses later calls like this one in this run.").format(option_words(option))
-    return ""
+        found.append(tr("“{0}” also refuses later calls like this one in this run.").format(words))
+    return " ".join(found)

@@ -57,6 +57,8 @@ class AskCard(QFrame):
         """`room` is asked for the height of the page in pixels."""
         super().__init__(parent)
         self._room = room
+        # In words, the mode that an option sets besides. Whoever knows the run sets it.
+        self.mode_of: Callable[[Permission, PermissionOption], str] = lambda _permission, _option: ""
         self.setVisible(False)
         self.setProperty("card", "attention")
         self.permission: Permission | None = None
@@ -175,7 +177,7 @@ class AskCard(QFrame):
         self.dismiss.setAccessibleDescription(self.tr("Refuse, and stop the turn"))
         self._flow.addWidget(self.dismiss)
         self.dismiss.show()
-        about = [] if asks else [consequence(permission, option) for option in permission.options]
+        about = [] if asks else [self._consequence(permission, option) for option in permission.options]
         self.about.setText("\n".join(line for line in about if line))
         self.about.setVisible(bool(self.about.text()))
         self.text.setVisible(False)
@@ -196,9 +198,12 @@ class AskCard(QFrame):
             keys=str(number) if number <= 9 else "",
             clicked=lambda: self._choose(option),
         )
-        hints = [option.description, consequence(self.permission, option) if self.permission is not None else ""]
+        hints = [option.description, self._consequence(self.permission, option) if self.permission is not None else ""]
         button.setAccessibleDescription(" ".join(hint for hint in hints if hint))
         return button
+
+    def _consequence(self, permission: Permission, option: PermissionOption) -> str:
+        return consequence(permission, option, self.mode_of(permission, option))
 
     def _choose(self, option: PermissionOption) -> None:
         permission = self.permission

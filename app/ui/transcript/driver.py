@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QMenu
 
+from app.core.runs.answers import trusting_mode
 from app.marks import revealed_name
 from app.ui.bridge import Generation
 from app.ui.transcript.header import usage_words
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from app.core.errors import BurrowError
     from app.core.posthog.types import TaskRun
-    from app.core.runs.items import ConfigOption, Permission, SessionState
+    from app.core.runs.items import ConfigOption, Permission, PermissionOption, SessionState
     from app.ui.bridge import Bridge
     from app.ui.transcript.answers import RunAnswer
     from app.ui.transcript.conversation import RunConversation
@@ -51,6 +52,7 @@ class ConversationDriver(QObject):
         page.header.stop_wanted.connect(self._stop)
         page.menu_filled.connect(self._fill_menu)
         page.connection.again_wanted.connect(self._try_now)
+        page.ask.mode_of = self._mode_of
         page.ask.answered.connect(self._answer)
         page.ask.dismissed.connect(self._dismiss)
         page.queued.remove_wanted.connect(self._remove)
@@ -144,6 +146,16 @@ class ConversationDriver(QObject):
         if self._conversation is not None:
             self._do(self._conversation.answer(answer), self._page.ask.show_error, "answer")
 
+    def _mode_of(self, permission: Permission, option: PermissionOption) -> str:
+        """The mode that an answer sets besides, in words; empty for none."""
+        if self._conversation is None:
+            return ""
+        state = self._conversation.transcript.state
+        setting, mode = trusting_mode(permission, option.option_id, self._conversation.run, state)
+        offered = next((each for each in state.options if each.id == setting), None)
+        choices = offered.choices if offered is not None else ()
+        return revealed_name(next((each.name for each in choices if each.value == mode), mode)[:80])
+
     def _dismiss(self, permission: Permission) -> None:
         if self._conversation is not None:
             self._do(self._conversation.dismiss(permission), self._page.ask.show_error, "answer")
@@ -171,10 +183,11 @@ class ConversationDriver(QObject):
         if conversation is None:
             return
         reply = self._page.reply
+        files = reply.files
         reply.set_busy(True)
 
         async def send() -> None:
-            await conversation.send(text, now=now)
+            await conversation.send(text, files, now=now)
             self.sent.emit(conversation)
 
         self._do(send(), reply.show_error, "send", lambda _none: reply.sent(text))

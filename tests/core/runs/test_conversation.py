@@ -12,18 +12,19 @@ from typing import Any
 
 import pytest
 
-from app.core.errors import Rejected, SignInNeeded
+from app.core.errors import Rejected, SignInNeeded, StorageTrouble
 from app.core.fetcher import Admission
 from app.core.posthog.run_files import RunFile
 from app.core.posthog.types import TaskRun
 from app.core.runs import agent_control, backoff, conversation, follower
 from app.core.runs.answers import QuestionAnswer
 from app.core.runs.conversation import Conversation
-from app.core.runs.follower import LIVE, RunFollower
+from app.core.runs.follow_status import LIVE
+from app.core.runs.follower import RunFollower
 from app.core.runs.items import Notice, Permission, TurnEnd
 from app.core.storage import Scope, Storage
 from app.core.storage.attachments import Attachment
-from app.core.storage.follow_ups import WAITING
+from app.core.storage.follow_ups import WAITING, FollowUp
 from tests.core.conftest import signed_in
 from tests.core.runs.logs import Rpc, ask, call, chunk, ended, entries, items, message, note, prompt, shown, wrapped
 from tests.core.runs.scripted_run import RUN, ScriptedRun, stored_form
@@ -230,9 +231,29 @@ async def test_a_message_is_sent_for_the_account_that_wrote_it_only(tmp_path: Pa
         talk.conversation._admit = admit
         await talk.live()
         await talk.conversation.send("Mine")
-        await until(lambda: talk.conversation.hold.reason == "sign_in" or len(asked) > 1)
-        assert asked[0] == SCOPE
-        assert (talk.said, talk.waiting()) == ([], [("Mine", WAITING)])
+        await until(lambda: talk.conversation.hold.reason == "sign_in")
+        assert (asked, talk.said, talk.waiting()) == ([SCOPE], [], [("Mine", WAITING)])
+        talk.conversation._admit = None
+        talk.conversation.retry()
+        await until(lambda: talk.said == ["Mine"])
+
+
+async def test_a_run_is_shown_while_its_messages_cannot_be_read(tmp_path: Path) -> None:
+    async with talking(tmp_path) as talk:
+        read, broken = talk.storage.follow_ups.list, asyncio.Event()
+
+        async def fails(scope: Scope, task: str) -> tuple[FollowUp, ...]:
+            broken.set()
+            raise StorageTrouble("The disk is gone.")
+
+        talk.storage.follow_ups.list = fails  # type: ignore[method-assign]
+        await talk.live()
+        await broken.wait()
+        await until(lambda: talk.conversation.hold.reason == "trouble")
+        assert shown(talk.conversation.follower.transcript)[-1] == "end end_turn"
+        talk.storage.follow_ups.list = read  # type: ignore[method-assign]
+        await talk.conversation.send("Now")
+        await until(lambda: talk.said == ["Now"])
 
 
 async def test_what_was_not_sent_is_there_after_a_restart_in_its_order(tmp_path: Path) -> None:

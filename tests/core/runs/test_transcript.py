@@ -189,6 +189,7 @@ def test_the_stream_and_the_log_may_name_a_permission_by_different_ids() -> None
         (note("permission_response", requestId="p1", optionId="allow"), "allow"),
         (note("permission_resolved", requestId="p1", outcome={"outcome": "selected", "optionId": "reject"}), "reject"),
         (note("permission_resolved", requestId="p1"), "elsewhere"),
+        (note("permission_response", requestId="p1", outcome="cancelled"), "cancelled"),
         (response("p1", outcome={"outcome": "selected", "optionId": "allow"}), "allow"),
         (response("p1", outcome={"outcome": "cancelled"}), "cancelled"),
         (progress("c1", "completed"), "elsewhere"),
@@ -382,6 +383,16 @@ def test_the_raw_log_of_an_item_is_what_made_it_without_secrets() -> None:
     assert len(raw) == 2
     assert '"tool_call_update"' in raw[1]
     assert "pha_secret" not in raw[0]
+
+
+def test_credentials_are_masked_in_sight_and_source_code_is_not() -> None:
+    code = "password = read()\ncurl -H 'Authorization: Bearer pha_secret1234567'"
+    said = transcript_of(call(content=output(code), rawInput={"token": "phx_secret1234567"}), message(code))
+    shown_call, shown_message = items(said)
+    assert isinstance(shown_call, ToolCall)
+    seen = f"{shown_call.parts[0].text} {shown_call.input} {shown_message.text}"  # type: ignore[attr-defined,union-attr]
+    assert "secret1234567" not in seen
+    assert seen.count("password = read()") == 2
 
 
 def test_what_is_no_json_is_no_entry() -> None:

@@ -44,12 +44,12 @@ async def running(qapp: QApplication, folder: Path) -> AsyncIterator[tuple[Tasks
             NewTask(title="Survey the shop", description="Survey it.", repository="hedgerow/shop")
         )
         place.open_item(made.id)
-        await until(lambda: place.pages.task_id == made.id, 10)
+        await until(lambda: place.pages.task_id == made.id, 30)
         place.controller.run(made.id)
-        await until(lambda: place.pages._views is not None and place.pages._views.shows_transcript, 10)
+        await until(lambda: place.pages._views is not None and place.pages._views.shows_transcript, 30)
         assert place.pages._views is not None
         page = place.pages._views.transcript
-        await until(lambda: page.view.source is not None and len(page.view.source) > 0, 20)
+        await until(lambda: page.view.source is not None and len(page.view.source) > 0, 30)
         yield place, page
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
+from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMenu
 
 from app.core.errors import Offline
 from app.core.posthog.types import Page, Task, TaskRun
 from app.core.runs.items import ConfigChoice, ConfigOption
+from app.core.storage.attachments import Attachment, encode
 from app.ui.place import PlaceNotice
 from app.ui.tasks import run_pool
 from app.ui.tasks.run_page import DETAILS, TRANSCRIPT
@@ -106,9 +109,13 @@ async def test_what_the_user_writes_answers_and_stops_reaches_the_run(
     async with task_desk(qapp, [running(1)]) as desk:
         conversation = await opened(desk)
         page = views(desk).transcript
+        conversation.run = msgspec.structs.replace(conversation.run, runtime_adapter="claude")
         conversation.transcript.add(asked())
-        conversation.tell(busy=True, waiting=("ask",))
+        modes = (ConfigChoice("default", "Default"), ConfigChoice("acceptEdits", "Accept edits"))
+        options = (ConfigOption("mode", "Mode", "default", modes, "mode"),)
+        conversation.tell(busy=True, waiting=("ask",), options=options)
         await until(lambda: page.ask.isVisible())
+        assert page.ask.about.text() == "“Always allow” also sets the mode to Accept edits, until this run ends."
         page.ask.press_number(2)
         await until(lambda: conversation.done)
         conversation.transcript.add(asked("two"))
@@ -269,6 +276,20 @@ async def test_only_a_few_runs_are_followed_at_a_time(qapp: QApplication, monkey
         assert [run for run, each in desk.runs.opened.items() if each.closed] == ["r1", "r2"]
 
 
+async def test_a_conversation_that_goes_on_in_another_run_stays_the_one_in_view(qapp: QApplication) -> None:
+    async with task_desk(qapp, [running(1)]) as desk:
+        conversation = await opened(desk)
+        following = TaskRun("r9", status="queued", environment="cloud", created_at=NOW)
+        conversation.run = following
+        conversation.changed.emit(None)
+        desk.place.controller.runs["t1"] = Page((following, *(running(1).latest_run,)), count=2)  # type: ignore[arg-type]
+        desk.place.controller.runs_changed.emit("t1")
+        await settle()
+        assert list(desk.runs.opened) == ["r1"]
+        assert views(desk).transcript.view.source is conversation.transcript
+        assert not conversation.closed
+
+
 async def test_another_account_closes_every_run(qapp: QApplication) -> None:
     async with task_desk(qapp, [running(1), running(2)]) as desk:
         await opened(desk)
@@ -283,3 +304,38 @@ async def test_editing_a_task_turns_to_its_details(qapp: QApplication) -> None:
         await opened(desk)
         desk.place.pages.detail.begin_rename()
         assert views(desk).tabs.currentIndex() == DETAILS
+
+
+async def test_keys_stop_the_turn_and_lead_back_to_the_list(qapp: QApplication) -> None:
+    async with task_desk(qapp, [running(1)]) as desk:
+        conversation = await opened(desk)
+        stop = next(each for each in desk.place.commands() if each.id == "run.stop")
+        assert not stop.enabled()
+        conversation.tell(busy=True)
+        await until(lambda: views(desk).transcript.header.stop.isVisible())
+        assert stop.enabled()
+        stop.run()
+        await until(lambda: conversation.done == [("stop_turn",)])
+        views(desk).transcript.focus_first()
+        QTest.keyClick(views(desk).transcript.view, Qt.Key.Key_Escape)
+        assert desk.place.pane.table.hasFocus()
+
+
+async def test_a_message_carries_files_which_wait_and_come_back_with_it(qapp: QApplication) -> None:
+    async with task_desk(qapp, [running(1), running(2)]) as desk:
+        conversation = await opened(desk)
+        page = views(desk).transcript
+        file = Attachment("crash.log", "a" * 64, 120, "text/plain")
+        page.reply.set_files(encode((file,)))
+        page.reply.edited.emit()
+        await opened(desk, 2)
+        assert page.reply.files == ()
+        await opened(desk, 1)
+        await until(lambda: page.reply.files == (file,))
+        page.reply.send.click()
+        await until(lambda: conversation.done == [("send", "", False, file)])
+        await until(lambda: page.reply.files == ())
+        conversation.queue(WaitingText("a", "look at it", (file,)))
+        page.queued.edit_wanted.emit("a")
+        await until(lambda: page.reply.text == "look at it")
+        assert page.reply.files == (file,)

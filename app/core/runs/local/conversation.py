@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import hashlib
+import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from app.core.errors import NotFound, Rejected, StorageTrouble
 from app.core.events import Event
 from app.core.posthog.types import TaskRun
+from app.core.private import make_private_folder, open_private
 from app.core.runs.answers import answered_questions, chosen_option
 from app.core.runs.local.environment import agent_environment
 from app.core.runs.local.record import folder_of
@@ -20,7 +22,9 @@ from app.core.runs.local.status import RunPhase
 from app.core.runs.local.unsent import UnsentFile
 from app.core.runs.transcript import Transcript
 from app.core.runs.worktrees.environments import find_environments
-from app.core.runs.worktrees.setup import SetupConsent, SetupNotAgreed, run_command, set_up
+from app.core.runs.worktrees.preparation import preparation
+from app.core.runs.worktrees.setup import SetupConsent, SetupNotAgreed, run_command
+from app.core.runs.worktrees.worktrees import WorktreeRecord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,13 +38,12 @@ if TYPE_CHECKING:
     from app.core.runs.local.servers import RunServers
     from app.core.runs.local.status import LocalStatus, WaitingPrompt
     from app.core.runs.log_entries import LogEntry
-    from app.core.runs.worktrees.environments import EnvironmentAction, WorkEnvironment
-
-log = logging.getLogger(__name__)
+    from app.core.runs.worktrees.environments import EnvironmentAction
 
 # What a run of this machine can be besides the statuses of the server.
 PAUSED, STARTING, IN_PROGRESS = "paused", "starting", "in_progress"
 FOLDER = "folder"
+FILES = "files"
 # Entries that are read between two turns of the loop.
 READ_AT_ONCE = 500
 STATUS_OF_PHASE = {
@@ -90,6 +93,7 @@ class LocalConversation:
         self._consent = consent
         self._without_setup = False
         self._unsent = UnsentFile(folder_of(data, record.id))
+        self._files = folder_of(data, record.id) / FILES
         self._claim, self._claimed = claim, False
         self._opened: asyncio.Task[None] | None = None
         self._acting: asyncio.Task[int] | None = None
@@ -144,16 +148,23 @@ class LocalConversation:
         """Go on in a new session, and tell the agent with the next message what was said before."""
         await self.local.start_anew()
 
-    async def send(self, text: str, *, now: bool = False) -> None:
+    async def keep_file(self, name: str, content: bytes) -> str:
+        """Keep a file of a message where the agent can read it; returns its path. Raises `StorageTrouble`."""
+        try:
+            return await asyncio.to_thread(_keep_file, self._files, name, content)
+        except OSError as failure:
+            raise StorageTrouble(f"{name} cannot be stored: {failure.strerror or failure}.") from None
+
+    async def send(self, text: str, files: tuple[str, ...] = (), *, now: bool = False) -> None:
         """Send a message, or keep it until the agent takes one; `now` into the turn under way, if the agent can.
 
         It is on the disk when this returns. An agent that is not running is started.
         """
         await self.open()
         if now:
-            await self.local.steer(text)
+            await self.local.steer(text, files)
         else:
-            self.local.say(text)
+            self.local.say(text, files)
         await self._unsent.flush()
         if self.status.phase in NOT_RUNNING:
             await self.start()
@@ -166,8 +177,8 @@ class LocalConversation:
 
     async def send_now(self, number: str) -> None:
         """Send a message that waits into the turn under way. Raises `NotFound` when it was sent already."""
-        text = await self.remove(number)
-        await self.send(text, now=True)
+        taken = self.local.waiting.take_back(_number(number))
+        await self.send(taken.text, taken.files, now=True)
 
     async def send_held(self) -> None:
         """Send what waits since a turn was stopped or failed."""
@@ -286,20 +297,30 @@ class LocalConversation:
     async def _prepare(self, run_log: RunLog) -> None:
         """Set a worktree of the run's own up, once, after the person agreed to the script."""
         self.setup = None
-        if not self.record.worktree or self._without_setup:
+        if not self.record.worktree:
             return
         folder = Path(self.record.folder)
         found = await asyncio.to_thread(find_environments, folder)
         for name, wrong in found.wrong:
             run_log.notify("_posthog/console", level="warn", message=f"{name}: {wrong}")
-        environment: WorkEnvironment | None = next((each for each in found.environments if each.script), None)
-        if environment is None:
-            return
+        wanted = () if self._without_setup else found.environments
+        environment = next((each for each in wanted if each.script), None)
         try:
-            await set_up(folder, self._repository, environment, self._consent, run_log)
+            await preparation(self._worktree(), environment, self._consent)(run_log)
         except SetupNotAgreed as asked:
             self.setup = asked
             raise
+
+    def _worktree(self) -> WorktreeRecord:
+        record = self.record
+        return WorktreeRecord(
+            id=record.worktree,
+            repository=self._repository,
+            path=record.folder,
+            branch=record.branch,
+            base="",
+            created=record.created,
+        )
 
     def _waiting_changed(self) -> None:
         self._unsent.put(tuple((each.text, each.files) for each in self.queued))
@@ -324,6 +345,16 @@ def run_of(record: LocalRecord, status: str = PAUSED) -> TaskRun:
         created_at=datetime.fromtimestamp(record.created, UTC),
         completed_at=datetime.fromtimestamp(record.ended_at, UTC) if record.ended_at else None,
     )
+
+
+def _keep_file(folder: Path, name: str, content: bytes) -> str:
+    """Each file has a folder of its own, so that it can keep its name."""
+    place = folder / hashlib.sha256(content).hexdigest()[:16]
+    make_private_folder(place)
+    path = place / (os.path.basename(name.replace("\\", "/")).lstrip(".") or "file")
+    with open(path, "wb", opener=open_private) as file:
+        file.write(content)
+    return str(path)
 
 
 def _number(text: str) -> int:

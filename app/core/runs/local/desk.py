@@ -190,24 +190,25 @@ class LocalDesk:
         """
         await self.load()
         await asyncio.to_thread(check_agent, wanted.agent, self._agents_environment())
-        folder, worktree, branch, base = wanted.folder, "", "", ""
-        repository = await asyncio.to_thread(lambda: WorkingFolder(Path(wanted.folder).expanduser()).path)
+        worktree, branch, base = "", "", ""
+        folder = str(await asyncio.to_thread(lambda: WorkingFolder(Path(wanted.folder).expanduser()).path))
+        repository = folder
         if wanted.worktree:
-            made = await self.worktrees.create(repository, task.slug or task.title or "run", wanted.base or "HEAD")
-            folder, worktree, branch, base = made.path, made.id, made.branch, made.base
+            made = await self.worktrees.create(Path(folder), task.slug or task.title or "run", wanted.base or "HEAD")
+            folder, worktree, branch, repository, base = made.path, made.id, made.branch, made.repository, made.base
         else:
             # A folder without git has no changes to show.
             with contextlib.suppress(GitTrouble):
-                base = await git_line(repository, "rev-parse", "--verify", "HEAD^{commit}")
+                base = await git_line(Path(folder), "rev-parse", "--verify", "HEAD^{commit}")
         record = LocalRecord(
             id=secrets.token_hex(8),
             agent=wanted.agent,
-            folder=folder if worktree else str(repository),
+            folder=folder,
             task=task.id,
             owner=self.owner,
             title=task.title,
             worktree=worktree,
-            repository=str(repository),
+            repository=repository,
             branch=branch,
             base=base,
             mode=wanted.mode,
