@@ -153,7 +153,8 @@ class Person:
         await self._open(task)
         await until(lambda: task in self._opened.by_task and self._shown is self._opened.by_task[task], 3)
         shown = self._opened.by_task[task]
-        return f"{task[:8]} {shown.run.status}, {shown.connection.kind}, {len(shown.transcript)} items"
+        run, why = shown.run, f" ({shown.run.error_message})" if shown.run.error_message else ""
+        return f"{task[:8]} {run.status}{why}, {shown.connection.kind}, {len(shown.transcript)} items"
 
     def _text(self) -> str:
         self._said += 1
@@ -240,10 +241,20 @@ class Person:
                         await self._finish(task)
                     say(f"      {task[:8]} {self.trouble or 'the same'}")
                 except TimeoutError:
-                    shown = self._opened.by_task.get(task)
-                    how = "not open" if shown is None else f"{shown.run.status}, {shown.connection}, {shown.queued}"
-                    self.trouble = f"task {task} does not come to its end: {how}"
+                    self.trouble = f"task {task} does not come to its end: {await self._how_it_stands(task)}"
         return self.trouble or "the same in the window and in the log"
+
+    async def _how_it_stands(self, task: str) -> str:
+        shown = self._opened.by_task.get(task)
+        if shown is None:
+            return "not open"
+        queued = [(each.text, each.state) for each in shown.queued]
+        state, log = shown.transcript.state, await self._stored(shown.run)
+        found = difference(_items(shown.transcript), log)
+        return (
+            f"{shown.run.status}, {shown.connection}, queued {queued} because of {shown.hold!r}, busy {state.busy} in"
+            f" turn {state.turn}, waiting for {state.waiting}; {found or 'as its log'}; the end of the log: {log[-3:]}"
+        )
 
     async def _finish(self, task: str) -> None:
         await self._open(task)
