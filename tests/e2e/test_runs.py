@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import RunningWorkspace
 from tests.e2e.pictures import pictures
-from tests.e2e.test_main_path import of_the_same_person, sign_in_to_own_server
+from tests.e2e.test_main_path import sign_in_to_own_server
 from tests.e2e.window import RunningWindow
 
 pytestmark = [pytest.mark.windowed, pytest.mark.x11]
@@ -32,6 +32,7 @@ def test_a_task_is_created_run_asked_about_and_followed_up(
         window.key("ctrl+shift+Return")
         window.find(re.compile("Survey the sample"), "cell")
         import time
+
         for n in range(8):
             time.sleep(2)
             window.picture(album / f"run-{n}.png")

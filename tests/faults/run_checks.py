@@ -31,7 +31,11 @@ def difference(window: Sequence[Item], log: Sequence[Item]) -> str | None:
 
 
 def misplaced(
-    typed: Iterable[str], prompts: Iterable[Prompt], waiting: Mapping[str, str], *, excused: frozenset[str] = frozenset()
+    typed: Iterable[str],
+    prompts: Iterable[Prompt],
+    waiting: Mapping[str, str],
+    *,
+    excused: frozenset[str] = frozenset(),
 ) -> str | None:
     """The first message that is not in the log exactly once; None when there is none.
 

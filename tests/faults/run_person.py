@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from time import monotonic
 
 from PySide6.QtCore import QObject
 
@@ -31,6 +32,8 @@ MOST_TASKS = 4
 # What a person waits for at most before they do something else.
 PATIENCE = 8.0
 FINISH_SECONDS = 90.0
+# After so long a turn is stopped rather than waited for.
+ENOUGH_SECONDS = 40.0
 MODES = ("plan", "default", "acceptEdits", "bypassPermissions")
 WISHES = ("", "only read", "ask me", "ask me twice", "take your time", "say much", "only read, take your time")
 RARE = ("fail on purpose", "refuse on purpose", "crash on purpose")
@@ -263,8 +266,11 @@ class Person:
         await until(lambda: task in self._opened.by_task and self._shown is self._opened.by_task[task], 20)
         shown = self._opened.by_task[task]
         shown.try_now()
+        began = monotonic()
         while True:
             await asyncio.sleep(0.2)
+            if monotonic() - began > ENOUGH_SECONDS:
+                await self._stop()
             shown = self._opened.by_task[task]
             await self._answer()
             if shown.connection.kind == "failed":

@@ -2,8 +2,8 @@
 
 A stream is opened first and the log read then, so the log's end may repeat the stream's beginning. Neither has ids that
 the other one knows, the times differ, and what the stream mostly sends in chunks is one message of the log
-(docs/wire.md, "Run logs"). But both have the same order. So the stream is laid over the log wherever it fits, and is new from where it
-leaves the log.
+(docs/wire.md, "Run logs"). But both have the same order. So the stream is laid over the log wherever it fits, and is
+new from where it leaves the log.
 """
 
 from __future__ import annotations
