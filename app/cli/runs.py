@@ -1,4 +1,4 @@
-"""`burrow tasks run`, `logs`, `say` and `stop`: the runs of a task in the cloud."""
+"""`burrow tasks run` and `stop`: the runs of a task in the cloud. Those of this machine are in `local_runs`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ GITHUB_NEEDED = "github_authorization_required"
 def add_arguments(group: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
     """The commands of runs, and their options."""
     named = "its id or short name, such as HED-1"
-    run = add(group, "run", run_task, "Run a task in the cloud.", acts=True)
+    run = add(group, "run", run_task, "Run a task in the cloud, or on this machine.", acts=True)
     run.add_argument("task", help=named)
     run.add_argument(
         "--model",
@@ -50,14 +50,26 @@ def add_arguments(group: Any, add: Callable[..., argparse.ArgumentParser]) -> No
     run.add_argument("--branch", metavar="NAME", help="the branch to start from")
     run.add_argument("--follow", action="store_true", help="show what the agent says and does, until its turn is over")
     run.add_argument("--mode", choices=list(MODE_NAMES), help="what the agent may do without asking")
+    here = run.add_argument_group("on this machine")
+    here.add_argument("--local", action="store_true", help="have an agent of this machine carry it out, and show it")
+    here.add_argument("--agent", metavar="CMD", help="the agent: survey, codex, gemini, … or its command")
+    here.add_argument("--folder", metavar="DIR", help="where the agent works; by default in this folder")
+    here.add_argument("--worktree", action="store_true", help="work in a fresh git worktree of that folder")
     stop = add(group, "stop", stop_run, "End the latest run of a task.", acts=True)
     stop.add_argument("task", help=named)
 
 
 async def run_task(options: argparse.Namespace) -> int:
+    if options.local:
+        # Most runs are in the cloud.
+        from app.cli.local_runs import run_here
+
+        return await run_here(options)
+    if options.agent or options.folder or options.worktree:
+        raise Rejected("--agent, --folder and --worktree are for runs on this machine.", action="Add --local.")
     async with backend_of(options) as backend:
         task = await find_task(backend, options.task)
-        if task.latest_run is not None and not task.latest_run.finished:
+        if task.latest_run is not None and not task.latest_run.finished and task.latest_run.environment == "cloud":
             raise Rejected(
                 f"A run of this task is {task.latest_run.status} already.",
                 Facts(code="run_in_progress"),

@@ -14,7 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
     from types import FrameType
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if os.name != "nt" else [])]
@@ -29,6 +29,7 @@ class Interruption:
         self.number: int | None = None
         self._first = 0.0
         self._cancel: list[asyncio.Task[int]] = []
+        self._before: Callable[[], bool] | None = None
 
     @property
     def exit_code(self) -> int:
@@ -57,7 +58,21 @@ class Interruption:
         finally:
             self._cancel.remove(command)
 
+    @contextmanager
+    def before(self, handled: Callable[[], bool]) -> Iterator[None]:
+        """Ask `handled` at Ctrl+C first: when it did what was wanted, the command goes on.
+
+        It is called wherever the process is, so it only leaves work for the loop.
+        """
+        self._before = handled
+        try:
+            yield
+        finally:
+            self._before = None
+
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGINT and self.number is None and self._before is not None and self._before():
+            return
         if self.number is not None:
             if number == getattr(signal, "SIGHUP", None) and monotonic() - self._first < TOGETHER_SECONDS:
                 return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from app.core.runs.local.record import RUNS_FOLDER
 from app.ui.loop import freeze_collector
 
 if TYPE_CHECKING:
@@ -38,6 +37,8 @@ class Settling:
         if not options.safe_mode:
             bridge.spawn(window, self._mend_login(), key="login")
             bridge.spawn(window, self._keep_links(), key="links", failed=lambda _refused: None)
+        from app.core.runs.local.record import RUNS_FOLDER
+
         if await asyncio.to_thread((self._services.folder / RUNS_FOLDER).is_dir):
             # What was not written back goes on.
             bridge.spawn(window, self._services.local_runs.load(), key="local runs")

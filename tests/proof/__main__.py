@@ -43,9 +43,9 @@ def main() -> int:
 
         return asyncio.run(programs.prove())
     if asked.proof == "agents":
-        from tests.proof import agents
+        from tests.proof import agents, local_runs
 
-        return asyncio.run(agents.prove())
+        return asyncio.run(agents.prove()) or asyncio.run(local_runs.prove())
     if asked.proof == "installed":
         from tests.proof import installed as packages
 

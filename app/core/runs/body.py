@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from app.core.runs.item_list import ItemList
 from app.core.runs.items import Message, Permission, Thought
 from app.core.runs.methods import apply
 from app.core.runs.raw_log import RawLog
-from app.core.runs.reducer import Reducer
+from app.core.runs.reducer import ELSEWHERE, Reducer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,6 +85,9 @@ class TranscriptBody:
         # Answered since then, perhaps by this person, whose answer may not be in the log.
         for key, index in tuple(other.reducer.at.waiting.items()):
             asked = other.items.item(index)
-            if isinstance(asked, Permission) and asked.answer:
+            if isinstance(asked, Permission) and asked.answer == ELSEWHERE:
+                # What follows in the log may say how.
+                other.items.replace(index, msgspec.structs.replace(asked, answer="", answer_name=""))
+            elif isinstance(asked, Permission) and asked.answer:
                 other.reducer.answer(key, asked.answer)
         return other

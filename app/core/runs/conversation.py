@@ -8,18 +8,17 @@ arrived is looked for in the log, and otherwise sent again by the user only.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from app.core.clock import SystemClock
-from app.core.errors import BurrowError, Offline, OutcomeUnknown, SignInNeeded, Throttled, TimedOut
+from app.core.errors import BurrowError, Offline, OutcomeUnknown, SignInNeeded, Throttled, TimedOut, VaultTrouble
 from app.core.events import Event
 from app.core.posthog.run_errors import AgentNotReady, RunOver
 from app.core.posthog.run_files import RunFile
 from app.core.runs.agent_control import AgentControl
-from app.core.runs.follower import ENDED, FAILED, LIVE
-from app.core.runs.follower import WAITING as FOLLOWER_WAITS
+from app.core.runs.follow_status import ENDED, FAILED, LIVE
+from app.core.runs.follow_status import WAITING as FOLLOWER_WAITS
 from app.core.runs.queued import (
     CONNECTING,
     NEVER_STARTED,
@@ -38,11 +37,15 @@ from app.core.runs.queued import (
 from app.core.storage.follow_ups import REFUSED, UNKNOWN, WAITING, FollowUp
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Sequence
+
     from app.core.clock import Clock
     from app.core.fetcher import Admission
     from app.core.posthog.runs import Runs
     from app.core.posthog.types import TaskRun
-    from app.core.runs.follower import FollowStatus, RunFollower
+    from app.core.runs.follow_status import FollowStatus
+    from app.core.runs.follower import RunFollower
+    from app.core.runs.hooks import Admit, ApproveTool, GoOn, Upload
     from app.core.runs.transcript import Change
     from app.core.storage import Scope
     from app.core.storage.attachments import Attachment, Attachments
@@ -51,15 +54,12 @@ if TYPE_CHECKING:
 IN_PROGRESS = "in_progress"
 # The agent was not ready although its run is in progress; or the server is busy.
 RETRY_SECONDS = 3.0
+# As after that, while somebody else is signed in or nobody is.
+ASK_AGAIN_SECONDS = 30.0
 # How long the turn of a message that was sent is waited for before the next one is.
 SENT_SECONDS = 60.0
 # As many of the newest prompts are looked through for a message that may have arrived.
 LOOKED_THROUGH = 10
-
-GoOn = Callable[["TaskRun", str, "Sequence[RunFile]"], Awaitable["TaskRun"]]
-"""Start a run that goes on from one that has ended, with a message and files."""
-Admit = Callable[["Scope"], Awaitable["Admission"]]
-"""Raises `SignInNeeded` unless it is sure that this account is signed in."""
 
 
 class Conversation(AgentControl):
@@ -74,13 +74,14 @@ class Conversation(AgentControl):
         *,
         go_on: GoOn,
         attachments: Attachments,
+        upload: Upload | None = None,
         admit: Admit | None = None,
-        approve_tool: Callable[[str, str], Awaitable[None]] | None = None,
+        approve_tool: ApproveTool | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Messages are those of `scope`; `admit` raises unless that is who is signed in (`Backend.admit`).
 
-        `approve_tool(server, tool)` allows a tool of MCP for good.
+        Files are uploaded by `Runs.upload` where no `upload` is given.
         """
         super().__init__(follower, runs, clock=clock or SystemClock(), approve_tool=approve_tool)
         self.changed: Event[None] = Event()
@@ -88,6 +89,7 @@ class Conversation(AgentControl):
         self.hold = Hold()
         self._follow_ups, self._scope = follow_ups, scope
         self._go_on, self._attachments, self._admit = go_on, attachments, admit
+        self._upload = upload or self._upload_to
         self._rows: tuple[FollowUp, ...] = ()
         self._errors: dict[str, BurrowError] = {}
         # What the agent has taken and the log does not have yet; in which turn and when that was.
@@ -96,6 +98,7 @@ class Conversation(AgentControl):
         self._wanted = asyncio.Event()
         self._again = asyncio.Event()
         self._trouble: BurrowError | None = None
+        self._trouble_until = 0.0
 
     async def run(self) -> None:
         """Follow the run, and send what waits when it can be sent. Goes on until it is cancelled."""
@@ -155,8 +158,6 @@ class Conversation(AgentControl):
         self._wake()
         return done
 
-    # Carrying on
-
     async def _follow(self) -> None:
         while True:
             await self.follower.follow()
@@ -195,6 +196,7 @@ class Conversation(AgentControl):
         await self._refresh()
         pause = await self._send(claimed, steer=steer)
         await self._refresh()
+        self._set_hold(self._holds() if pause else Hold())
         if not pause:
             self._wake()
         return pause
@@ -204,7 +206,7 @@ class Conversation(AgentControl):
         run, status, state = self.follower.run, self.follower.now, self.follower.transcript.state
         if run is None or status.kind in {FOLLOWER_WAITS, FAILED}:
             return hold_of(status)
-        if self._trouble is not None:
+        if self._trouble is not None and self._clock.boot() < self._trouble_until:
             return Hold(reason_of(self._trouble), self._trouble)
         if run.finished:
             never = run.status == "failed" and not state.accepts
@@ -253,10 +255,13 @@ class Conversation(AgentControl):
         if text:
             params["content"] = text
         if files:
-            params["artifact_ids"] = await self._runs.upload(self.follower.task, run.id, files)
+            params["artifact_ids"] = await self._upload(run, files)
         if steer:
             params["steer"] = True
         await self._runs.command(self.follower.task, run.id, "user_message", params, admission=admission)
+
+    async def _upload_to(self, run: TaskRun, files: Sequence[RunFile]) -> Sequence[str]:
+        return await self._runs.upload(self.follower.task, run.id, files)
 
     async def _not_sent(self, ids: Sequence[str], error: BurrowError) -> float:
         """Put messages back where they were."""
@@ -269,11 +274,11 @@ class Conversation(AgentControl):
             # The run says how it stands.
             self.follower.nudge()
             return error.facts.retry_after or RETRY_SECONDS
-        if isinstance(error, Offline | SignInNeeded):
+        if isinstance(error, Offline | SignInNeeded | VaultTrouble):
             await self._follow_ups.give_back(ids)
-            self._trouble = error
-            self.follower.nudge()
-            return 0.0
+            pause = RETRY_SECONDS if isinstance(error, Offline) else ASK_AGAIN_SECONDS
+            self._trouble, self._trouble_until = error, self._clock.boot() + pause
+            return pause
         if error.retryable:
             await self._follow_ups.give_back(ids)
             return error.facts.retry_after or RETRY_SECONDS
@@ -352,7 +357,7 @@ class Conversation(AgentControl):
             self.changed.emit(None)
 
     def _reached(self, status: FollowStatus) -> None:
-        if status.kind in {LIVE, ENDED}:
+        if status.kind in {LIVE, ENDED} and isinstance(self._trouble, Offline):
             self._trouble = None
         self._wake()
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from app.core.clock import SystemClock
 from app.core.errors import BurrowError, NotFound, Offline, PermissionMissing, ServerTrouble, SignInNeeded, VaultTrouble
 from app.core.events import Event
 from app.core.runs.backoff import Backoff
+from app.core.runs.follow_status import CONNECTING, ENDED, FAILED, LIVE, WAITING, FollowStatus
 from app.core.runs.history import StoredLog
 from app.core.runs.overlap import COMPARED, Overlap
 from app.core.runs.run_events import ERROR, ROTATED, STREAM_END, changed_run, read_event
@@ -31,29 +32,20 @@ if TYPE_CHECKING:
     from app.core.runs.log_entries import LogEntry
     from app.core.runs.transcript import Rebuild
 
+__all__ = ["CONNECTING", "ENDED", "FAILED", "LIVE", "WAITING", "FollowStatus", "RunFollower"]
+
 # A stream says something every 20 seconds. Sockets of a machine that slept may be dead without a word.
 IDLE_SECONDS = 90.0
 # Changes are shown together: so many entries, or those of a frame.
 BATCH, FRAME_SECONDS = 50, 0.016
 # How often the end of a log is asked for again that is not stored yet, and the pause in between.
 CATCH_UP_TRIES, CATCH_UP_SECONDS = 5, 1.0
+# How often a log that is not streamed is read.
+POLL_SECONDS = 5.0
 REMEMBERED_EVENTS = 16_384
 HOPELESS = (NotFound, PermissionMissing)
 # Nothing is wrong with the server. The first needs the network, the others the user.
 NOT_ITS_FAULT = (Offline, SignInNeeded, VaultTrouble)
-
-CONNECTING, LIVE, WAITING, ENDED, FAILED = "connecting", "live", "waiting", "ended", "failed"
-
-
-class FollowStatus(NamedTuple):
-    """How it stands: `connecting`, `live`, `waiting` for `seconds` until the next attempt, `ended`, or `failed`.
-
-    `error` is why it waits or failed.
-    """
-
-    kind: str
-    seconds: float = 0.0
-    error: BurrowError | None = None
 
 
 class RunFollower:
@@ -136,8 +128,6 @@ class RunFollower:
         """Delete what is kept of the transcript."""
         self.transcript.close()
 
-    # One connection
-
     async def _attempt(self) -> bool:
         """Follow the stream, unless the run has ended. True when all of it is read."""
         run = await self._runs.get(self.task, self.run_id)
@@ -145,10 +135,28 @@ class RunFollower:
         if run.finished:
             await self._finish(run)
             return True
-        resumed = bool(self._last_id)
-        async with self._runs.stream(self.task, self.run_id, last_event_id=self._last_id, latest=True) as events:
-            await self._live(run, events, resumed=resumed and self._mark is not None)
+        resumed = bool(self._last_id) and self._mark is not None
+        opened = False
+        try:
+            async with self._runs.stream(self.task, self.run_id, last_event_id=self._last_id, latest=True) as events:
+                opened = True
+                await self._live(run, events, resumed=resumed)
+        except NotFound:
+            if opened:
+                raise
+            await self._poll(run)
         return False
+
+    async def _poll(self, run: TaskRun) -> None:
+        """Read the log again and again, where the server streams nothing. Returns when the run has ended."""
+        while not run.finished:
+            again, stored, _ = await self._read_log(run)
+            self._accept(again, again.mark(), stored)
+            self._set(FollowStatus(LIVE))
+            await self._wait(POLL_SECONDS)
+            self._nudged.clear()
+            run = await self._runs.get(self.task, self.run_id)
+            self._tell_run(run)
 
     async def _live(self, run: TaskRun, events: AsyncIterator[StreamedEvent], *, resumed: bool) -> None:
         """Show what arrives until the stream is over. Raises what broke it."""
@@ -234,8 +242,6 @@ class RunFollower:
             if self._arrived:
                 await asyncio.sleep(0)
 
-    # The stored log
-
     async def _join(self, run: TaskRun) -> None:
         """Read the log from where it was read before, while the stream is open, and put both together."""
         again, stored, tail = await self._read_log(run)
@@ -295,8 +301,6 @@ class RunFollower:
         self._mark, self._stored = mark, stored
         again.finish()
         self._idle_entries.clear()
-
-    # Between connections
 
     def _pause_after(self, failure: BurrowError | None) -> float | None:
         """Seconds until the next attempt, or None when it is no use."""

@@ -9,7 +9,7 @@ from app.core.runs.items import Prompt
 from app.core.storage.follow_ups import WAITING, FollowUp
 
 if TYPE_CHECKING:
-    from app.core.runs.follower import FollowStatus
+    from app.core.runs.follow_status import FollowStatus
     from app.core.runs.transcript import Transcript
     from app.core.storage.attachments import Attachment
 

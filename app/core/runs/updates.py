@@ -136,8 +136,9 @@ def _whole_thought(reducer: Reducer, update: WholeThought) -> None:
     """The stored form of a thought. It replaces the live chunks right before it."""
     text, last = block_text(update.content), len(reducer.items) - 1
     shown = reducer.items.item(last) if last >= 0 and reducer.items.kind(last) is Thought else None
-    if isinstance(shown, Thought) and shown.open:
-        reducer.put(last, msgspec.structs.replace(shown, text=text, open=False))
+    if isinstance(shown, Thought) and shown.turn == reducer.at.turn and text.startswith(shown.text):
+        if shown.text != text:
+            reducer.put(last, msgspec.structs.replace(shown, text=text, open=False))
         return
     _whole(reducer, Thought, "thought", text, parent_of(update.meta))
 

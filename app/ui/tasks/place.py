@@ -168,7 +168,7 @@ class TasksPlace(Place):
         self.pages.composer.fill_from_link(fields, note)
 
     def commands(self) -> Sequence[Command]:
-        return self.task_actions.commands()
+        return [*self.task_actions.commands(), *self.runs.commands()]
 
     def items(self) -> Sequence[Command]:
         """Every loaded task."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from app.core.runs.queued import Queued
     from app.core.runs.transcript import Transcript
     from app.core.services import Services
+    from app.core.storage.attachments import Attachment
     from app.ui.bridge import Bridge
     from app.ui.tasks.run_pool import OpenedConversation
     from app.ui.transcript.answers import RunAnswer
@@ -78,12 +79,12 @@ class FollowedRun:
     def try_now(self) -> None:
         self._conversation.retry()
 
-    async def send(self, text: str, *, now: bool = False) -> None:
-        await self._conversation.send(text, steer=now)
+    async def send(self, text: str, files: Sequence[Attachment] = (), *, now: bool = False) -> None:
+        await self._conversation.send(text, files, steer=now)
 
-    async def remove(self, queued_id: str) -> str | None:
+    async def remove(self, queued_id: str) -> Queued | None:
         found = self._waiting(queued_id)
-        return found.text if await self._conversation.remove(queued_id) and found is not None else None
+        return found if await self._conversation.remove(queued_id) else None
 
     async def send_now(self, queued_id: str) -> None:
         found = self._waiting(queued_id)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from app.core.runs.items import SessionState
 
 # What the log knows and the status of a run does not.
+COMPACTS = State("refresh", marked("State", "Shortening its context"), "info")
 SETS_UP = State("settings", marked("State", "Setting up"), "accent")
 YOUR_TURN = State("user", marked("State", "Your turn"), "info")
 # Of a run on this machine, beside the statuses of the server.
@@ -55,6 +56,8 @@ def shown_state(run: TaskRun, state: SessionState) -> State:
         return run_state(run.status)
     if state.waiting:
         return asks_state()
+    if state.compacting:
+        return translated(COMPACTS)
     if not state.accepts:
         return translated(SETS_UP)
     return run_state(run.status) if state.busy else translated(YOUR_TURN)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
 from app.ui.widgets.choices import Select, TabStrip
+from app.ui.widgets.guard import guarded
 from app.ui.widgets.hairline import Hairline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from PySide6.QtGui import QKeyEvent
 
     from app.core.posthog.types import TaskRun
     from app.ui.tasks.detail import TaskPage
@@ -116,6 +119,14 @@ class RunViews(QWidget):
             self.transcript.focus_first()
         else:
             self.details.focus_first()
+
+    @guarded()
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        # The details do this by themselves.
+        if event.key() == Qt.Key.Key_Escape and event.modifiers() == Qt.KeyboardModifier.NoModifier:
+            self.details.left.emit()
+        else:
+            super().keyPressEvent(event)
 
     def _show_tab(self, tab: int) -> None:
         self.stack.setCurrentWidget(self.transcript if tab == TRANSCRIPT else self.details)

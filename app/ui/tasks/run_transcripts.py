@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from app.ui.context import Command
 from app.ui.place import PlaceNotice
 from app.ui.tasks.local_list import LocalRunList
 from app.ui.tasks.run_page import DETAILS, TRANSCRIPT
@@ -13,6 +14,8 @@ from app.ui.tasks.run_pool import RunPool
 from app.ui.tasks.wording import can_cancel
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from app.core.backend import Backend
     from app.core.posthog.types import Task, TaskRun
     from app.ui.context import Context
@@ -95,10 +98,29 @@ class RunTranscripts(QObject):
         """The credential works again: connect and send at once."""
         self.pool.retry()
 
-    def stop_turn(self) -> None:
-        """Stop what the agent of the run in view does."""
-        if self._views is not None and self._views.has_transcript:
+    def commands(self) -> Sequence[Command]:
+        """What can be done with the run in view, for the palette and the keys. Its page has them by itself, too."""
+        group = self.tr("Run")
+        return [
+            Command("run.stop", self.tr("Stop what the agent does"), self._stop, "Ctrl+.", group, self._can_stop),
+            Command("run.transcript", self.tr("Show the transcript"), self._show_transcript, "", group, self._has_task),
+        ]
+
+    def _can_stop(self) -> bool:
+        conversation = self._driver.conversation if self._driver is not None and self._has_task() else None
+        return conversation is not None and conversation.transcript.state.busy and not conversation.run.finished
+
+    def _stop(self) -> None:
+        if self._views is not None and self._can_stop():
             self._views.transcript.header.stop_wanted.emit()
+
+    def _has_task(self) -> bool:
+        return self._task() is not None
+
+    def _show_transcript(self) -> None:
+        if self._views is not None:
+            self._views.turn_to(TRANSCRIPT)
+            self._views.focus_first()
 
     def _connect_views(self, views: RunViews) -> None:
         self._views = views
@@ -111,11 +133,13 @@ class RunTranscripts(QObject):
 
     def _connect_transcript(self, page: TranscriptPage) -> None:
         # Not needed for the first paint.
+        from app.ui.tasks.attached import AttachmentBox
         from app.ui.tasks.run_facts import facts_of
         from app.ui.transcript.driver import ConversationDriver
         from app.ui.transcript.reply_draft import ReplyDraft
 
-        bridge = self._context.bridge
+        bridge, storage = self._context.bridge, self._context.services.storage
+        page.reply.put_files(AttachmentBox(lambda: storage.attachments, bridge))
         self._driver = ConversationDriver(page, bridge, facts_of)
         self._driver.sent.connect(self._sent)
         page.menu_filled.connect(self._fill_menu)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from app.core.events import Event
     from app.core.posthog.types import TaskRun
     from app.core.runs.items import Permission
+    from app.core.storage.attachments import Attachment
     from app.ui.transcript.answers import RunAnswer
     from app.ui.transcript.connection_line import ConnectionState
     from app.ui.transcript.queued_list import QueuedText
@@ -46,11 +47,11 @@ class RunConversation(Protocol):
     def try_now(self) -> None:
         """Connect at once instead of waiting."""
 
-    async def send(self, text: str, *, now: bool = False) -> None:
+    async def send(self, text: str, files: Sequence[Attachment] = (), *, now: bool = False) -> None:
         """Store a message, to be sent as soon as it can be; with `now` into the turn that is under way."""
 
-    async def remove(self, queued_id: str) -> str | None:
-        """Take a message out of the queue; returns its text, None if it is being sent or was."""
+    async def remove(self, queued_id: str) -> QueuedText | None:
+        """Take a message out of the queue, and return it; None if it is being sent or was."""
 
     async def send_now(self, queued_id: str) -> None:
         """Send a queued message while the turn goes on."""

@@ -183,10 +183,11 @@ class ConversationDriver(QObject):
         if conversation is None:
             return
         reply = self._page.reply
+        files = reply.files
         reply.set_busy(True)
 
         async def send() -> None:
-            await conversation.send(text, now=now)
+            await conversation.send(text, files, now=now)
             self.sent.emit(conversation)
 
         self._do(send(), reply.show_error, "send", lambda _none: reply.sent(text))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, cast
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
+from app.core.storage.attachments import encode
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.feedback import InlineCard
@@ -17,11 +18,30 @@ from app.ui.widgets.text_field import TextField
 from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
+    from PySide6.QtCore import SignalInstance
     from PySide6.QtGui import QKeyEvent
 
+    from app.core.storage.attachments import Attachment
+    from app.ui.transcript.queued_list import QueuedText
     from app.ui.widgets.feedback import DisplayableError
 
 MOST_LINES = 10
+
+
+class FilesBox(Protocol):
+    """A widget that has the files of a message. `changed` when the person added or removed one."""
+
+    @property
+    def changed(self) -> SignalInstance: ...
+
+    @property
+    def files(self) -> tuple[Attachment, ...]: ...
+
+    def text(self) -> str:
+        """The files, as they are stored."""
+
+    def put(self, text: str) -> None:
+        """Show what is stored."""
 
 
 class ReplyField(QWidget):
@@ -51,13 +71,36 @@ class ReplyField(QWidget):
         row.addWidget(self.field, 1)
         row.addWidget(self.steer, 0, Qt.AlignmentFlag.AlignBottom)
         row.addWidget(self.send, 0, Qt.AlignmentFlag.AlignBottom)
-        box = QVBoxLayout(self)
+        self._files: FilesBox | None = None
+        self._box = box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(current.px(tokens.SPACE_1))
         box.addWidget(self.card)
         box.addLayout(row)
         box.addWidget(self.note)
         self.show_turn(busy=False, steers=False)
+
+    def put_files(self, files: FilesBox) -> None:
+        """Let messages have files, in this widget."""
+        self._files = files
+        self._box.addWidget(cast("QWidget", files))
+        files.changed.connect(self._files_changed)
+
+    @property
+    def files(self) -> tuple[Attachment, ...]:
+        """The files of the message."""
+        return self._files.files if self._files is not None else ()
+
+    @property
+    def stored_files(self) -> str:
+        """The files of the message, as they are stored; empty for none."""
+        return self._files.text() if self._files is not None else ""
+
+    def set_files(self, stored: str) -> None:
+        """Show the files of a draft."""
+        if self._files is not None:
+            self._files.put(stored)
+        self._fit()
 
     @property
     def text(self) -> str:
@@ -95,11 +138,13 @@ class ReplyField(QWidget):
         self._sending = busy
         self._fit()
 
-    def take_back(self, text: str | None) -> None:
+    def take_back(self, message: QueuedText | None) -> None:
         """Put a message that waited back into the field, before what is typed there; None: it was sent meanwhile."""
-        if text is None:
+        if message is None:
             return
-        self.set_text(f"{text}\n\n{self.text}" if self.text.strip() else text)
+        self.set_text(f"{message.text}\n\n{self.text}" if self.text.strip() else message.text)
+        if message.files:
+            self.set_files(encode((*cast("tuple[Attachment, ...]", tuple(message.files)), *self.files)))
         self.edited.emit()
         self.focus()
 
@@ -120,7 +165,12 @@ class ReplyField(QWidget):
         self.set_busy(False)
         if self.text == text:
             self.set_text("")
+            self.set_files("")
             self.edited.emit()
+
+    def _files_changed(self) -> None:
+        self._fit()
+        self.edited.emit()
 
     def show_error(self, error: DisplayableError) -> None:
         """It was not sent. The text is still there."""
@@ -142,7 +192,7 @@ class ReplyField(QWidget):
 
     @property
     def _can_send(self) -> bool:
-        return bool(self.text.strip()) and not self._locked and not self._sending
+        return bool(self.text.strip() or self.files) and not self._locked and not self._sending
 
     def _send(self, *, now: bool) -> None:
         commit_composition()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject
 
+from app.core.storage.attachments import FIELD as FILES
 from app.ui.save_soon import SaveSoon
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class ReplyDraft(QObject):
         self._save()
         self._key, self._touched = key, False
         self._reply.set_text("")
+        self._reply.set_files("")
         self._bridge.cancel(self, "load")
         if key is not None:
             work = self._services.storage.drafts.load(key[0], KIND, key[1])
@@ -77,8 +79,9 @@ class ReplyDraft(QObject):
         """Stores what is typed now, for whom it is typed now, whenever it is awaited."""
         assert self._key is not None
         drafts, (scope, id_) = self._services.storage.drafts, self._key
-        if self._reply.text:
-            return drafts.save(scope, KIND, id_, {FIELD: self._reply.text})
+        fields = {FIELD: self._reply.text, FILES: self._reply.stored_files}
+        if any(fields.values()):
+            return drafts.save(scope, KIND, id_, fields)
         return drafts.discard(scope, KIND, id_)
 
     def _loaded(self, fields: dict[str, str] | None) -> None:
@@ -89,6 +92,7 @@ class ReplyDraft(QObject):
             self._services.storage.drafts.release_soon(self._key[0], KIND, self._key[1])
         else:
             self._reply.set_text(fields.get(FIELD, ""))
+            self._reply.set_files(fields.get(FILES, ""))
 
 
 def _only_in_memory(_error: BurrowError) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 from app.core.errors import NotFound, ServerTrouble
 from app.core.runs import backoff, follower
 from app.core.runs.backoff import Backoff
-from app.core.runs.follower import ENDED, FAILED, LIVE, WAITING, FollowStatus, RunFollower
+from app.core.runs.follow_status import ENDED, FAILED, LIVE, WAITING, FollowStatus
+from app.core.runs.follower import RunFollower
 from app.core.runs.transcript import Transcript
 from tests.clock import StillClock
 from tests.core.conftest import signed_in
@@ -306,6 +308,70 @@ async def test_a_resumed_run_begins_with_the_runs_that_it_goes_on_from(tmp_path:
         assert shown(one.transcript)[:3] == ["> Before", "says Yes.", "end end_turn"]
         assert shown(one.transcript)[3:] == shown(expected())
         one.close()
+
+
+async def test_a_run_whose_server_streams_nothing_is_read_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "POLL_SECONDS", 0.005)
+    async with signed_in(tmp_path) as rig:
+        run = ScriptedRun(rig, CONVERSATION)
+        del rig.server.views[f"{RUN}stream/"]
+        async with following(run, tmp_path) as one:
+            for _ in CONVERSATION:
+                run.release()
+                stored = Transcript("r1")
+                stored.apply(entries(*stored_form(CONVERSATION[: run.released])))
+                want = timeless(items(stored))
+                await until(lambda one=one, want=want: timeless(items(one.transcript)) == want)  # type: ignore[misc]
+            run.status = "completed"
+            await until(lambda: one.now.kind == ENDED)
+
+
+async def test_whatever_is_said_and_whatever_breaks_the_transcript_is_that_of_the_log(tmp_path: Path) -> None:
+    async with signed_in(tmp_path) as rig:
+        for seed in (3, 41, 238, 577):
+            chosen = random.Random(seed)
+            talk = any_talk(chosen)
+            run = ScriptedRun(
+                rig,
+                talk,
+                plans=[(chosen.randint(0, 6), chosen.choice([CUT, ROTATE])) for _ in range(chosen.randint(0, 12))],
+                released=chosen.randint(0, len(talk)),
+                lag=chosen.choice([0, 1, 3]),
+                repeats=chosen.choice([0, 2, 5]),
+                with_ids=chosen.random() < 0.8,
+            )
+            one = await follow(run, tmp_path)
+            assert timeless(items(one.transcript)) == timeless(items(expected(talk))), seed
+            assert one.transcript.state == expected(talk).state
+            one.close()
+
+
+def any_talk(chosen: random.Random) -> list[Rpc]:
+    """A run that says the same things again and again, in no order."""
+    number = 0
+    found: list[Rpc] = [note("run_started", runId="r1")]
+    for turn in range(1, chosen.randint(3, 5)):
+        found.append(prompt(f"prompt {turn}", turn))
+        for _ in range(chosen.randint(0, 8)):
+            number += 1
+            name, asked = f"c{number}", f"q{number}"
+            found += chosen.choice(
+                [
+                    [chunk(chosen.choice(["ha", "ha ", "a", "well, "])) for _ in range(3)],
+                    [call(name), progress(name, "in_progress"), progress(name, content=output("x"))],
+                    [note("console", message=chosen.choice(["same", "other"]))],
+                    [update("usage_update", used=chosen.randint(1, 3))],
+                    [chunk("hm", "agent_thought_chunk")],
+                    [
+                        *(call(name), ask(asked, name), stream_ask(asked, name)),
+                        *(note("permission_response", requestId=asked, optionId="allow"), progress(name)),
+                    ],
+                ]
+            )
+        found.append(ended(turn))
+    return found
 
 
 async def test_the_state_of_the_run_follows_its_stream(tmp_path: Path) -> None:

@@ -193,6 +193,28 @@ def test_a_part_that_is_read_again_leads_to_the_same_from_every_place(tmp_path: 
                 assert list(said.turns()) == list(expected.turns())
 
 
+def test_an_answer_that_was_guessed_is_known_after_the_log_was_read_again(tmp_path: Path) -> None:
+    with opened(tmp_path) as said:
+        said.apply(entries(prompt("a"), call("c1"), ask("p1", "c1")))
+        mark = said.mark()
+        said.apply(entries(progress("c1")))
+        assert said.head(2).status == "elsewhere"
+        again = said.rebuild(mark)
+        again.apply(entries(note("permission_response", requestId="p1", optionId="allow"), progress("c1")))
+        again.finish()
+        assert said.head(2).status == "allow"
+
+
+@pytest.mark.parametrize("size", [300 * 1024, 5 * 1024 * 1024])
+def test_one_long_text_is_as_good_as_another(tmp_path: Path, size: int) -> None:
+    text = "long line " * (size // 10)
+    with opened(tmp_path) as said:
+        said.apply(entries(chunk(text), chunk(text), call("c1"), progress("c1", content=output(text)), *log()))
+        assert said.head(0).characters == 2 * len(text)
+        assert said.item(0).text == text + text  # type: ignore[attr-defined]
+        assert said.item(1).parts[0].text == text  # type: ignore[attr-defined]
+
+
 def test_what_was_missed_comes_in_its_place_and_only_that_is_told(tmp_path: Path) -> None:
     whole = log(2)
     with opened(tmp_path) as said:

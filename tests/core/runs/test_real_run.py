@@ -114,13 +114,13 @@ async def test_a_real_run_is_followed_talked_to_and_gone_on_with_whatever_breaks
         try:
             # Typed while the run is still being set up.
             await one.send("And look at the notes")
-            await until(lambda: transcript.state.waiting, 30)
+            await until(lambda: transcript.state.waiting, 60)
             assert [each.text for each in one.queued] == ["And look at the notes"]
             await one.answer(asked(transcript), "allow_always")
-            await until(lambda: sum(isinstance(each, TurnEnd) for each in items(transcript)) == 2, 30)
+            await until(lambda: sum(isinstance(each, TurnEnd) for each in items(transcript)) == 2, 60)
             assert one.queued == ()
             await one.close()
-            await until(lambda: one.follower.now.kind == "ended", 30)
+            await until(lambda: one.follower.now.kind == "ended", 60)
             first = one.follower.run
             assert first is not None
             assert first.status == "completed"
@@ -129,12 +129,12 @@ async def test_a_real_run_is_followed_talked_to_and_gone_on_with_whatever_breaks
             # It has ended: the next message goes on with it in another run.
             before = [each.key for each in items(transcript)]
             await one.send("Once more")
-            await until(lambda: one.follower.run_id != begun.id, 30)
-            await until(lambda: transcript.state.waiting, 30)
+            await until(lambda: one.follower.run_id != begun.id, 60)
+            await until(lambda: transcript.state.waiting, 60)
             await one.answer(asked(transcript), "allow")
-            await until(lambda: sum(isinstance(each, TurnEnd) for each in items(transcript)) == 3, 30)
+            await until(lambda: sum(isinstance(each, TurnEnd) for each in items(transcript)) == 3, 60)
             await one.close()
-            await until(lambda: one.follower.now.kind == "ended", 30)
+            await until(lambda: one.follower.now.kind == "ended", 60)
             second = one.follower.run
             assert second is not None
             assert (second.state or {})["resume_from_run_id"] == begun.id

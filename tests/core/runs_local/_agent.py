@@ -72,8 +72,8 @@ def do(word: str) -> None:
     if name == "say":
         say(value)
     elif name == "think":
-        for part in value.partition("-"):
-            say(part, "agent_thought_chunk")
+        for part in value.split("-"):
+            say(f"{part} ", "agent_thought_chunk")
     elif name == "ask":
         permission("first")
     elif name == "ask2":
@@ -147,6 +147,10 @@ def stop(number: object) -> None:
 def prompt(number: object, params: dict) -> None:
     text = "\n".join(block["text"] for block in params["prompt"] if block["type"] == "text")
     STATE["heard"] = text
+    if text == "begun":
+        say("I begin. ")
+        send({"id": number, "error": {"code": -32603, "message": "Overloaded"}})
+        return
     if text == "fail":
         send({"id": number, "error": {"code": -32000, "message": "Authentication required"}})
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,14 @@ async def test_a_prompt_that_the_agent_refuses_is_given_back_with_what_helps(tmp
         assert it.run.status.sign_in[0].command == ("agent", "login")
 
 
+async def test_a_prompt_that_the_agent_has_begun_is_not_sent_again_with_the_next(tmp_path: Path) -> None:
+    async with running(tmp_path, scripted()) as it:
+        it.run.say("begun")
+        await until(lambda: it.run.status.text == "Overloaded")
+        assert it.run.waiting.all == ()
+        assert await it.turn("say:next") == "nextheard 8"
+
+
 async def test_a_crash_is_shown_with_its_last_words_and_without_secrets(tmp_path: Path) -> None:
     async with running(tmp_path, scripted()) as it:
         it.run.say("crash")
@@ -181,6 +190,19 @@ async def test_what_is_typed_stays_when_the_setup_fails(tmp_path: Path, behaviou
         if "stderr" in behaviour:
             assert it.run.status.stderr == ("no such model",)
         assert bool(it.run.status.sign_in) == ("new" in behaviour)
+
+
+@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), ZeroDivisionError("a bug")])
+async def test_a_setup_that_fails_in_any_way_leaves_the_prompt_waiting(tmp_path: Path, failure: Exception) -> None:
+    async def prepare(_log: object) -> None:
+        raise failure
+
+    async with running(tmp_path, scripted(), started=False, prepare=prepare) as it:
+        it.run.say("say:first")
+        with contextlib.suppress(ZeroDivisionError):
+            await it.run.start()
+        assert it.run.status.phase is RunPhase.FAILED
+        assert [each.text for each in it.run.waiting.all] == ["say:first"]
 
 
 async def test_a_mode_is_set_with_the_older_method_where_the_agent_has_no_settings(tmp_path: Path) -> None:

@@ -7,11 +7,17 @@ from typing import Any
 
 import pytest
 
+from app.core.runs.local.folder import WorkingFolder
+from app.core.runs.local.record import LocalRecord
+from app.core.runs.local.run import LocalRun
 from app.core.runs.local.run_log import RunLog
+from app.core.runs.local.status import RunPhase
 from app.core.runs.worktrees.carried import carry
 from app.core.runs.worktrees.environments import find_environments
+from app.core.runs.worktrees.preparation import preparation
 from app.core.runs.worktrees.setup import SetupConsent, SetupFailed, SetupNotAgreed, set_up
 from app.core.runs.worktrees.worktrees import Worktrees
+from tests.core.runs_local.running import scripted
 from tests.core.worktrees.conftest import run_git
 
 
@@ -158,3 +164,30 @@ async def test_a_setup_that_fails_says_how_and_runs_again(
     assert '"stdout":"no space\\n","stderr":"","exitCode":1' in log.path.read_text()
     (folder / "ready").write_text("")
     await set_up(folder, made.repository, environment, consent, log)
+
+
+async def test_a_run_waits_for_its_worktree_to_be_ready(repository: Path, worktrees: Worktrees, tmp_path: Path) -> None:
+    (repository / ".worktreeinclude").write_text("*.env\n")
+    (repository / "key.env").write_text("KEY=1")
+    made = await worktrees.create(repository, "x")
+    write_environment(Path(made.path), "[setup]\nscript = 'test -e ready'")
+    [environment] = find_environments(Path(made.path)).environments
+    consent = SetupConsent(Settings())
+    record = LocalRecord(id="r", agent=scripted(), folder=made.path)
+    prepare = preparation(made, environment, consent)
+    run = LocalRun(tmp_path / "data", record, WorkingFolder(Path(made.path)), prepare=prepare)
+    run.say("say:hello")
+    await run.start()
+    assert (run.status.phase, run.status.advice) == (RunPhase.FAILED, SetupNotAgreed.action)
+    await consent.agree(made.repository, environment)
+    await run.start()
+    assert (run.status.phase, run.status.advice) == (RunPhase.FAILED, SetupFailed.action)
+    assert [each.text for each in run.waiting.all] == ["say:hello"]
+    (Path(made.path) / "ready").write_text("")
+    await run.start()
+    await run.idle()
+    await run.close()
+    told = run.log.path.read_text()
+    assert told.count("1 copied, 0 linked") == 1
+    assert "there already" not in told
+    assert '"stopReason":"end_turn"' in told

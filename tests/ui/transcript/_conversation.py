@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,7 +21,7 @@ from tests.ui.transcript._items import ListedItems
 class WaitingText(NamedTuple):
     id: str
     text: str
-    files: tuple[str, ...] = ()
+    files: tuple[Any, ...] = ()
     state: str = "waiting"
     error: BurrowError | None = None
 
@@ -65,17 +66,17 @@ class RecordedConversation:
     def try_now(self) -> None:
         self.done.append(("try_now",))
 
-    async def send(self, text: str, *, now: bool = False) -> None:
-        await self._do("send", text, now)
+    async def send(self, text: str, files: Sequence[object] = (), *, now: bool = False) -> None:
+        await self._do("send", text, now, *files)
 
     async def send_again(self, queued_id: str) -> None:
         await self._do("send_again", queued_id)
 
-    async def remove(self, queued_id: str) -> str | None:
+    async def remove(self, queued_id: str) -> WaitingText | None:
         await self._do("remove", queued_id)
         found = next(each for each in self.queued if each.id == queued_id)
         self.queue(*(each for each in self.queued if each.id != queued_id))
-        return found.text
+        return found
 
     async def send_now(self, queued_id: str) -> None:
         await self._do("send_now", queued_id)

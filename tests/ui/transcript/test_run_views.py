@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
+from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMenu
 
 from app.core.errors import Offline
 from app.core.posthog.types import Page, Task, TaskRun
 from app.core.runs.items import ConfigChoice, ConfigOption
+from app.core.storage.attachments import Attachment, encode
 from app.ui.place import PlaceNotice
 from app.ui.tasks import run_pool
 from app.ui.tasks.run_page import DETAILS, TRANSCRIPT
@@ -312,3 +314,38 @@ async def test_editing_a_task_turns_to_its_details(qapp: QApplication) -> None:
         await opened(desk)
         desk.place.pages.detail.begin_rename()
         assert views(desk).tabs.currentIndex() == DETAILS
+
+
+async def test_keys_stop_the_turn_and_lead_back_to_the_list(qapp: QApplication) -> None:
+    async with task_desk(qapp, [running(1)]) as desk:
+        conversation = await opened(desk)
+        stop = next(each for each in desk.place.commands() if each.id == "run.stop")
+        assert not stop.enabled()
+        conversation.tell(busy=True)
+        await until(lambda: views(desk).transcript.header.stop.isVisible())
+        assert stop.enabled()
+        stop.run()
+        await until(lambda: conversation.done == [("stop_turn",)])
+        views(desk).transcript.focus_first()
+        QTest.keyClick(views(desk).transcript.view, Qt.Key.Key_Escape)
+        assert desk.place.pane.table.hasFocus()
+
+
+async def test_a_message_carries_files_which_wait_and_come_back_with_it(qapp: QApplication) -> None:
+    async with task_desk(qapp, [running(1), running(2)]) as desk:
+        conversation = await opened(desk)
+        page = views(desk).transcript
+        file = Attachment("crash.log", "a" * 64, 120, "text/plain")
+        page.reply.set_files(encode((file,)))
+        page.reply.edited.emit()
+        await opened(desk, 2)
+        assert page.reply.files == ()
+        await opened(desk, 1)
+        await until(lambda: page.reply.files == (file,))
+        page.reply.send.click()
+        await until(lambda: conversation.done == [("send", "", False, file)])
+        await until(lambda: page.reply.files == ())
+        conversation.queue(WaitingText("a", "look at it", (file,)))
+        page.queued.edit_wanted.emit("a")
+        await until(lambda: page.reply.text == "look at it")
+        assert page.reply.files == (file,)

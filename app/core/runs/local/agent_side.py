@@ -54,6 +54,8 @@ class AgentSide:
         self.process: AgentProcess | None = None
         self.session: AcpSession | None = None
         self.requests = AgentRequests(run_log, folder, environment, lambda: self._mode)
+        # How many updates came: a turn in which none came has begun nothing.
+        self.heard = 0
         self._mode = ""
         self._data = data
         self._folder = folder
@@ -161,6 +163,7 @@ class AgentSide:
             if self._opening.replay is not None:
                 self._opening.replay.add(dict(each))
                 continue
+            self.heard += 1
             update = each.get("update")
             if isinstance(update, dict) and session is not None:
                 if update.get("sessionUpdate") == "current_mode_update":

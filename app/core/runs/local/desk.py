@@ -186,6 +186,12 @@ class LocalDesk:
         await self.conversation(run).end(status)
         self._wake(run)
 
+    async def write_back(self, run: str) -> None:
+        """Tell the server of a run what it does not know yet. Raises `BurrowError`."""
+        back = self._backs.get(run)
+        if back is not None:
+            await back.deliver()
+
     def retry(self) -> None:
         """Write back at once what waits: another account is in use, or the network is back."""
         for back in self._backs.values():

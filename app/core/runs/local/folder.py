@@ -12,6 +12,8 @@ from app.core.errors import Facts, Rejected
 
 LARGEST_FILE = 32 * 1024 * 1024
 NEW_FILE_MODE = 0o644
+# A pipe is not waited for, a link not followed, and on Windows nothing is translated.
+CAREFUL: int = sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOFOLLOW", "O_BINARY"))
 HANDLES = Path("/proc/self/fd")
 
 
@@ -43,7 +45,7 @@ class WorkingFolder:
         """The text of a file, from `line`, which counts from 1, and at most `limit` lines."""
         real = self.resolve(path)
         try:
-            handle = os.open(real, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_NOFOLLOW", 0))
+            handle = os.open(real, os.O_RDONLY | CAREFUL)
         except OSError as failure:
             raise self._failed(path, failure) from None
         try:
@@ -117,7 +119,7 @@ def replace_with(path: Path, data: bytes, folder: int | None = None) -> None:
     except FileNotFoundError:
         mode = NEW_FILE_MODE
     temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.new")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode, dir_fd=folder)
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | CAREFUL, mode, dir_fd=folder)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

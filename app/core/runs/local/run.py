@@ -38,8 +38,7 @@ if TYPE_CHECKING:
 # How long an agent may take to confirm that it stopped, before it is ended.
 STOP_SECONDS = 10.0
 HISTORY_CHARACTERS = 100_000
-RUNNING = frozenset({RunPhase.WORKING, RunPhase.STOPPING})
-FAILURES = (RpcError, PeerClosed, TimeoutError, BurrowError, NotStarted)
+FAILURES = (RpcError, PeerClosed, OSError, BurrowError, NotStarted)
 
 
 class LocalRun:
@@ -97,16 +96,14 @@ class LocalRun:
         if self._opening is not None:
             await asyncio.wait((self._opening,))
         if self.status.phase in {RunPhase.NEW, RunPhase.ENDED, RunPhase.FAILED}:
-            self._opening = asyncio.create_task(self._open(anew=False), name="local run opens")
-            await asyncio.wait((self._opening,))
+            await self._open_in_task(anew=False)
 
     async def start_anew(self) -> None:
         """Open a session that knows nothing, and tell it what is stored of the conversation with the next message."""
         stored = await asyncio.to_thread(lambda: list(self.log.stored()))
         self._prefix = history_text(stored, HISTORY_CHARACTERS)
         await self._end_process()
-        self._opening = asyncio.create_task(self._open(anew=True), name="local run opens anew")
-        await asyncio.wait((self._opening,))
+        await self._open_in_task(anew=True)
 
     def say(self, text: str, files: tuple[str, ...] = ()) -> WaitingPrompt:
         """Send a message as soon as the agent takes one. Until then it waits, in order, and can be changed."""
@@ -190,6 +187,13 @@ class LocalRun:
             self._set(LocalStatus(phase=RunPhase.ENDED, held=self.status.held))
         await self.log.close()
 
+    async def _open_in_task(self, *, anew: bool) -> None:
+        """Open in a task of the run's own, which `close` cancels; whoever waits for it may go away."""
+        self._opening = asyncio.create_task(self._open(anew=anew), name="local run opens")
+        await asyncio.wait((self._opening,))
+        if not self._opening.cancelled():
+            self._opening.result()
+
     async def _open(self, *, anew: bool) -> None:
         self._set(LocalStatus(phase=RunPhase.STARTING))
         step = {"group": "setup", "step": "agent", "label": f"Start {self._agent.record.agent.name}"}
@@ -204,6 +208,10 @@ class LocalRun:
             self.log.notify("_posthog/progress", **step, status="failed", detail=words_of(failure))
             await self._failed(failure)
             return
+        except Exception:
+            await self._agent.end()
+            self._set(LocalStatus(phase=RunPhase.FAILED, text="The run could not be started.", advice="Try again."))
+            raise
         self.log.notify("_posthog/progress", **step, status="completed")
         if forgotten:
             self.log.notify("_posthog/console", level="warn", message=forgotten)
@@ -239,10 +247,11 @@ class LocalRun:
             blocks = [{"type": "text", "text": told, "_meta": {"ui": {"hidden": True}}}, *blocks]
         self._agent.requests.questions.closed = False
         self.log.add({"id": name, "method": "session/prompt", "params": {"sessionId": session.id, "prompt": blocks}})
+        heard = self._agent.heard
         try:
             reason = await session.prompt(blocks)
         except RpcError as failure:
-            self._turn_failed(name, failure, sent)
+            self._turn_failed(name, failure, sent if heard == self._agent.heard else ())
         except PeerClosed:
             # `_watch` says how the agent ended.
             self.log.add({"id": name, "result": {"stopReason": CANCELLED}})
@@ -267,13 +276,14 @@ class LocalRun:
             self._set(LocalStatus(phase=RunPhase.READY, held=self.status.held))
             return
         self.log.add({"id": name, "error": {"code": failure.code, "message": failure.message}})
+        # What the agent has begun is not sent again with the next message.
         self.waiting.put_back(sent)
         wants_sign_in = failure.code == AUTH_REQUIRED
         self._set(
             LocalStatus(
                 phase=RunPhase.READY,
                 text=words_of(failure),
-                advice="Sign in to the agent, then send the message again." if wants_sign_in else "Send it again.",
+                advice="Sign in to the agent, then send the message again." if wants_sign_in else "Try again.",
                 sign_in=self._agent.session.facts.sign_in if wants_sign_in and self._agent.session is not None else (),
                 held=True,
             )
@@ -285,14 +295,7 @@ class LocalRun:
         self.log.notify("_posthog/console", level="warn", message=text)
         await self._end_process()
         await asyncio.wait((turn,))
-        self._set(
-            LocalStatus(
-                phase=RunPhase.ENDED,
-                text=text,
-                advice="Start it again to go on with the conversation.",
-                held=bool(self.waiting.all),
-            )
-        )
+        self._ended(text)
 
     async def _watch(self) -> None:
         """Say how the agent ended, when nobody ended it."""
@@ -308,15 +311,11 @@ class LocalRun:
         await self._end_process()
         told = f"{text}\n{chr(10).join(stderr)}" if stderr else text
         self.log.notify("_posthog/error", message=told)
-        self._set(
-            LocalStatus(
-                phase=RunPhase.ENDED,
-                text=text,
-                advice="Start it again to go on with the conversation.",
-                stderr=stderr,
-                held=bool(self.waiting.all),
-            )
-        )
+        self._ended(text, stderr)
+
+    def _ended(self, text: str, stderr: tuple[str, ...] = ()) -> None:
+        advice, held = "Start it again to go on with the conversation.", bool(self.waiting.all)
+        self._set(LocalStatus(phase=RunPhase.ENDED, text=text, advice=advice, stderr=stderr, held=held))
 
     async def _failed(self, failure: BaseException) -> None:
         process = self._agent.process

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 INCLUDE, LINK = ".worktreeinclude", ".worktreelink"
+THERE = "it is there already"
 # More is a mistake in the patterns, such as a whole folder of packages, and would fill the disk.
 MOST_FILES, MOST_BYTES = 20_000, 2 * 1024**3
 
@@ -91,5 +92,5 @@ def _why_not(source: Path, target: Path, repository: Path, worktree: Path) -> st
     if not target.parent.resolve().is_relative_to(worktree):
         return "its folder leads out of the worktree"
     if os.path.lexists(target):
-        return "it is there already"
+        return THERE
     return "" if source.is_file() or source.is_dir() else "it is no file"
