@@ -69,6 +69,7 @@ class RunTranscripts(QObject):
         self.pool.asks.connect(self._tell_asks)
         self.pool.turn_ended.connect(self._turn_ended)
         self.pool.ended.connect(self._ended)
+        self.pool.status_changed.connect(controller.know_run)
         pages.views_built.connect(self._connect_views)
         pages.currentChanged.connect(lambda _page: self._show())
         controller.changed.connect(self._show)

@@ -165,6 +165,18 @@ async def test_what_could_not_be_sent_stays_in_the_field_and_says_why(qapp: QApp
         assert reply.card.isHidden()
 
 
+async def test_the_list_says_how_far_a_run_is_that_is_open_but_nothing_of_an_earlier_one(qapp: QApplication) -> None:
+    async with task_desk(qapp, [running(1, "queued"), running(2)]) as desk:
+        conversation = await opened(desk)
+        place = desk.place
+        conversation.end_run("in_progress")
+        await until(lambda: place.controller.cache.get("t1").latest_run.status == "in_progress")
+        conversation.run = msgspec.structs.replace(conversation.run, id="earlier")
+        conversation.end_run("not_started")
+        await settle()
+        assert place.controller.cache.get("t1").latest_run.status == "in_progress"
+
+
 async def test_a_message_under_way_is_sent_though_another_task_is_shown(qapp: QApplication) -> None:
     import asyncio
 
