@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QSize, Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app.marks import revealed_name
@@ -12,9 +12,12 @@ from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.feedback import InlineCard, clear_layout
 from app.ui.widgets.flow import FlowLayout
+from app.ui.widgets.guard import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from PySide6.QtGui import QResizeEvent
 
     from app.ui.widgets.feedback import BoxTone
 
@@ -94,6 +97,17 @@ class RunNoticeCard(QWidget):
             self._actions = tuple(actions)
             self._fill()
         self.setVisible(notice is not None or bool(self._actions))
+
+    def minimumSizeHint(self) -> QSize:
+        # By itself it is that of wrapped text in a narrow column.
+        hint = super().minimumSizeHint()
+        return QSize(hint.width(), min(hint.height(), self._box.heightForWidth(self.width())))
+
+    @guarded()
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if event.size().width() != event.oldSize().width():
+            self.updateGeometry()
 
     def _show(self, notice: RunNotice | None) -> None:
         if self._script is not None:
