@@ -327,6 +327,7 @@ check                the same without tests
 bench [NAME ARGS]    all benchmarks, or one
 mutate [NAME …]      take out guarding lines one at a time, and say which ones no test misses
 soak [MINUTES SEED]  random faults on processes that share a sign-in, five minutes of them
+soak runs [MINUTES SEED]  random faults between the window and its runs, half an hour of them
 proof NAME [ARGS]    what takes minutes: conformance, programs, clients, agents (all with programs from npm), installed
 package [KIND …]     build the one-folder application and the packages of this system into dist
 lock [--upgrade]     write packaging/*.lock from pyproject.toml
@@ -356,13 +357,20 @@ def main() -> int:
     if asked.command == "mutate":
         hand_over(venv_program("python"), "-m", "tests.mutate", *arguments)
     if asked.command == "soak":
-        hand_over(venv_program("python"), ROOT / "tests" / "faults" / "soak.py", *arguments)
+        hand_over(venv_program("python"), *soak_command(arguments))
     if asked.command == "proof":
         hand_over(venv_program("python"), "-m", "tests.proof", *arguments)
     if asked.command == "package":
         hand_over(venv_program("python"), ROOT / "packaging" / "package.py", *arguments)
     only_checks = ["--no-tests"] if asked.command == "check" else []
     hand_over(venv_program("python"), ROOT / "tests" / "run.py", *only_checks, *arguments)
+
+
+def soak_command(arguments: Sequence[str]) -> list[Path | str]:
+    """The script of a soak with its arguments: that of runs if `runs` is the first word."""
+    runs = arguments[:1] == ["runs"]
+    script = ROOT / "tests" / "faults" / ("run_soak.py" if runs else "soak.py")
+    return [script, *arguments[runs:]]
 
 
 def can_install() -> bool:
@@ -383,6 +391,8 @@ def needs_of(command: str, arguments: Sequence[str]) -> tuple[Need, ...]:
         return NEEDS["test"] + COMPOSITOR
     if command == "run" and "--offscreen" in arguments:
         return OFFSCREEN
+    if command == "soak" and "runs" in arguments:
+        return OFFSCREEN + TESTS
     if command == "run" and os.environ.get("WAYLAND_DISPLAY") and not os.environ.get("DISPLAY"):
         return OFFSCREEN + WAYLAND
     return NEEDS.get(command, ())

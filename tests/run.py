@@ -1,7 +1,8 @@
 """What `python3 dev.py test` and `check` run in the environment: lint, types, layers, then every test, within a bound.
 
 Every phase runs even after one failed; the closing lines say how each went and the exit code is 1 if any failed. What
-the tests of packages begin with is made beside the phases before theirs.
+the tests of packages begin with is made beside the phases before theirs. In a fresh checkout, the tests are compiled
+beside the checks, once for all processes that run them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ REPORTS = ROOT / "build" / "reports"
 # What the tests of packages begin with, and where it says what it made.
 PREPARE = (sys.executable, "-m", "tests.packaging.prepare")
 PREPARED = REPORTS / "prepared.txt"
+# pytest keeps what it compiles. Each process that finds nothing kept takes ten seconds more to collect the tests.
+COMPILE = (sys.executable, "-m", "pytest", "--collect-only", "--quiet")
 WHOLE_RUN_SECONDS = 870.0
 # As many as the machines that this runs on have cores: more would make what waits for a program of another fail.
 WORKERS = "2"
@@ -82,10 +85,18 @@ def test_phases(arguments: Sequence[str], *, whole: bool) -> list[Phase]:
     packages = ("loadscope", "-m", "packaged", "tests/packaging")
     last = ("-m", "serial or windowed", *_files_with("serial", "windowed"))
     return [
-        _pytest("tests", *two, "worksteal", "-m", alone, *left_out),
+        _pytest("tests", *two, "worksteal", "-m", alone, *left_out, undisturbed=not whole),
         *([_pytest("package tests", *two, *packages, undisturbed=True)] if whole else []),
         _pytest("serial tests", *last, harmless={NOTHING_COLLECTED}, undisturbed=True),
     ]
+
+
+def preparation(arguments: Sequence[str], *, whole: bool, root: Path = ROOT) -> Sequence[str]:
+    """What runs beside the first phases."""
+    if arguments:
+        return ()
+    compiled = any((root / "tests" / "__pycache__").glob("*-pytest-*.pyc"))
+    return PREPARE if whole else () if compiled else COMPILE
 
 
 def _files_with(*marks: str) -> list[str]:
@@ -231,7 +242,7 @@ def main() -> int:
         return run_phases(check_phases())
     phases = check_phases() + test_phases(rest, whole=asked.whole)
     seconds = WHOLE_SECONDS if asked.whole else WHOLE_RUN_SECONDS
-    return run_phases(phases, seconds, beside=PREPARE if asked.whole and not rest else ())
+    return run_phases(phases, seconds, beside=preparation(rest, whole=asked.whole))
 
 
 if __name__ == "__main__":

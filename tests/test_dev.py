@@ -197,6 +197,8 @@ def test_a_run_without_a_window_asks_for_fewer_packages(monkeypatch: pytest.Monk
 
 def test_reading_the_code_needs_nothing_of_the_system() -> None:
     assert dev.needs_of("check", []) == ()
+    assert dev.needs_of("soak", []) == ()
+    assert set(dev.OFFSCREEN) < set(dev.needs_of("soak", ["runs"]))
 
 
 def test_an_unknown_benchmark_is_named_and_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -246,3 +248,11 @@ def test_the_locks_fit_the_project_file() -> None:
 
     assert unmet(project["dependencies"], dev.LOCK) == []
     assert unmet(project["optional-dependencies"]["dev"], dev.DEV_LOCK) == []
+
+
+def test_a_soak_is_that_of_runs_where_it_is_named() -> None:
+    script, *arguments = dev.soak_command(["runs", "2", "7"])
+    assert (Path(script).name, arguments) == ("run_soak.py", ["2", "7"])
+    assert Path(script).is_file()
+    script, *arguments = dev.soak_command(["2", "7"])
+    assert (Path(script).name, arguments) == ("soak.py", ["2", "7"])

@@ -7,7 +7,18 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from tests.run import LAST_WORDS_SECONDS, NOTHING_COLLECTED, Phase, check_phases, run_bounded, run_phases, tally
+from tests.run import (
+    COMPILE,
+    LAST_WORDS_SECONDS,
+    NOTHING_COLLECTED,
+    PREPARE,
+    Phase,
+    check_phases,
+    preparation,
+    run_bounded,
+    run_phases,
+    tally,
+)
 from tests.run import test_phases as phases_of
 
 if TYPE_CHECKING:
@@ -60,6 +71,16 @@ def test_what_is_prepared_is_ready_before_a_phase_that_is_undisturbed(
     assert run_phases([first, last], beside=(sys.executable, "-c", beside), log=log) == 0
     assert log.read_text() == "made\n"
     assert "made" not in capsys.readouterr().out
+
+
+def test_tests_are_compiled_beside_the_checks_of_a_fresh_checkout_only(tmp_path: Path) -> None:
+    assert preparation([], whole=False, root=tmp_path) == COMPILE
+    kept = tmp_path / "tests" / "__pycache__"
+    kept.mkdir(parents=True)
+    (kept / "test_run.cpython-311-pytest-9.2.0.pyc").touch()
+    assert preparation([], whole=False, root=tmp_path) == ()
+    assert preparation([], whole=True, root=tmp_path) == PREPARE
+    assert preparation(["tests/test_run.py"], whole=True, root=tmp_path) == ()
 
 
 def test_what_cannot_be_prepared_is_said_and_left_to_the_tests(

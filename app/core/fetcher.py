@@ -318,12 +318,12 @@ class Fetcher:
         self,
         url: str,
         *,
-        bearer: str,
+        bearer: str = "",
         params: Mapping[str, str | int | bool | None] | None = None,
         headers: Mapping[str, str] | None = None,
         silence: float = SILENCE_SECONDS,
     ) -> AsyncIterator[AnswerStream]:
-        """As `stream`, from another server that the host names, with the `bearer` that the host gave for it.
+        """As `stream`, from another server that the host names, with the `bearer` that the host gave for it, if any.
 
         Nothing is refreshed for it. The request is not recorded.
         """
@@ -333,7 +333,7 @@ class Fetcher:
         client = await self._transport.client()
         usual = client.timeout
         timeout = httpx.Timeout(connect=usual.connect, read=silence, write=usual.write, pool=usual.pool)
-        sent = {**(headers or {}), "Authorization": f"Bearer {bearer}"}
+        sent = {**(headers or {}), **({"Authorization": f"Bearer {bearer}"} if bearer else {})}
         try:
             request = client.build_request("GET", url, params=_query(params), headers=sent, timeout=timeout)
             response = await client.send(request, stream=True)

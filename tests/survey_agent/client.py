@@ -43,12 +43,15 @@ class Client:
     written: list[dict[str, Any]] = field(default_factory=list)
     process: AgentProcess | None = None
     session: str = ""
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The last answer to each method."""
     answering: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def request(self, method: str, **params: Any) -> dict[str, Any]:
         assert self.process is not None
         session = {"sessionId": self.session} if self.session else {}
-        return await self.process.peer.request(method, {**session, **params}, timeout=20)
+        answer = self.answers[method] = await self.process.peer.request(method, {**session, **params}, timeout=20)
+        return answer
 
     async def prompt(self, text: str) -> dict[str, Any]:
         return await self.request("session/prompt", prompt=[{"type": "text", "text": text}])

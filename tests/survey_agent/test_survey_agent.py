@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from acp import schema
 
 from app.acp.messages import PeerClosed, RpcError
 from tests.survey_agent.client import choose, git, make_repository, survey
@@ -17,6 +18,8 @@ from tests.until import until
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from pydantic import BaseModel
 
 
 @pytest.fixture
@@ -41,6 +44,32 @@ async def test_a_prompt_leaves_a_report_on_a_branch_after_asking_once(repository
     assert branch in client.text()
     assert git(repository, "log", "--format=%an", "main") == "A"
     assert git(repository, "log", "-1", "--format=%s (%an)") == "Survey: Survey this repository (A)"
+
+
+async def test_what_it_says_is_what_the_protocol_has(repository: Path) -> None:
+    async with survey(repository) as client:
+        client.answer = lambda asked: choose("option_0" if "_meta" in asked["toolCall"] else "default")
+        await client.request("session/set_mode", modeId="plan")
+        await client.request("session/set_config_option", configId="effort", value="low")
+        await client.prompt("Survey and ask me")
+    for method, kind in (
+        ("initialize", schema.InitializeResponse),
+        ("session/new", schema.NewSessionResponse),
+        ("session/set_config_option", schema.SetSessionConfigOptionResponse),
+        ("session/prompt", schema.PromptResponse),
+    ):
+        exact(kind, client.answers[method])
+    for update in client.updates:
+        exact(schema.SessionNotification, {"sessionId": client.session, "update": update})
+    for asked in client.asked:
+        exact(schema.RequestPermissionRequest, asked)
+    assert len(client.asked) == 3
+
+
+def exact(kind: type[BaseModel], value: dict[str, Any]) -> None:
+    """The value has everything that the schema wants, and nothing in it is unknown to the schema."""
+    read = kind.model_validate(value).model_dump(mode="json", by_alias=True, exclude_unset=True)
+    assert read == value
 
 
 async def test_a_refusal_leaves_nothing_and_one_with_a_reason_is_taken_up(repository: Path) -> None:

@@ -14,17 +14,22 @@ NOBODY = "00000000-0000-4000-8000-000000000000"
 CHALLENGING = (
     "/api/users/@me/",
     "/api/users/@me/integrations/",
+    "/api/users/@me/integrations/github/1/repos/",
+    "/api/users/@me/github_login/",
     "/api/organizations/",
     f"/api/organizations/{NOBODY}/",
     "/api/projects/1/",
     "/api/projects/1/desktop/access/",
     "/api/projects/1/feature_flags/",
     "/api/environments/1/integrations/",
+    "/api/environments/1/integrations/1/github_repos/",
+    "/api/environments/1/integrations/1/github_branches/",
     "/oauth/userinfo/",
 )
 SESSION_FIRST = (
     "/api/projects/1/tasks/",
     "/api/projects/1/tasks/pinned/",
+    "/api/projects/1/tasks/models/",
     "/api/projects/1/tasks/repositories/",
     "/api/projects/1/tasks/search/",
     f"/api/projects/1/tasks/{NOBODY}/",

@@ -33,6 +33,7 @@ class SessionBus:
         self.signals: asyncio.Queue[Message] = asyncio.Queue(MOST_SIGNALS)
         self._stack = contextlib.AsyncExitStack()
         self._router: DBusRouter | None = None
+        self._waiting: set[asyncio.Future[Message]] = set()
 
     async def __aenter__(self) -> Self:
         # Imported here: it takes 30 ms, and nobody may ever be told anything.
@@ -60,6 +61,8 @@ class SessionBus:
         # A connection that broke says so again when it is closed.
         with contextlib.suppress(Exception):
             await self._stack.aclose()
+        if self._waiting:
+            await asyncio.wait(self._waiting)
 
     async def call(
         self, name: str, path: str, interface: str, method: str, signature: str = "", *body: Any, returns: str = ""
@@ -72,19 +75,36 @@ class SessionBus:
         from jeepney.io.common import RouterClosed
         from jeepney.wrappers import unwrap_msg
 
-        assert self._router is not None
         message = new_method_call(DBusAddress(path, name, interface), method, signature or None, body)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                answer = await self._router.send_and_get_reply(message)
+                answer = await self._answer_to(message)
                 found = tuple(unwrap_msg(answer))
         except DBusErrorResponse as refusal:
             raise BusTrouble(f"{name} answers {refusal.name}.") from refusal
-        except (OSError, EOFError, RouterClosed, TimeoutError) as failure:
+        # Of a router that has closed, jeepney (0.9) says KeyError.
+        except (OSError, EOFError, RouterClosed, KeyError, TimeoutError) as failure:
             raise BusTrouble(f"{name} does not answer: {failure!r}.") from failure
         if returns and answer.header.fields.get(HeaderFields.signature, "") != returns:
             raise BusTrouble(f"{name} answers {method} with something else.")
         return found
+
+    async def _answer_to(self, message: Message) -> Message:
+        """Wait for an answer. Who gives up waiting does not cancel jeepney's own wait.
+
+        Were the answer to come in the same turn of the loop, that would end its router (0.9).
+        """
+        assert self._router is not None
+        waiting = asyncio.ensure_future(self._router.send_and_get_reply(message))
+        self._waiting.add(waiting)
+        waiting.add_done_callback(self._answered)
+        return await asyncio.shield(waiting)
+
+    def _answered(self, waiting: asyncio.Future[Message]) -> None:
+        self._waiting.discard(waiting)
+        # An error that nobody waits for any more is not one to report.
+        if not waiting.cancelled():
+            waiting.exception()
 
     async def has_owner(self, name: str) -> bool:
         """Whether a program has this name on the bus now."""

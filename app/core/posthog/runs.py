@@ -271,6 +271,13 @@ class Runs:
         )
         return answer.content
 
+    @asynccontextmanager
+    async def reading(self, task: str, run: str, storage_path: str) -> AsyncIterator[AnswerStream]:
+        """The content of a file while it comes, of any size, from where it is stored."""
+        url = await self.address(task, run, storage_path)
+        async with self._fetcher.stream_openly(url) as answer:
+            yield answer
+
     async def address(self, task: str, run: str, storage_path: str) -> str:
         """An address that a browser can open for about an hour. It is a secret."""
         body = {"storage_path": storage_path}

@@ -33,11 +33,17 @@ class Backoff:
         return self._since is not None and self._clock.boot() - self._since >= HEALTHY_SECONDS
 
     def ended(self) -> float | None:
-        """As `failed`, after a connection that ended as it should: no pause, unless it ends so again and again."""
+        """As `failed`, after a connection that ended as it should: no pause, unless it ends so again and again.
+
+        Only those in a row count for the pause. The run may have ended, which a person wants to see soon.
+        """
         if self._since is not None and self._clock.boot() - self._since >= LEAST_SECONDS:
             self._short = 0
         self._short += 1
-        return 0.0 if self._short == 1 else self.failed()
+        if self._short == 1:
+            return 0.0
+        self._in_a_row = self._short - 2
+        return self.failed()
 
     def failed(self, at_least: float = 0.0) -> float | None:
         """The pause before the next attempt, or None when it is no use any more. `at_least` is what the server asks."""

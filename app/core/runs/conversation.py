@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from app.core.posthog.types import TaskRun
     from app.core.runs.follow_status import FollowStatus
     from app.core.runs.follower import RunFollower
-    from app.core.runs.hooks import Admit, ApproveTool, GoOn, Upload
+    from app.core.runs.hooks import Admit, ApproveTool, GoOn
     from app.core.runs.transcript import Change
     from app.core.storage import Scope
     from app.core.storage.attachments import Attachment, Attachments
@@ -72,22 +72,17 @@ class Conversation(AgentControl):
         *,
         go_on: GoOn,
         attachments: Attachments,
-        upload: Upload | None = None,
         admit: Admit | None = None,
         approve_tool: ApproveTool | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """Messages are those of `scope`; `admit` raises unless that is who is signed in (`Backend.admit`).
-
-        Files are uploaded by `Runs.upload` where no `upload` is given.
-        """
+        """Messages are those of `scope`; `admit` raises unless that is who is signed in (`Backend.admit`)."""
         super().__init__(follower, runs, clock=clock or SystemClock(), approve_tool=approve_tool)
         self.changed: Event[None] = Event()
         self.queued: tuple[Queued, ...] = ()
         self.hold = Hold()
         self._follow_ups, self._scope = follow_ups, scope
         self._go_on, self._attachments, self._admit = go_on, attachments, admit
-        self._upload = upload or (lambda run, files: runs.upload(follower.task, run.id, files))
         self._rows: tuple[FollowUp, ...] = ()
         self._errors: dict[str, BurrowError] = {}
         # What the agent has taken and the log does not have yet; in which turn and when that was.
@@ -261,7 +256,7 @@ class Conversation(AgentControl):
         if text:
             params["content"] = text
         if files:
-            params["artifact_ids"] = await self._upload(run, files)
+            params["artifact_ids"] = await self._runs.upload(self.follower.task, run.id, files)
         if steer:
             params["steer"] = True
         await self._runs.command(self.follower.task, run.id, "user_message", params, admission=admission)

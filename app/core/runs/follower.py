@@ -42,7 +42,7 @@ BATCH, FRAME_SECONDS = 50, 0.016
 CATCH_UP_TRIES, CATCH_UP_SECONDS = 5, 1.0
 # How often a log that is not streamed is read.
 POLL_SECONDS = 5.0
-REMEMBERED_EVENTS = 16_384
+REMEMBERED_EVENTS = 4_096
 HOPELESS = (NotFound, PermissionMissing)
 # Nothing is wrong with the server. The first needs the network, the others the user.
 NOT_ITS_FAULT = (Offline, SignInNeeded, VaultTrouble)

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 GoOn: TypeAlias = "Callable[[TaskRun, str, Sequence[RunFile]], Awaitable[TaskRun]]"
 """Start a run that goes on from one that has ended, with a message and files."""
-Upload: TypeAlias = "Callable[[TaskRun, Sequence[RunFile]], Awaitable[Sequence[str]]]"
-"""Upload files to a run; returns the ids that a message names them by."""
 Admit: TypeAlias = "Callable[[Scope], Awaitable[Admission]]"
 """Raises `SignInNeeded` unless it is sure that this account is signed in (`Backend.admit`)."""
 ApproveTool: TypeAlias = "Callable[[str, str], Awaitable[None]]"

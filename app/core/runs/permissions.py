@@ -26,7 +26,7 @@ class _Planned(msgspec.Struct):
 
 
 class _Outcome(msgspec.Struct):
-    outcome: msgspec.Raw = msgspec.Raw()
+    outcome: PermissionOutcome | str | None = None
 
 
 def requested(reducer: Reducer, entry: LogEntry) -> None:
@@ -155,7 +155,10 @@ def _asked_in(call: AskedCall, kind: str) -> tuple[str, tuple[Question, ...]]:
 
 def _chosen(entry: LogEntry) -> str:
     raw = decoded(entry.message.params, _Outcome)
-    outcome = decoded(raw.outcome, PermissionOutcome) if raw is not None and raw.outcome else None
+    outcome = raw.outcome if raw is not None else None
+    # The workspace names how it ended in one word.
+    if isinstance(outcome, str):
+        return CANCELLED if outcome == CANCELLED else ELSEWHERE
     if outcome is not None:
         return outcome.option_id or (CANCELLED if outcome.outcome == CANCELLED else ELSEWHERE)
     return ELSEWHERE

@@ -30,9 +30,9 @@ __all__ = ["Change", "ItemHead", "Transcript"]
 
 TROUBLE_KEY = "storage"
 # A stream repeats what is near the place where it was resumed.
-REMEMBERED_EVENTS = 16_384
-# Items that are shown are asked for again and again.
-SHOWN_ITEMS = 256
+REMEMBERED_EVENTS = 4_096
+# Items that are shown are asked for again and again: so many, and so many characters of them.
+SHOWN_ITEMS, SHOWN_CHARACTERS = 256, 16_000_000
 # Of a part that was read again, so many items are compared with what was shown.
 COMPARED = 1_000
 SEARCHED_AT_ONCE = 200
@@ -66,6 +66,7 @@ class Transcript:
         self._seen: set[str] = set()
         self._order: deque[str] = deque()
         self._shown: dict[int, tuple[int, Item]] = {}
+        self._shown_characters = 0
         # How many items there were before `restart`.
         self._former: int | None = None
 
@@ -152,9 +153,7 @@ class Transcript:
             head = self.head(index)
             words = f"This cannot be read from this machine's disk: {failure}. The server has it."
             return Notice(key=head.key, turn=head.turn, parent=head.parent, text=words, level="error", source="storage")
-        if len(self._shown) >= SHOWN_ITEMS:
-            del self._shown[next(iter(self._shown))]
-        self._shown[index] = (revision, item)
+        self._keep_shown(index, revision, item)
         return item
 
     def index_of(self, key: str) -> int | None:
@@ -196,6 +195,15 @@ class Transcript:
         self._shown.clear()
         if spill is not None:
             spill.close()
+
+    def _keep_shown(self, index: int, revision: int, item: Item) -> None:
+        self._shown.pop(index, None)
+        self._shown[index] = (revision, item)
+        self._shown_characters += self.head(index).characters
+        if len(self._shown) > SHOWN_ITEMS or self._shown_characters > SHOWN_CHARACTERS:
+            # It is roughly known how much it is; what is looked at now is there again at once.
+            self._shown = {index: (revision, item)}
+            self._shown_characters = self.head(index).characters
 
     def _new_body(self) -> TranscriptBody:
         return TranscriptBody(self._run_id, None if self._folder is None else SpillFile(self._folder))

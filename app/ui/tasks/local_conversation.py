@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from PySide6.QtCore import QCoreApplication
 
-from app.core.errors import NotFound
+from app.core.errors import NotFound, Rejected
 from app.core.events import Event
 from app.core.runs.answers import QuestionAnswer
 from app.core.runs.local.status import RunPhase
@@ -43,6 +43,9 @@ class WaitingText(NamedTuple):
 
 class LocalRunView:
     """A `RunConversation` of `core.runs.local`. `close` listens to nothing more; the run goes on."""
+
+    # They are kept beside the run, and the agent is told their paths.
+    takes_files = True
 
     def __init__(self, conversation: LocalConversation, read: Callable[[Attachment], bytes]) -> None:
         """`read` gives the content of an attachment, in a thread."""

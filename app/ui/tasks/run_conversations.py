@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 class FollowedRun:
     """A `RunConversation` of `core.runs`. `first` is the run as the list knows it."""
 
-    # Each agent of PostHog and of the workspace takes messages during a turn.
-    steers = True
+    # Each agent of PostHog and of the workspace takes messages during a turn, and files.
+    steers = takes_files = True
 
     def __init__(self, conversation: Conversation, first: TaskRun) -> None:
         self._conversation, self._first = conversation, first

@@ -257,7 +257,10 @@ class PaintedItems(QAbstractScrollArea):
         if len(change.replaced) > 1:
             # The history may have been read again: then revisions count anew.
             self.items.doubt()
-        if not self._take_in_soon.isActive():
+        if change.appended < 0:
+            # Keys and focus may come before the next paint, and ask for what is not there any more.
+            self._take_in()
+        elif not self._take_in_soon.isActive():
             self._take_in_soon.start()
 
     def _take_in(self) -> None:
@@ -266,6 +269,7 @@ class PaintedItems(QAbstractScrollArea):
             return
         if not self.items.continues:
             self.items.begin_again()
+            self.placed.visible = [one for one in self.visible if one.place < len(self.items)]
             self._estimate.start()
         else:
             self.items.take_in()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import app
-from app.acp.messages import INVALID_PARAMS, METHOD_NOT_FOUND, PeerClosed, RpcError
+from app.acp.messages import AUTH_REQUIRED, INVALID_PARAMS, METHOD_NOT_FOUND, PeerClosed, RpcError
 from app.acp.process import AgentProcess, NotStarted
 from app.workspace.runner.work_folder import RunFailed
 
@@ -44,7 +44,7 @@ def agent_environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path}
 
 
-class AgentSession:
+class RunAgent:
     """A running agent with a session. Whoever has one awaits `end`."""
 
     def __init__(self, process: AgentProcess) -> None:
@@ -61,7 +61,7 @@ class AgentSession:
     @classmethod
     async def start(
         cls, command: Sequence[str], folder: Path, on_update: OnUpdate, on_question: OnQuestion
-    ) -> AgentSession:
+    ) -> RunAgent:
         """Start the agent and introduce ourselves. Raises `RunFailed`."""
 
         async def request(method: str, params: JsonObject, _id: object) -> JsonObject:
@@ -166,7 +166,10 @@ class AgentSession:
         try:
             return await self.process.peer.request(method, params, timeout=SET_UP_SECONDS)
         except RpcError as failure:
-            raise RunFailed(f"{self.name} refused {method}: {failure.message}") from None
+            words = f"{self.name} refused {method}: {failure.message}"
+            if failure.code == AUTH_REQUIRED:
+                words += " Start it once in a terminal and sign in there."
+            raise RunFailed(words) from None
         except TimeoutError:
             raise RunFailed(f"{self.name} did not answer {method} within {SET_UP_SECONDS:g} seconds.") from None
         except PeerClosed:

@@ -54,7 +54,7 @@ class OpenQuestions:
         finally:
             # The agent gave the request up, or the run ends.
             if self._open.pop(request_id, None) is not None:
-                self._journal.answered(request_id)
+                self._journal.answered(request_id, outcome="cancelled")
 
     def answer(self, params: Mapping[str, object]) -> None:
         """Hand a person's answer to the agent. Raises `CommandFailed`."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from app.acp.messages import PeerClosed, RpcError
 from app.workspace.code_host.git import GitFailed
 from app.workspace.runner import credentials, prompts
-from app.workspace.runner.agent_session import AgentSession, own_agent
+from app.workspace.runner.agent_session import RunAgent, own_agent
 from app.workspace.runner.journal import RunJournal
 from app.workspace.runner.made import change, keep_what_was_made
 from app.workspace.runner.questions import OpenQuestions
@@ -61,7 +61,7 @@ class CarriedRun:
         self._end: tuple[str, str | None] | None = None
         self._ending = asyncio.Event()
         self._steering: set[asyncio.Task[None]] = set()
-        self.session: AgentSession | None = None
+        self.session: RunAgent | None = None
         self.turns: PromptTurns | None = None
         self.questions: OpenQuestions | None = None
 
@@ -169,7 +169,7 @@ class CarriedRun:
         with contextlib.suppress(RunFailed):
             await turns.steer(said)
 
-    async def _set_up(self, journal: RunJournal) -> AgentSession:
+    async def _set_up(self, journal: RunJournal) -> RunAgent:
         """Raises `RunFailed` and `GitFailed`."""
         folder = self._folder = await self._make_folder(journal)
         settings, run = self._workspace.settings, self._run
@@ -179,7 +179,7 @@ class CarriedRun:
         )
         assert self.questions is not None
         try:
-            session = self.session = await AgentSession.start(command, folder.path, journal.update, self.questions.ask)
+            session = self.session = await RunAgent.start(command, folder.path, journal.update, self.questions.ask)
             await session.open(folder.path, [await self._tool_server()])
         except RunFailed as failure:
             journal.progress("agent", "Starting the agent", "failed", str(failure))
@@ -261,7 +261,7 @@ class CarriedRun:
         ]
         return {"type": "http", "name": "posthog", "url": self._workspace.settings.mcp_url, "headers": headers}
 
-    async def _set_options(self, session: AgentSession, journal: RunJournal) -> None:
+    async def _set_options(self, session: RunAgent, journal: RunJournal) -> None:
         """Set what the run was started with; what the agent does not offer is noted and left."""
         mode = self._state.get("initial_permission_mode") or DEFAULT_MODES.get(
             self._run["runtime_adapter"], "bypassPermissions"

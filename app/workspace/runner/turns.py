@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from app.workspace.runner.agent_session import AgentSession
+    from app.workspace.runner.agent_session import RunAgent
     from app.workspace.runner.journal import JsonObject, RunJournal
     from app.workspace.runner.questions import OpenQuestions
 
@@ -40,9 +40,7 @@ class Said:
 class PromptTurns:
     """The turns of one session. `cancel_seconds`: how long an agent may take to stop."""
 
-    def __init__(
-        self, session: AgentSession, journal: RunJournal, questions: OpenQuestions, cancel_seconds: float
-    ) -> None:
+    def __init__(self, session: RunAgent, journal: RunJournal, questions: OpenQuestions, cancel_seconds: float) -> None:
         self._session = session
         self._journal = journal
         self._questions = questions
@@ -83,6 +81,8 @@ class PromptTurns:
             result = await self._bounded(blocks)
         finally:
             self.running = False
+            # What an agent asked in a turn that is over is moot.
+            self._questions.cancel()
             for said in batch:
                 if result is None:
                     said.done.cancel()

@@ -392,3 +392,21 @@ def test_pauses_grow_end_after_thirty_failures_and_begin_anew_after_a_healthy_mi
     assert [one.failed(), one.failed()] != [None, None]
     assert one.failed(at_least=70) is None
     assert one.offline() <= 36
+
+
+def test_a_stream_that_ends_as_it_should_is_opened_again_soon_however_many_failed_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.undo()
+    clock = StillClock()
+    one = Backoff(clock)
+    for _ in range(8):
+        one.failed()
+    pauses = []
+    for _ in range(6):
+        one.connected()
+        clock.advance(1)
+        pauses.append(one.ended() or 0.0)
+    assert pauses[0] == 0
+    assert 0 < max(pauses[1:4]) <= 0.6
+    assert pauses[5] > 1.5

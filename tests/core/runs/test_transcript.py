@@ -189,6 +189,7 @@ def test_the_stream_and_the_log_may_name_a_permission_by_different_ids() -> None
         (note("permission_response", requestId="p1", optionId="allow"), "allow"),
         (note("permission_resolved", requestId="p1", outcome={"outcome": "selected", "optionId": "reject"}), "reject"),
         (note("permission_resolved", requestId="p1"), "elsewhere"),
+        (note("permission_response", requestId="p1", outcome="cancelled"), "cancelled"),
         (response("p1", outcome={"outcome": "selected", "optionId": "allow"}), "allow"),
         (response("p1", outcome={"outcome": "cancelled"}), "cancelled"),
         (progress("c1", "completed"), "elsewhere"),

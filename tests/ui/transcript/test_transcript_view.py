@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
-from PySide6.QtGui import QAccessible, QGuiApplication, QImage, QMouseEvent
+from PySide6.QtGui import QAccessible, QFocusEvent, QGuiApplication, QImage, QMouseEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMenu
 
@@ -138,6 +138,17 @@ def test_the_history_read_again_leaves_the_place_in_view(view: TranscriptView) -
     painted(view)
     assert top_of(view, "k150") == before
     assert not view.following
+
+
+def test_a_key_right_after_the_last_items_went_finds_those_that_are_left(view: TranscriptView) -> None:
+    items = shown(view, ListedItems([Message(key=f"m{n}", text=f"text {n}") for n in range(6)]))
+    view.clearFocus()
+    items.rebuild([Message(key=f"m{n}", text=f"text {n}") for n in range(4)])
+    view.focusInEvent(QFocusEvent(QEvent.Type.FocusIn, Qt.FocusReason.TabFocusReason))
+    assert view.current == 3
+    view.set_current(-1)
+    view.step(-1)
+    assert view.current == 2
 
 
 def test_an_item_that_came_anew_with_the_same_revision_is_laid_out_again(view: TranscriptView) -> None:

@@ -22,6 +22,7 @@ from app.core.runs.worktrees.hunks import Hunk, parse_hunks
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+SUBMODULE_MODE = "160000"
 KINDS = {"A": "added", "M": "modified", "D": "deleted", "R": "renamed", "C": "copied", "T": "type", "U": "conflict"}
 # What a comparison of two files looks like, and what would make git run a program for it.
 PLAIN = ("--no-ext-diff", "--no-textconv", "--no-color", "--find-renames")
@@ -30,9 +31,10 @@ COMMIT_SECONDS = 120.0
 
 
 class FileChange(Value, frozen=True):
-    """`kind`: `added`, `modified`, `deleted`, `renamed`, `copied`, `type`, `conflict` or `untracked`.
+    """`kind`: `added`, `modified`, `deleted`, `renamed`, `copied`, `type`, `conflict`, `untracked` or `submodule`.
 
-    `added` and `removed` count lines; both are None for a file that is no text.
+    `added` and `removed` count lines; both are None for a file that is no text. A submodule is a repository inside of
+    this one, of which only the commit is recorded.
     """
 
     path: str
@@ -87,6 +89,11 @@ async def difference_of(folder: Path, base: str, change: FileChange, *, context:
         paths = [each for each in (change.old_path, change.path) if each]
         plain = ("diff", f"--unified={context}", *PLAIN, "--end-of-options", base, "--", *paths)
     output = await git(top, *plain, fine=(0, 1))
+    # The lines may be many.
+    return await asyncio.to_thread(_difference, output)
+
+
+def _difference(output: bytes) -> FileDifference:
     text = output[:LONGEST_DIFF].decode("utf-8", "replace")
     return FileDifference(tuple(parse_hunks(text)), cut=len(output) > LONGEST_DIFF)
 
@@ -107,7 +114,7 @@ async def discard(folder: Path, base: str, change: FileChange, asides: Path) -> 
     """
     top = await _top(folder)
     commit_id = await git_line(top, "rev-parse", "--verify", "--end-of-options", f"{base}^{{commit}}")
-    aside = await asyncio.to_thread(_move_aside, top, change.path, asides)
+    aside = await asyncio.to_thread(move_aside, top, change.path, asides)
     discarded = Discarded(change.path, None if aside is None else str(aside))
     restored = change.old_path or change.path
     try:
@@ -131,7 +138,7 @@ async def take_back(folder: Path, discarded: Discarded) -> None:
         aside = Path(discarded.aside)
         target = top / discarded.path
         if os.path.lexists(target):
-            _move_aside(top, discarded.path, aside.parent)
+            move_aside(top, discarded.path, aside.parent)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(aside, target)
 
@@ -171,7 +178,8 @@ def _parsed(output: bytes) -> list[FileChange]:
             letter = field.rsplit(" ", 1)[1][:1]
             two = letter in "RC"
             old, new = (fields[at + 1], fields[at + 2]) if two else ("", fields[at + 1])
-            kinds[new] = (KINDS.get(letter, "modified"), old)
+            kind = "submodule" if SUBMODULE_MODE in field[1:14].split(" ") else KINDS.get(letter, "modified")
+            kinds[new] = (kind, old)
             at += 3 if two else 2
             continue
         added, removed, name = field.split("\t", 2)
@@ -203,7 +211,11 @@ def _lines_of(path: Path) -> int | None:
     return data.count(b"\n") + (1 if data and not data.endswith(b"\n") else 0)
 
 
-def _move_aside(top: Path, name: str, asides: Path) -> Path | None:
+def move_aside(top: Path, name: str, asides: Path) -> Path | None:
+    """Move a file or folder of `top` into a new folder of `asides`; returns where it is, None if there is none.
+
+    Raises `OSError`, `Rejected` for a name that leads out of `top`. Call it in a thread.
+    """
     path = top / name
     if not path.parent.resolve().is_relative_to(top.resolve()):
         raise Rejected(f"{name} leads out of the folder.", action="Look at it yourself.")

@@ -11,8 +11,11 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import sys
-from typing import TYPE_CHECKING
+import tempfile
+import threading
+from typing import IO, TYPE_CHECKING
 
 from app.core.child_processes import NO_CONSOLE
 from app.core.errors import BurrowError
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 SECONDS = 30.0
 LARGEST_OUTPUT = 64 * 1024 * 1024
 READ_BYTES = 256 * 1024
-EXIT_SECONDS = 1.0
+ERROR_BYTES = 2_000
 # https://git-scm.com/docs/git-config
 SETTINGS = (
     *("core.fsmonitor=false", "core.pager=cat", "protocol.ext.allow=never", "submodule.recurse=false"),
@@ -60,36 +63,26 @@ async def git(
     """
     name = arguments[0]
     settings = SETTINGS if hooks else (*SETTINGS, NO_HOOKS)
+    words = ("git", *(word for each in settings for word in ("-c", each)), *arguments)
+    # A name with a star in it is that name. The one command that knows only names refuses to be told so.
+    environment = _environment() | ({} if name == "check-ignore" else {"GIT_LITERAL_PATHSPECS": "1"})
+    call = _GitProcess(words, folder, environment, given)
     try:
-        process = await asyncio.create_subprocess_exec(
-            "git",
-            *(word for each in settings for word in ("-c", each)),
-            *arguments,
-            stdin=asyncio.subprocess.DEVNULL if given is None else asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            cwd=folder,
-            # A name with a star in it is that name. The one command that knows only names refuses to be told so.
-            env=_environment() | ({} if name == "check-ignore" else {"GIT_LITERAL_PATHSPECS": "1"}),
-            start_new_session=os.name == "posix",
-            creationflags=NO_CONSOLE,
-        )
+        async with asyncio.timeout(seconds):
+            code, output, errors = await asyncio.to_thread(call.run)
+    except TimeoutError:
+        raise GitTrouble(f"git {name} took longer than {seconds:g} seconds.") from None
     except OSError as failure:
         if not await asyncio.to_thread(os.path.isdir, folder):
             raise GitTrouble(f"{folder} is not there.", action="Choose a folder that exists.") from None
         raise GitTrouble(f"git cannot be started: {failure.strerror}.", action="Install git.") from None
-    try:
-        async with asyncio.timeout(seconds):
-            output, errors = await _communicate(process, given)
-    except TimeoutError:
-        raise GitTrouble(f"git {name} took longer than {seconds:g} seconds.") from None
-    except asyncio.LimitOverrunError:
+    except _TooMuch:
         raise GitTrouble(f"git {name} said more than {LARGEST_OUTPUT:,} bytes.") from None
     finally:
-        await _end(process)
-    if process.returncode not in fine:
-        said = mask_credentials(errors.decode("utf-8", "replace").strip()[-2_000:])
-        raise GitTrouble(f"git {name} failed: {said or f'code {process.returncode}'}")
+        call.end()
+    if code not in fine:
+        said = mask_credentials(errors.decode("utf-8", "replace").strip())
+        raise GitTrouble(f"git {name} failed: {said or f'code {code}'}")
     return output
 
 
@@ -123,41 +116,85 @@ def _environment() -> dict[str, str]:
     }
 
 
-async def _communicate(process: asyncio.subprocess.Process, given: bytes | None) -> tuple[bytes, bytes]:
-    """As `process.communicate`, but what is too long raises `asyncio.LimitOverrunError`."""
-    assert process.stdout is not None
-    assert process.stderr is not None
-
-    async def feed() -> None:
-        if process.stdin is not None:
-            with contextlib.suppress(ConnectionError):
-                process.stdin.write(given or b"")
-                await process.stdin.drain()
-            process.stdin.close()
-
-    output, errors, _ = await asyncio.gather(_all_of(process.stdout), _all_of(process.stderr), feed())
-    await process.wait()
-    return output, errors
+class _TooMuch(Exception):
+    """It said more than is kept."""
 
 
-async def _all_of(stream: asyncio.StreamReader) -> bytes:
-    data = bytearray()
-    while chunk := await stream.read(READ_BYTES):
-        data += chunk
-        if len(data) > LARGEST_OUTPUT:
-            raise asyncio.LimitOverrunError("too long", len(data))
-    return bytes(data)
+class _GitProcess:
+    """One process, run in a thread: a subprocess of asyncio that is cancelled while it starts is waited for for ever
+    (CPython gh-119710).
+    """
 
+    def __init__(self, words: tuple[str, ...], folder: Path, environment: dict[str, str], given: bytes | None) -> None:
+        self._words, self._folder, self._environment, self._given = words, folder, environment, given
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ended = False
+        self._lock = threading.Lock()
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kill it with what it started, if it runs."""
-    if process.returncode is not None:
-        return
-    with contextlib.suppress(OSError):
-        if sys.platform == "win32":
-            process.kill()
-        else:
-            os.killpg(process.pid, signal.SIGKILL)
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(EXIT_SECONDS):
-            await process.wait()
+    def run(self) -> tuple[int, bytes, bytes]:
+        """Run it to its end; returns the exit code, all of its output and the end of its errors. Call it in a thread.
+
+        Raises `OSError`, `_TooMuch`.
+        """
+        # Files, because a program that reads only one of two pipes can wait for ever.
+        with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as errors:
+            if self._given is not None:
+                source.write(self._given)
+                source.seek(0)
+            process = self._start(source, errors)
+            if process is None:
+                return -signal.SIGTERM, b"", b""
+            try:
+                output = self._output(process)
+            finally:
+                self._kill(process)
+                process.wait()
+            errors.seek(max(0, errors.seek(0, os.SEEK_END) - ERROR_BYTES))
+            return process.returncode, output, errors.read()
+
+    def end(self) -> None:
+        """Kill it with what it started, or do not start it."""
+        with self._lock:
+            self._ended = True
+            process = self._process
+        if process is not None:
+            self._kill(process)
+
+    def _start(self, source: IO[bytes], errors: IO[bytes]) -> subprocess.Popen[bytes] | None:
+        with self._lock:
+            if self._ended:
+                return None
+            self._process = subprocess.Popen(
+                self._words,
+                stdin=subprocess.DEVNULL if self._given is None else source,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                cwd=self._folder,
+                env=self._environment,
+                start_new_session=os.name == "posix",
+                creationflags=NO_CONSOLE,
+            )
+            return self._process
+
+    @staticmethod
+    def _output(process: subprocess.Popen[bytes]) -> bytes:
+        assert process.stdout is not None
+        data = bytearray()
+        with process.stdout as pipe:
+            while chunk := pipe.read1(READ_BYTES):  # type: ignore[attr-defined]
+                data += chunk
+                if len(data) > LARGEST_OUTPUT:
+                    raise _TooMuch
+        process.wait()
+        return bytes(data)
+
+    @staticmethod
+    def _kill(process: subprocess.Popen[bytes]) -> None:
+        # Polling would collect the exit code; a process that was waited for has one.
+        if process.returncode is not None:
+            return
+        with contextlib.suppress(OSError):
+            if sys.platform != "win32":
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()

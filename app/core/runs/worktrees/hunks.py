@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _HEAD = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?(.*)")
 
 
-class DiffLine(Value, frozen=True):
+class DiffLine(Value, frozen=True, gc=False):
     """`mark` is a space for a line of both, `-` for one that went, `+` for one that came.
 
     `old` and `new` are its numbers, from 1, None on the side that lacks it. `open` says that no line break ends it.

@@ -1,0 +1,130 @@
+"""What a person decides about the changes of a run: nothing of it is lost, and trouble says what it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.core.errors import Rejected
+from app.core.runs.worktrees.git import GitTrouble
+from app.core.runs.worktrees.run_changes import ChangeList, NoRepository, RepositoryBusy, RunChanges
+from app.core.runs.worktrees.sizes import FolderSize, size_of
+from tests.core.worktrees.conftest import run_git
+
+LONG = "".join(f"line {each}\n" for each in range(40))
+
+
+@pytest.fixture
+def run(repository: Path, tmp_path: Path) -> RunChanges:
+    """A run that committed a change, renamed a file, deleted one, made one, and put a repository inside."""
+    (repository / "moved.txt").write_text(LONG)
+    (repository / "gone.txt").write_text("gone\n")
+    run_git(repository, "add", ".")
+    run_git(repository, "commit", "--quiet", "-m", "Second")
+    base = run_git(repository, "rev-parse", "HEAD").strip()
+    (repository / "a.txt").write_text("one\n2\nthree\n")
+    run_git(repository, "commit", "--quiet", "--all", "-m", "By the agent")
+    run_git(repository, "mv", "moved.txt", "to.txt")
+    (repository / "b.txt").write_text("b2\n")
+    (repository / "gone.txt").unlink()
+    (repository / "new.txt").write_text("new\n")
+    inside = repository / "inside"
+    inside.mkdir()
+    run_git(inside, "init", "--quiet")
+    run_git(inside, "commit", "--quiet", "--allow-empty", "-m", "x")
+    return RunChanges(repository, base, tmp_path / "asides")
+
+
+def told(found: ChangeList) -> list[tuple[str, str, str]]:
+    return [(each.path, each.change.kind, each.stage) for each in found.files]
+
+
+FIRST = [
+    ("a.txt", "modified", "committed"),
+    ("b.txt", "modified", "open"),
+    ("gone.txt", "deleted", "open"),
+    ("inside/", "untracked", "open"),
+    ("new.txt", "untracked", "open"),
+    ("to.txt", "renamed", "kept"),
+]
+
+
+async def test_files_are_committed_kept_or_open(run: RunChanges) -> None:
+    found = await run.look()
+    assert told(found) == FIRST
+    assert (found.branch, found.under_way) == ("main", "")
+    every = [each.change for each in found.files if each.path in {"b.txt", "gone.txt", "to.txt"}]
+    await run.keep(every)
+    assert {stage for path, _kind, stage in told(await run.look()) if path in {"b.txt", "gone.txt"}} == {"kept"}
+    await run.release(every)
+    assert told(await run.look()) != FIRST
+    assert (run.folder / "b.txt").read_text() == "b2\n"
+    assert not [each for each in (await run.look()).files if each.stage == "kept"]
+
+
+@pytest.mark.parametrize("path", [each[0] for each in FIRST])
+async def test_a_discard_that_is_undone_gives_back_files_and_index(run: RunChanges, path: str) -> None:
+    before = await run.look()
+    [change] = [each.change for each in before.files if each.path == path]
+    done = await run.discard(change)
+    assert path not in {each.path for each in (await run.look()).files}
+    await run.take_back(done)
+    assert told(await run.look()) == told(before)
+    assert not (run.folder / "moved.txt").exists()
+
+
+async def test_what_is_kept_is_committed_and_counts_as_that(run: RunChanges) -> None:
+    kept = [each.change for each in (await run.look()).files if each.stage == "kept"]
+    made = await run.commit("Rename", kept)
+    found = await run.look()
+    assert found.head == made
+    assert ("to.txt", "renamed", "committed") in told(found)
+
+
+async def test_a_submodule_is_named_and_never_moved_away(run: RunChanges) -> None:
+    run_git(run.folder, "submodule", "--quiet", "add", "./inside", "module")
+    changes = {each.path: each.change for each in (await run.look()).files}
+    assert changes["module"].kind == "submodule"
+    with pytest.raises(Rejected, match="repository of its own"):
+        await run.discard(changes["module"])
+    assert (run.folder / "module" / ".git").exists()
+
+
+async def test_a_conflict_and_a_head_without_a_branch_are_told(run: RunChanges) -> None:
+    run_git(run.folder, "stash", "--quiet")
+    run_git(run.folder, "checkout", "--quiet", "-b", "other", "HEAD~1")
+    (run.folder / "a.txt").write_text("other\n")
+    run_git(run.folder, "commit", "--quiet", "--all", "-m", "Other")
+    with pytest.raises(Exception, match="merge"):
+        run_git(run.folder, "merge", "main")
+    found = await run.look()
+    assert found.under_way == "a merge"
+    assert ("a.txt", "conflict", "open") in told(found)
+    run_git(run.folder, "merge", "--abort")
+    run_git(run.folder, "checkout", "--quiet", "--detach")
+    assert (await run.look()).branch == ""
+
+
+async def test_trouble_says_what_it_is(run: RunChanges, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    change = next(each.change for each in (await run.look()).files if each.path == "b.txt")
+    lock = run.folder / ".git" / "index.lock"
+    lock.write_text("")
+    with pytest.raises(RepositoryBusy, match=r"index\.lock"):
+        await run.keep([change])
+    lock.unlink()
+    await run.keep([change])
+    for folder in (tmp_path / "nowhere", tmp_path):
+        with pytest.raises(NoRepository):
+            await RunChanges(folder, "HEAD", tmp_path / "asides").look()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(GitTrouble, match="not installed"):
+        await run.look()
+
+
+def test_the_size_of_a_folder_follows_no_links(tmp_path: Path) -> None:
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    (tmp_path / "in" / "deep" / "file").write_bytes(b"x" * 1000)
+    (tmp_path / "in" / "round").symlink_to(tmp_path)
+    assert size_of(tmp_path / "in") == FolderSize(1000, False)
+    assert size_of(tmp_path / "gone") is None
