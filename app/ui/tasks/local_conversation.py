@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from PySide6.QtCore import QCoreApplication
 
-from app.core.errors import NotFound, Rejected
+from app.core.errors import NotFound
 from app.core.events import Event
 from app.core.runs.answers import QuestionAnswer
 from app.core.runs.local.status import RunPhase

@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING
 
 from app.core.errors import NotFound, Rejected, StorageTrouble
 from app.core.events import Event
+from app.core.runs.agent_environment import agent_environment
 from app.core.runs.answers import answered_questions, chosen_option
 from app.core.runs.desk.kept_files import FILES, keep_file
 from app.core.runs.desk.task_runs import IN_PROGRESS, STATUS_OF_PHASE, run_of
-from app.core.runs.local.environment import agent_environment
 from app.core.runs.local.record import folder_of
 from app.core.runs.local.run import LocalRun
 from app.core.runs.local.status import RunPhase
 from app.core.runs.local.unsent import UnsentFile
 from app.core.runs.transcript import Transcript
 from app.core.runs.worktrees.environments import find_environments
-from app.core.runs.worktrees.preparation import preparation
-from app.core.runs.worktrees.setup import SetupConsent, SetupNotAgreed, run_command
-from app.core.runs.worktrees.worktrees import WorktreeRecord
+from app.core.runs.worktrees.preparation import bring_files
+from app.core.runs.worktrees.setup import SetupConsent, SetupNotAgreed, run_command, set_up
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -282,32 +281,25 @@ class LocalConversation:
         self.transcript.apply(entries)
 
     async def _prepare(self, run_log: RunLog) -> None:
-        """Set a worktree of the run's own up, once, after the person agreed to the script."""
+        """Bring a worktree of the run's own its files, and set it up, once, after the person agreed to the script."""
         self.setup = None
         if not self.record.worktree:
             return
         folder = Path(self.record.folder)
+        await bring_files(Path(self._repository), folder, run_log)
+        if self._without_setup:
+            return
         found = await asyncio.to_thread(find_environments, folder)
         for name, wrong in found.wrong:
             run_log.notify("_posthog/console", level="warn", message=f"{name}: {wrong}")
-        wanted = () if self._without_setup else found.environments
-        environment = next((each for each in wanted if each.script), None)
+        environment = next((each for each in found.environments if each.script), None)
+        if environment is None:
+            return
         try:
-            await preparation(self._worktree(), environment, self._consent)(run_log)
+            await set_up(folder, self._repository, environment, self._consent, run_log)
         except SetupNotAgreed as asked:
             self.setup = asked
             raise
-
-    def _worktree(self) -> WorktreeRecord:
-        record = self.record
-        return WorktreeRecord(
-            id=record.worktree,
-            repository=self._repository,
-            path=record.folder,
-            branch=record.branch,
-            base="",
-            created=record.created,
-        )
 
     def _waiting_changed(self) -> None:
         self._unsent.put(tuple((each.text, each.files) for each in self.queued))

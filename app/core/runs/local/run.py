@@ -18,8 +18,8 @@ from app.acp.process import NotStarted
 from app.core.errors import BurrowError
 from app.core.events import Event
 from app.core.redaction import mask_credentials
+from app.core.runs.agent_environment import agent_environment
 from app.core.runs.local.agent_side import AgentSide
-from app.core.runs.local.environment import agent_environment
 from app.core.runs.local.record import LOG, folder_of
 from app.core.runs.local.replay import history_text
 from app.core.runs.local.run_log import RunLog
