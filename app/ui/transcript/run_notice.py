@@ -33,7 +33,7 @@ class NoticeAction(NamedTuple):
     about: str = ""
 
 
-class RunNotice(NamedTuple):
+class AgentNotice(NamedTuple):
     """`lines` are output of the agent. `script` is shown to the letter, because the person decides about it."""
 
     title: str
@@ -50,7 +50,7 @@ class NoticingConversation(Protocol):
     """A conversation that may need the person for something else than an answer."""
 
     @property
-    def notice(self) -> RunNotice | None:
+    def notice(self) -> AgentNotice | None:
         """What to say now."""
 
     @property
@@ -73,7 +73,7 @@ class RunNoticeCard(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._notice: RunNotice | None = None
+        self._notice: AgentNotice | None = None
         self._actions: tuple[NoticeAction, ...] = ()
         self._script: QWidget | None = None
         self.card = InlineCard()
@@ -88,7 +88,7 @@ class RunNoticeCard(QWidget):
         self.row.setVisible(False)
         self.setVisible(False)
 
-    def show_notice(self, notice: RunNotice | None, actions: Sequence[NoticeAction]) -> None:
+    def show_notice(self, notice: AgentNotice | None, actions: Sequence[NoticeAction]) -> None:
         """Show these. What is the same already keeps its focus."""
         if notice != self._notice:
             self._notice = notice
@@ -109,7 +109,7 @@ class RunNoticeCard(QWidget):
         if event.size().width() != event.oldSize().width():
             self.updateGeometry()
 
-    def _show(self, notice: RunNotice | None) -> None:
+    def _show(self, notice: AgentNotice | None) -> None:
         if self._script is not None:
             self._box.removeWidget(self._script)
             self._script.hide()
