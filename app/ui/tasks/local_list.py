@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
 
 class LocalRunList(QObject):
-    """`changed(task_id)`: the runs of a task on this machine are others. Nothing is loaded before `load`."""
+    """`changed(task_id)`: the runs of a task on this machine are others. `written(task_id)`: the server knows another
+    status of one. Nothing is loaded before `load`.
+    """
 
     changed = Signal(str)
+    written = Signal(str)
 
     def __init__(self, services: Services, bridge: Bridge, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -40,6 +43,7 @@ class LocalRunList(QObject):
         if self._runs is None:
             self._runs = self._services.local_runs
             self._bridge.listen(self, self._runs.changed, self.changed.emit)
+            self._bridge.listen(self, self._runs.written, self.written.emit)
         return self._runs
 
     def with_local(self, task_id: str, runs: tuple[TaskRun, ...]) -> tuple[TaskRun, ...]:

@@ -62,6 +62,7 @@ class RunTranscripts(QObject):
         self._tabs: dict[str, int] = {}
         self.local = LocalRunList(context.services, context.bridge, self)
         self.local.changed.connect(lambda _task_id: self._show())
+        self.local.written.connect(controller.fetch)
         self._open_soon = QTimer(self, singleShot=True, interval=OPEN_AFTER_MS)
         self._open_soon.timeout.connect(self._open)
         self.pool = RunPool(context.bridge, open_conversation, self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QSize, Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app.marks import revealed_name
@@ -12,9 +12,12 @@ from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.feedback import InlineCard, clear_layout
 from app.ui.widgets.flow import FlowLayout
+from app.ui.widgets.guard import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from PySide6.QtGui import QResizeEvent
 
     from app.ui.widgets.feedback import BoxTone
 
@@ -30,7 +33,7 @@ class NoticeAction(NamedTuple):
     about: str = ""
 
 
-class RunNotice(NamedTuple):
+class AgentNotice(NamedTuple):
     """`lines` are output of the agent. `script` is shown to the letter, because the person decides about it."""
 
     title: str
@@ -47,7 +50,7 @@ class NoticingConversation(Protocol):
     """A conversation that may need the person for something else than an answer."""
 
     @property
-    def notice(self) -> RunNotice | None:
+    def notice(self) -> AgentNotice | None:
         """What to say now."""
 
     @property
@@ -70,7 +73,7 @@ class RunNoticeCard(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._notice: RunNotice | None = None
+        self._notice: AgentNotice | None = None
         self._actions: tuple[NoticeAction, ...] = ()
         self._script: QWidget | None = None
         self.card = InlineCard()
@@ -85,7 +88,7 @@ class RunNoticeCard(QWidget):
         self.row.setVisible(False)
         self.setVisible(False)
 
-    def show_notice(self, notice: RunNotice | None, actions: Sequence[NoticeAction]) -> None:
+    def show_notice(self, notice: AgentNotice | None, actions: Sequence[NoticeAction]) -> None:
         """Show these. What is the same already keeps its focus."""
         if notice != self._notice:
             self._notice = notice
@@ -95,7 +98,18 @@ class RunNoticeCard(QWidget):
             self._fill()
         self.setVisible(notice is not None or bool(self._actions))
 
-    def _show(self, notice: RunNotice | None) -> None:
+    def minimumSizeHint(self) -> QSize:
+        # By itself it is that of wrapped text in a narrow column.
+        hint = super().minimumSizeHint()
+        return QSize(hint.width(), min(hint.height(), self._box.heightForWidth(self.width())))
+
+    @guarded()
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if event.size().width() != event.oldSize().width():
+            self.updateGeometry()
+
+    def _show(self, notice: AgentNotice | None) -> None:
         if self._script is not None:
             self._box.removeWidget(self._script)
             self._script.hide()

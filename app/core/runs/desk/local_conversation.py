@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from app.core.runs.local.servers import RunServers
     from app.core.runs.local.status import LocalStatus, WaitingPrompt
     from app.core.runs.log_entries import LogEntry
-    from app.core.runs.worktrees.environments import EnvironmentAction, WorkEnvironment
+    from app.core.runs.worktrees.environments import EnvironmentAction
 
 # Entries that are read between two turns of the loop.
 READ_AT_ONCE = 500
@@ -292,7 +292,7 @@ class LocalConversation:
         found = await asyncio.to_thread(find_environments, folder)
         for name, wrong in found.wrong:
             run_log.notify("_posthog/console", level="warn", message=f"{name}: {wrong}")
-        environment: WorkEnvironment | None = next((each for each in found.environments if each.script), None)
+        environment = next((each for each in found.environments if each.script), None)
         if environment is None:
             return
         try:

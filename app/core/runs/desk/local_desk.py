@@ -68,7 +68,8 @@ class ServersOfRuns(Protocol):
 
 
 class LocalDesk:
-    """All local runs of a data folder. `changed` has the id of the task whose runs are others.
+    """All local runs of a data folder. `changed` has the id of the task whose runs are others, `written` that of the
+    task of which the server knows another status.
 
     One window at a time has it; a command that runs beside it has its own for the one run that it starts. Methods raise
     `BurrowError`.
@@ -86,6 +87,7 @@ class LocalDesk:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.changed: Event[str] = Event()
+        self.written: Event[str] = Event()
         self.worktrees = Worktrees(data)
         self._data, self._settings, self._backend, self._busy = data, settings, backend, busy
         self._servers, self._burrow = servers, burrow
@@ -321,6 +323,7 @@ class LocalDesk:
                 claim=self._claim_of(record.id),
             )
             self._backs[record.id] = back
+            back.told.subscribe(lambda _none: self.written.emit(record.task))
             self._background.start(back.follow())
         return back
 

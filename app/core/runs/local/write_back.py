@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from app.core.errors import BurrowError, NotFound, OutcomeUnknown, PermissionMissing, Rejected, StorageTrouble
+from app.core.events import Event
 from app.core.posthog.runs import RunChange
 from app.core.runs.local.claim import RunClaim
 from app.core.runs.local.record import LOG
@@ -44,7 +45,8 @@ class WriteBack:
     """One run. `record` reads what is kept of it, in a thread.
 
     `runs` gives the calls while the account of the run's task is in use, None otherwise. Whoever owns it runs `follow`
-    in a task and cancels that. `trouble` is why nothing more is written back, if so.
+    in a task and cancels that. `told` is emitted when the server knows of another status. `trouble` is why nothing more
+    is written back, if so.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class WriteBack:
         collect_seconds: float = COLLECT_SECONDS,
     ) -> None:
         self.written = Written()
+        self.told: Event[None] = Event()
         self.trouble: BurrowError | None = None
         self._folder, self._record, self._runs = folder, record, runs
         self._collect_seconds = collect_seconds
@@ -161,6 +164,7 @@ class WriteBack:
         change = RunChange(status=status, branch=record.branch or None, state={MARK: record.id})
         await runs.change(record.task, self.written.run, change)
         await self._keep(msgspec.structs.replace(self.written, status=status))
+        self.told.emit(None)
 
     async def _send_log(self, runs: Runs, record: LocalRecord) -> None:
         path = self._folder / LOG
