@@ -12,8 +12,8 @@ from app.core.runs.answers import QuestionAnswer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from app.core.runs.desk.local_conversation import LocalConversation
     from app.core.runs.items import Permission
-    from app.core.runs.local.conversation import LocalConversation
 
 CANNOT_ASK = "There is no terminal to ask on"
 

@@ -17,10 +17,10 @@ from app.cli.tasks import find_task
 from app.cli.terminal import output, printable, say
 from app.core.errors import BurrowError, Facts, Rejected
 from app.core.posthog.run_options import BYPASS_SETTING
+from app.core.runs.desk.local_desk import LocalStart
+from app.core.runs.desk.memory import SETTING, LocalMemory
 from app.core.runs.items import Permission, TurnEnd
 from app.core.runs.local.agents import PRESETS, SURVEY, agent_of_command, survey_agent
-from app.core.runs.local.desk import LocalStart
-from app.core.runs.local.memory import SETTING, LocalMemory
 from app.core.runs.local.mode_names import ACCEPT_EDITS, AUTO, BYPASS, DEFAULT, PLAN
 from app.core.runs.local.status import RunPhase
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     import argparse
 
     from app.core.posthog.types import Task
+    from app.core.runs.desk.local_conversation import LocalConversation
+    from app.core.runs.desk.local_desk import LocalDesk
     from app.core.runs.local.agents import LocalAgent
-    from app.core.runs.local.conversation import LocalConversation
-    from app.core.runs.local.desk import LocalDesk
     from app.core.services import Services
 
 MODES = {

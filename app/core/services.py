@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from app.core.mcp.servers.own_source import OwnServers
     from app.core.mcp.servers.registry import Servers
     from app.core.mcp.servers.source import ServerSource
-    from app.core.runs.local.desk import LocalDesk
+    from app.core.runs.desk.local_desk import LocalDesk
     from app.core.sign_ins import SignIns
     from app.core.updates.service import Updates
 
@@ -169,7 +169,7 @@ class Services:
     def local_runs(self) -> LocalDesk:
         """The runs that agents of this machine carry out."""
         from app import __version__
-        from app.core.runs.local.desk import LocalDesk
+        from app.core.runs.desk.local_desk import LocalDesk
         from app.core.runs.local.offered import OfferedServers
 
         offered = OfferedServers(lambda: self.__dict__.get("proxy"), lambda: self.servers)

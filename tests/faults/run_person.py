@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from time import monotonic
 
 from PySide6.QtCore import QObject
 
@@ -31,6 +32,8 @@ MOST_TASKS = 4
 # What a person waits for at most before they do something else.
 PATIENCE = 8.0
 FINISH_SECONDS = 90.0
+# After so long a turn is stopped rather than waited for.
+ENOUGH_SECONDS = 40.0
 MODES = ("plan", "default", "acceptEdits", "bypassPermissions")
 WISHES = ("", "only read", "ask me", "ask me twice", "take your time", "say much", "only read, take your time")
 RARE = ("fail on purpose", "refuse on purpose", "crash on purpose")
@@ -153,7 +156,8 @@ class Person:
         await self._open(task)
         await until(lambda: task in self._opened.by_task and self._shown is self._opened.by_task[task], 3)
         shown = self._opened.by_task[task]
-        return f"{task[:8]} {shown.run.status}, {shown.connection.kind}, {len(shown.transcript)} items"
+        run, why = shown.run, f" ({shown.run.error_message})" if shown.run.error_message else ""
+        return f"{task[:8]} {run.status}{why}, {shown.connection.kind}, {len(shown.transcript)} items"
 
     def _text(self) -> str:
         self._said += 1
@@ -240,10 +244,20 @@ class Person:
                         await self._finish(task)
                     say(f"      {task[:8]} {self.trouble or 'the same'}")
                 except TimeoutError:
-                    shown = self._opened.by_task.get(task)
-                    how = "not open" if shown is None else f"{shown.run.status}, {shown.connection}, {shown.queued}"
-                    self.trouble = f"task {task} does not come to its end: {how}"
+                    self.trouble = f"task {task} does not come to its end: {await self._how_it_stands(task)}"
         return self.trouble or "the same in the window and in the log"
+
+    async def _how_it_stands(self, task: str) -> str:
+        shown = self._opened.by_task.get(task)
+        if shown is None:
+            return "not open"
+        queued = [(each.text, each.state) for each in shown.queued]
+        state, log = shown.transcript.state, await self._stored(shown.run)
+        found = difference(_items(shown.transcript), log)
+        return (
+            f"{shown.run.status}, {shown.connection}, queued {queued} because of {shown.hold!r}, busy {state.busy} in"
+            f" turn {state.turn}, waiting for {state.waiting}; {found or 'as its log'}; the end of the log: {log[-3:]}"
+        )
 
     async def _finish(self, task: str) -> None:
         await self._open(task)
@@ -252,8 +266,11 @@ class Person:
         await until(lambda: task in self._opened.by_task and self._shown is self._opened.by_task[task], 20)
         shown = self._opened.by_task[task]
         shown.try_now()
+        began = monotonic()
         while True:
             await asyncio.sleep(0.2)
+            if monotonic() - began > ENOUGH_SECONDS:
+                await self._stop()
             shown = self._opened.by_task[task]
             await self._answer()
             if shown.connection.kind == "failed":

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from app.core.busy import Busy
 from app.core.posthog.types import Task
+from app.core.runs.agent_environment import agent_environment
+from app.core.runs.desk.local_conversation import LocalConversation
+from app.core.runs.desk.local_desk import LocalDesk, LocalStart
 from app.core.runs.items import Message, Permission, Prompt, ToolCall, TurnEnd
 from app.core.runs.local.agents import LocalAgent
-from app.core.runs.local.conversation import LocalConversation
-from app.core.runs.local.desk import LocalDesk, LocalStart
-from app.core.runs.local.environment import agent_environment
 from app.core.runs.local.status import RunPhase
 from app.core.runs.worktrees.git import git
 from tests.core.conftest import Remembered

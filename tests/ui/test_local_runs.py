@@ -18,12 +18,12 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QVBoxLayout, QWidget
 
 from app.core.errors import Rejected
+from app.core.runs.desk.local_conversation import LocalConversation
+from app.core.runs.desk.local_desk import LocalDesk
+from app.core.runs.desk.memory import LocalChoice
 from app.core.runs.items import Message, Permission, Prompt
 from app.core.runs.local.agents import LocalAgent, survey_agent
-from app.core.runs.local.conversation import LocalConversation
-from app.core.runs.local.desk import LocalDesk
 from app.core.runs.local.facts import SignInHint
-from app.core.runs.local.memory import LocalChoice
 from app.core.runs.local.record import LocalRecord
 from app.core.runs.local.status import LocalStatus, RunPhase
 from app.ui.bridge import Bridge

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from app.core.posthog.types import TaskRun
+    from app.core.runs.desk.local_conversation import LocalConversation
     from app.core.runs.items import Permission
-    from app.core.runs.local.conversation import LocalConversation
     from app.core.runs.local.status import WaitingPrompt
     from app.core.runs.transcript import Transcript
     from app.core.storage.attachments import Attachment
@@ -43,6 +43,9 @@ class WaitingText(NamedTuple):
 
 class LocalRunView:
     """A `RunConversation` of `core.runs.local`. `close` listens to nothing more; the run goes on."""
+
+    # They are kept beside the run, and the agent is told their paths.
+    takes_files = True
 
     def __init__(self, conversation: LocalConversation, read: Callable[[Attachment], bytes]) -> None:
         """`read` gives the content of an attachment, in a thread."""

@@ -12,8 +12,8 @@ from app.ui.settings import UiSettings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from app.core.runs.local.conversation import LocalConversation
-    from app.core.runs.local.desk import LocalStart
+    from app.core.runs.desk.local_conversation import LocalConversation
+    from app.core.runs.desk.local_desk import LocalStart
     from app.ui.context import Context
     from app.ui.tasks.controller import TaskController
     from app.ui.tasks.detail import TaskPage
@@ -46,7 +46,7 @@ class LocalRunDesk(QObject):
         task = self._controller.cache.get(self._pages.task_id or "")
         if task is None or task.archived:
             return
-        from app.core.runs.local.memory import LocalMemory
+        from app.core.runs.desk.memory import LocalMemory
 
         panel, runs = self._panel_of(self._pages.detail), self._local.connect_runs()
         self._task_id = task.id
@@ -74,7 +74,7 @@ class LocalRunDesk(QObject):
         task, panel = self._controller.cache.get(self._task_id), self._panel
         if task is None or panel is None:
             return
-        from app.core.runs.local.memory import SETTING, LocalMemory
+        from app.core.runs.desk.memory import SETTING, LocalMemory
 
         def started(conversation: LocalConversation) -> None:
             self._settings.put(SETTING, LocalMemory(self._settings).with_last(task.repository or "", start))

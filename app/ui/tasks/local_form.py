@@ -9,8 +9,8 @@ from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtWidgets import QFileDialog, QFrame, QGridLayout, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from app.core.errors import BurrowError, Rejected
+from app.core.runs.desk.local_desk import LocalStart
 from app.core.runs.local.agents import agent_of_command
-from app.core.runs.local.desk import LocalStart
 from app.core.runs.local.mode_names import BYPASS, LOCAL_MODES
 from app.ui.tasks.run_words import mode_about, mode_name
 from app.ui.theme import theme, tokens
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from PySide6.QtGui import QKeyEvent, QResizeEvent
 
+    from app.core.runs.desk.memory import LocalChoice
     from app.core.runs.local.agents import LocalAgent
-    from app.core.runs.local.memory import LocalChoice
 
 OTHER, FOLDER, WORKTREE = "other", "folder", "worktree"
 # Narrower than this, in pixels of the design, the fields stand below each other.

@@ -8,7 +8,7 @@ from PySide6.QtCore import QObject, Signal
 
 if TYPE_CHECKING:
     from app.core.posthog.types import TaskRun
-    from app.core.runs.local.desk import LocalDesk
+    from app.core.runs.desk.local_desk import LocalDesk
     from app.core.services import Services
     from app.ui.bridge import Bridge
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from app.core.backend import Backend
     from app.core.posthog.types import Task, TaskRun
     from app.core.runs.conversation import Conversation
+    from app.core.runs.desk.local_conversation import LocalConversation
     from app.core.runs.items import Permission
-    from app.core.runs.local.conversation import LocalConversation
     from app.core.runs.queued import Queued
     from app.core.runs.transcript import Transcript
     from app.core.services import Services
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 class FollowedRun:
     """A `RunConversation` of `core.runs`. `first` is the run as the list knows it."""
 
-    # Each agent of PostHog and of the workspace takes messages during a turn.
-    steers = True
+    # Each agent of PostHog and of the workspace takes messages during a turn, and files.
+    steers = takes_files = True
 
     def __init__(self, conversation: Conversation, first: TaskRun) -> None:
         self._conversation, self._first = conversation, first

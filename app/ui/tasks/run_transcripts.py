@@ -213,8 +213,6 @@ class RunTranscripts(QObject):
         if not views.shows_transcript:
             return
         former, self._run_id = self._run_id, run.id if run is not None else ""
-        if former and former != self._run_id:
-            self.pool.leave(former)
         if self._draft is not None and self._backend is not None:
             self._draft.open(self._backend.scope, task.id)
         if not self._run_id or self.pool.has(self._run_id):
@@ -224,6 +222,9 @@ class RunTranscripts(QObject):
             if self._driver is not None:
                 self._driver.show_loading()
             self._open_soon.start()
+        if former and former != self._run_id:
+            # Once it is not shown any more: it is empty when it is closed.
+            self.pool.leave(former)
 
     def _open(self) -> None:
         """Show the conversation with the run in view."""

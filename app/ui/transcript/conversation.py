@@ -44,6 +44,10 @@ class RunConversation(Protocol):
     def steers(self) -> bool:
         """Whether a message can be sent while a turn is under way."""
 
+    @property
+    def takes_files(self) -> bool:
+        """Whether a message can have files."""
+
     def try_now(self) -> None:
         """Connect at once instead of waiting."""
 

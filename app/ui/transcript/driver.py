@@ -102,6 +102,7 @@ class ConversationDriver(QObject):
         page.header.show_stopping(conversation.stopping)
         page.reply.show_turn(busy=state.busy and not run.finished, steers=conversation.steers)
         page.reply.show_ended(run.finished)
+        page.reply.show_files_box(conversation.takes_files)
         local = noticing(conversation)
         page.notice.show_notice(None if local is None else local.notice, () if local is None else local.actions)
 

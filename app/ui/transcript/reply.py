@@ -80,6 +80,11 @@ class ReplyField(QWidget):
         box.addWidget(self.note)
         self.show_turn(busy=False, steers=False)
 
+    def show_files_box(self, taken: bool) -> None:
+        """Whether a message can have files. Those that are there stay in view, to be removed."""
+        if self._files is not None:
+            cast("QWidget", self._files).setVisible(taken or bool(self.files))
+
     def put_files(self, files: FilesBox) -> None:
         """Let messages have files, in this widget."""
         self._files = files

@@ -13,9 +13,9 @@ import pytest
 from app.acp.messages import RpcError
 from app.core.errors import Rejected
 from app.core.redaction import hide
+from app.core.runs.agent_environment import agent_environment
 from app.core.runs.local.agents import agent_of_command, found_agents
 from app.core.runs.local.approval import Consent, rule_of
-from app.core.runs.local.environment import agent_environment
 from app.core.runs.local.folder import WorkingFolder
 from app.core.runs.local.masking import MaskedStream, mask_long, masked
 from app.core.runs.local.run_log import RunLog

@@ -13,11 +13,11 @@ import pytest
 from app.core.busy import Busy
 from app.core.errors import NotFound, Rejected
 from app.core.posthog.types import Task
+from app.core.runs.desk.local_conversation import LocalConversation
+from app.core.runs.desk.local_desk import LocalDesk, LocalStart
+from app.core.runs.desk.memory import SETTING, LocalMemory
 from app.core.runs.items import Notice, Permission, Prompt, ShellCommand
 from app.core.runs.local.agents import LocalAgent
-from app.core.runs.local.conversation import LocalConversation
-from app.core.runs.local.desk import LocalDesk, LocalStart
-from app.core.runs.local.memory import SETTING, LocalMemory
 from app.core.runs.local.mode_names import option_of_mode
 from app.core.runs.local.status import RunPhase
 from tests.core.conftest import Remembered

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
+from app.core.runs.desk.local_conversation import LocalConversation
+from app.core.runs.local.claim import RunClaim
 from app.core.runs.local.folder import WorkingFolder
 from app.core.runs.local.record import LocalRecord
-from app.core.runs.local.run import LocalRun
 from app.core.runs.local.run_log import RunLog
 from app.core.runs.local.status import RunPhase
 from app.core.runs.worktrees.carried import carry
 from app.core.runs.worktrees.environments import find_environments
-from app.core.runs.worktrees.preparation import preparation
 from app.core.runs.worktrees.setup import SetupConsent, SetupFailed, SetupNotAgreed, set_up
 from app.core.runs.worktrees.worktrees import Worktrees
 from tests.core.runs_local.running import scripted
@@ -166,28 +166,37 @@ async def test_a_setup_that_fails_says_how_and_runs_again(
     await set_up(folder, made.repository, environment, consent, log)
 
 
-async def test_a_run_waits_for_its_worktree_to_be_ready(repository: Path, worktrees: Worktrees, tmp_path: Path) -> None:
+async def test_a_run_in_a_worktree_waits_until_it_is_ready(
+    repository: Path, worktrees: Worktrees, tmp_path: Path
+) -> None:
     (repository / ".worktreeinclude").write_text("*.env\n")
     (repository / "key.env").write_text("KEY=1")
     made = await worktrees.create(repository, "x")
     write_environment(Path(made.path), "[setup]\nscript = 'test -e ready'")
     [environment] = find_environments(Path(made.path)).environments
     consent = SetupConsent(Settings())
-    record = LocalRecord(id="r", agent=scripted(), folder=made.path)
-    prepare = preparation(made, environment, consent)
-    run = LocalRun(tmp_path / "data", record, WorkingFolder(Path(made.path)), prepare=prepare)
-    run.say("say:hello")
-    await run.start()
-    assert (run.status.phase, run.status.advice) == (RunPhase.FAILED, SetupNotAgreed.action)
+    record = LocalRecord(
+        id="r", agent=scripted(), folder=made.path, worktree=made.id, repository=made.repository, branch=made.branch
+    )
+    it = LocalConversation(
+        *(tmp_path / "data", record, WorkingFolder(Path(made.path))),
+        consent=consent,
+        claim=RunClaim(tmp_path / "claim"),
+    )
+    await it.open()
+    it.local.say("say:hello")
+    await it.start()
+    assert (it.status.phase, it.status.advice) == (RunPhase.FAILED, SetupNotAgreed.action)
+    assert (Path(made.path) / "key.env").read_text() == "KEY=1"
     await consent.agree(made.repository, environment)
-    await run.start()
-    assert (run.status.phase, run.status.advice) == (RunPhase.FAILED, SetupFailed.action)
-    assert [each.text for each in run.waiting.all] == ["say:hello"]
+    await it.start()
+    assert (it.status.phase, it.status.advice) == (RunPhase.FAILED, SetupFailed.action)
+    assert [each.text for each in it.queued] == ["say:hello"]
     (Path(made.path) / "ready").write_text("")
-    await run.start()
-    await run.idle()
-    await run.close()
-    told = run.log.path.read_text()
+    await it.start()
+    await it.local.idle()
+    await it.close()
+    told = it.local.log.path.read_text()
     assert told.count("1 copied, 0 linked") == 1
     assert "there already" not in told
     assert '"stopReason":"end_turn"' in told

@@ -29,7 +29,7 @@ class WaitingText(NamedTuple):
 class RecordedConversation:
     """`done` has what was asked for, in order; `fails` is raised instead, once."""
 
-    steers, hold, stopping = True, "turn", False
+    steers, hold, stopping, takes_files = True, "turn", False, True
 
     def __init__(self, run: TaskRun, items: ListedItems | None = None) -> None:
         self.changed: Event[None] = Event()

@@ -81,7 +81,7 @@ async def test_walking_through_the_list_opens_only_where_the_user_stops(qapp: QA
         assert set(desk.runs.opened) <= {"r1", "r6"}
 
 
-async def test_an_earlier_run_can_be_chosen_and_left(qapp: QApplication) -> None:
+async def test_an_earlier_run_can_be_chosen_and_left(qapp: QApplication, monkeypatch: pytest.MonkeyPatch) -> None:
     async with task_desk(qapp, [running(1)]) as desk:
         await opened(desk)
         earlier = TaskRun("r0", status="failed", environment="cloud", created_at=NOW)
@@ -96,8 +96,18 @@ async def test_an_earlier_run_can_be_chosen_and_left(qapp: QApplication) -> None
         await until(lambda: "r0" in desk.runs.opened)
         await settle()
         assert views(desk).transcript.view.source is desk.runs.opened["r0"].transcript
+        pool, in_view = desk.place.runs.pool, []
+        close = pool._close
+
+        def closing(run_id: str) -> None:
+            in_view.append(views(desk).transcript.view.source)
+            close(run_id)
+
+        monkeypatch.setattr(pool, "_close", closing)
         picker.activated.emit(0)
         await until(lambda: desk.runs.opened["r0"].closed)
+        # Its transcript is empty from now on, and was not shown any more.
+        assert in_view != [desk.runs.opened["r0"].transcript]
         # The one that is under way stayed open.
         assert not desk.runs.opened["r1"].closed
 

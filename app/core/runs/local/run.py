@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.acp.messages import AUTH_REQUIRED, PeerClosed, RpcError
+from app.acp.messages import AUTH_REQUIRED, INTERNAL_ERROR, PeerClosed, RpcError
 from app.acp.process import NotStarted
 from app.core.errors import BurrowError
 from app.core.events import Event
 from app.core.redaction import mask_credentials
+from app.core.runs.agent_environment import agent_environment
 from app.core.runs.local.agent_side import AgentSide
-from app.core.runs.local.environment import agent_environment
 from app.core.runs.local.record import LOG, folder_of
 from app.core.runs.local.replay import history_text
 from app.core.runs.local.run_log import RunLog
@@ -254,7 +254,11 @@ class LocalRun:
             self._turn_failed(name, failure, sent if heard == self._agent.heard else ())
         except PeerClosed:
             # `_watch` says how the agent ended.
-            self.log.add({"id": name, "result": {"stopReason": CANCELLED}})
+            if self.status.phase is RunPhase.STOPPING:
+                self.log.add({"id": name, "result": {"stopReason": CANCELLED}})
+            else:
+                words = "The agent ended in the middle of this turn."
+                self.log.add({"id": name, "error": {"code": INTERNAL_ERROR, "message": words}})
             self._agent.requests.questions.cancel_all()
             return
         else:

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING
 from app.core.child_processes import NO_CONSOLE
 from app.core.errors import BurrowError
 from app.core.redaction import mask_credentials
-from app.core.runs.local.environment import agent_environment
+from app.core.runs.agent_environment import agent_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

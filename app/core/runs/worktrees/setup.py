@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Protocol
 from app.acp.command import CommandProcess
 from app.acp.process import NotStarted, exit_words
 from app.core.errors import BurrowError
-from app.core.runs.local.environment import agent_environment
+from app.core.runs.agent_environment import agent_environment
 from app.core.runs.worktrees.git import git_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from app.core.runs.local.run_log import RunLog
     from app.core.runs.worktrees.environments import WorkEnvironment
+    from app.core.runs.worktrees.setup_log import SetupLog
 
 AGREED_SETTING = "setup_scripts_agreed"
 # In git's own folder of the worktree: the fingerprint of the script that ran.
@@ -81,7 +81,7 @@ class SetupConsent:
 
 
 async def set_up(
-    worktree: Path, repository: str, environment: WorkEnvironment, consent: SetupConsent, log: RunLog
+    worktree: Path, repository: str, environment: WorkEnvironment, consent: SetupConsent, log: SetupLog
 ) -> None:
     """Run the script unless it ran in this worktree already.
 
@@ -108,7 +108,7 @@ async def set_up(
     log.notify("_posthog/progress", **step, status="completed")
 
 
-async def run_command(worktree: Path, command: str, log: RunLog, environment: Mapping[str, str]) -> int:
+async def run_command(worktree: Path, command: str, log: SetupLog, environment: Mapping[str, str]) -> int:
     """Run a command of the repository's, or an action, and return its exit code; its output goes to the log.
 
     Raises `SetupFailed` when it cannot be started.

@@ -11,7 +11,7 @@ from app.core.runs.local.agents import LocalAgent  # noqa: TC001 - msgspec looks
 
 if TYPE_CHECKING:
     from app.core.preferences import Stored
-    from app.core.runs.local.desk import LocalStart
+    from app.core.runs.desk.local_desk import LocalStart
 
 SETTING = "runs.local.last"
 # Repositories, the one that was used last at the end.

@@ -14,10 +14,11 @@ from app.core.busy import Work, WorkKind
 from app.core.errors import NotFound
 from app.core.events import Event
 from app.core.posthog.types import Value
+from app.core.runs.agent_environment import agent_environment
+from app.core.runs.desk.local_conversation import LocalConversation
+from app.core.runs.desk.task_runs import run_of
 from app.core.runs.local.agents import LocalAgent, check_agent, found_agents, survey_agent
 from app.core.runs.local.claim import RunClaim
-from app.core.runs.local.conversation import LocalConversation, run_of
-from app.core.runs.local.environment import agent_environment
 from app.core.runs.local.folder import WorkingFolder
 from app.core.runs.local.record import LocalRecord, folder_of, load_record, load_records, save_record
 from app.core.runs.local.status import RunPhase

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import os
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.core.errors import NotFound, Rejected, StorageTrouble
 from app.core.events import Event
-from app.core.posthog.types import TaskRun
-from app.core.private import make_private_folder, open_private
+from app.core.runs.agent_environment import agent_environment
 from app.core.runs.answers import answered_questions, chosen_option
-from app.core.runs.local.environment import agent_environment
+from app.core.runs.desk.kept_files import FILES, keep_file
+from app.core.runs.desk.task_runs import IN_PROGRESS, STATUS_OF_PHASE, run_of
 from app.core.runs.local.record import folder_of
 from app.core.runs.local.run import LocalRun
 from app.core.runs.local.status import RunPhase
 from app.core.runs.local.unsent import UnsentFile
 from app.core.runs.transcript import Transcript
 from app.core.runs.worktrees.environments import find_environments
-from app.core.runs.worktrees.preparation import preparation
-from app.core.runs.worktrees.setup import SetupConsent, SetupNotAgreed, run_command
-from app.core.runs.worktrees.worktrees import WorktreeRecord
+from app.core.runs.worktrees.preparation import bring_files
+from app.core.runs.worktrees.setup import SetupConsent, SetupNotAgreed, run_command, set_up
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from app.core.posthog.types import TaskRun
     from app.core.runs.answers import QuestionAnswer
     from app.core.runs.items import Permission
     from app.core.runs.local.claim import RunClaim
@@ -38,21 +35,10 @@ if TYPE_CHECKING:
     from app.core.runs.local.servers import RunServers
     from app.core.runs.local.status import LocalStatus, WaitingPrompt
     from app.core.runs.log_entries import LogEntry
-    from app.core.runs.worktrees.environments import EnvironmentAction
+    from app.core.runs.worktrees.environments import EnvironmentAction, WorkEnvironment
 
-# What a run of this machine can be besides the statuses of the server.
-PAUSED, STARTING, IN_PROGRESS = "paused", "starting", "in_progress"
-FOLDER = "folder"
-FILES = "files"
 # Entries that are read between two turns of the loop.
 READ_AT_ONCE = 500
-STATUS_OF_PHASE = {
-    RunPhase.NEW: PAUSED,
-    RunPhase.STARTING: STARTING,
-    RunPhase.ENDED: PAUSED,
-    RunPhase.FAILED: PAUSED,
-    RunPhase.FORGOTTEN: PAUSED,
-}
 NOT_RUNNING = frozenset({RunPhase.NEW, RunPhase.ENDED, RunPhase.FAILED})
 
 
@@ -151,7 +137,7 @@ class LocalConversation:
     async def keep_file(self, name: str, content: bytes) -> str:
         """Keep a file of a message where the agent can read it; returns its path. Raises `StorageTrouble`."""
         try:
-            return await asyncio.to_thread(_keep_file, self._files, name, content)
+            return await asyncio.to_thread(keep_file, self._files, name, content)
         except OSError as failure:
             raise StorageTrouble(f"{name} cannot be stored: {failure.strerror or failure}.") from None
 
@@ -295,32 +281,25 @@ class LocalConversation:
         self.transcript.apply(entries)
 
     async def _prepare(self, run_log: RunLog) -> None:
-        """Set a worktree of the run's own up, once, after the person agreed to the script."""
+        """Bring a worktree of the run's own its files, and set it up, once, after the person agreed to the script."""
         self.setup = None
         if not self.record.worktree:
             return
         folder = Path(self.record.folder)
+        await bring_files(Path(self._repository), folder, run_log)
+        if self._without_setup:
+            return
         found = await asyncio.to_thread(find_environments, folder)
         for name, wrong in found.wrong:
             run_log.notify("_posthog/console", level="warn", message=f"{name}: {wrong}")
-        wanted = () if self._without_setup else found.environments
-        environment = next((each for each in wanted if each.script), None)
+        environment: WorkEnvironment | None = next((each for each in found.environments if each.script), None)
+        if environment is None:
+            return
         try:
-            await preparation(self._worktree(), environment, self._consent)(run_log)
+            await set_up(folder, self._repository, environment, self._consent, run_log)
         except SetupNotAgreed as asked:
             self.setup = asked
             raise
-
-    def _worktree(self) -> WorktreeRecord:
-        record = self.record
-        return WorktreeRecord(
-            id=record.worktree,
-            repository=self._repository,
-            path=record.folder,
-            branch=record.branch,
-            base="",
-            created=record.created,
-        )
 
     def _waiting_changed(self) -> None:
         self._unsent.put(tuple((each.text, each.files) for each in self.queued))
@@ -330,31 +309,6 @@ class LocalConversation:
         if self.status.phase in {RunPhase.ENDED, RunPhase.FAILED} and self.transcript.state.accepts:
             self.transcript.finish()
         self.changed.emit(None)
-
-
-def run_of(record: LocalRecord, status: str = PAUSED) -> TaskRun:
-    """A local run in the form of a task's runs. `status` counts unless the person ended it."""
-    return TaskRun(
-        id=record.id,
-        task=record.task or None,
-        status=record.ended or status,
-        environment="local",
-        branch=record.branch or None,
-        model=record.agent.name,
-        state={FOLDER: record.folder},
-        created_at=datetime.fromtimestamp(record.created, UTC),
-        completed_at=datetime.fromtimestamp(record.ended_at, UTC) if record.ended_at else None,
-    )
-
-
-def _keep_file(folder: Path, name: str, content: bytes) -> str:
-    """Each file has a folder of its own, so that it can keep its name."""
-    place = folder / hashlib.sha256(content).hexdigest()[:16]
-    make_private_folder(place)
-    path = place / (os.path.basename(name.replace("\\", "/")).lstrip(".") or "file")
-    with open(path, "wb", opener=open_private) as file:
-        file.write(content)
-    return str(path)
 
 
 def _number(text: str) -> int:
