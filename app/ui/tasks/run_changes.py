@@ -13,7 +13,7 @@ from app.ui.widgets.feedback import EmptyState
 if TYPE_CHECKING:
     from app.core.backend import Backend
     from app.core.posthog.types import TaskRun
-    from app.core.runs.local.desk import LocalDesk
+    from app.core.runs.desk.local_desk import LocalDesk
     from app.ui.bridge import Bridge
     from app.ui.changes.controller import ChangesController
     from app.ui.changes.page import ChangesPage
