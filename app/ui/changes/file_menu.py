@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from app.ui.widgets.diff_view import DiffView
 
 
-class FilePage(Protocol):
+class FileMenuPage(Protocol):
     """What the menu needs of `ChangesPage`."""
 
     view: DiffView
@@ -35,7 +35,7 @@ class FilePage(Protocol):
     def discard(self, paths: list[str]) -> None: ...
 
 
-def open_file_menu(page: FilePage, path: str, at: QPoint) -> None:
+def open_file_menu(page: FileMenuPage, path: str, at: QPoint) -> None:
     """Open it at a position of the screen, for the selected files if that of `path` is one of them."""
     known = page.listed(path)
     if known is None or not isinstance(page, QWidget):
