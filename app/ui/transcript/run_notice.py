@@ -13,6 +13,7 @@ from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.feedback import InlineCard, clear_layout
 from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -136,7 +137,7 @@ class RunNoticeCard(QWidget):
         for each in self._actions:
             words = revealed_name(each.words[:LONGEST_NAME]).replace("&", "&&")
             button = QuietButton(words, "play", kind="flat", clicked=self._presser(each.id))
-            button.setToolTip(each.about)
+            button.setToolTip(plain_tip(each.about))
             button.setAccessibleDescription(each.about)
             self._buttons.addWidget(button)
         self.row.setVisible(bool(self._actions))
