@@ -84,7 +84,7 @@ class TasksPlace(Place):
         self.files = TaskFiles(services, bridge, self)
         self.editing = TaskEditing(navigator, self.controller, self.edits, self.files, self.pane, self.pages)
         open_run = open_conversation or ConversationOpener(services, bridge, self)
-        self.runs = RunTranscripts(context, self.controller, self.pages, open_run)
+        self.runs = RunTranscripts(context, self.controller, self.pages, open_run, withheld=self.run_choices.withheld)
         self.task_actions.worktrees_wanted.connect(self.runs.open_worktrees)
         self.local_desk = LocalRunDesk(context, self.controller, self.pages, self.runs.local, self.runs.show_started)
         self.draft_actions = DraftActions(navigator, self.drafts, self.selection, self.pane, self.pages)

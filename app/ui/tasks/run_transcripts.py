@@ -14,7 +14,7 @@ from app.ui.tasks.run_pool import RunPool
 from app.ui.tasks.wording import can_cancel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from app.core.backend import Backend
     from app.core.posthog.types import Task, TaskRun
@@ -44,10 +44,17 @@ class RunTranscripts(QObject):
     over = Signal(str)
 
     def __init__(
-        self, context: Context, controller: TaskController, pages: TaskPages, open_conversation: OpenConversation
+        self,
+        context: Context,
+        controller: TaskController,
+        pages: TaskPages,
+        open_conversation: OpenConversation,
+        *,
+        withheld: Callable[[], Collection[str]],
     ) -> None:
         super().__init__(pages)
         self._context, self._controller, self._pages = context, controller, pages
+        self._withheld = withheld
         self._backend: Backend | None = None
         self._views: RunViews | None = None
         self._driver: ConversationDriver | None = None
@@ -147,7 +154,7 @@ class RunTranscripts(QObject):
 
         bridge, storage = self._context.bridge, self._context.services.storage
         page.reply.put_files(AttachmentBox(lambda: storage.attachments, bridge))
-        self._driver = ConversationDriver(page, bridge, facts_of)
+        self._driver = ConversationDriver(page, bridge, facts_of, withheld=self._withheld)
         self._driver.sent.connect(self._sent)
         page.menu_filled.connect(self._fill_menu)
         self._draft = ReplyDraft(self._context.services, bridge, page.reply, page)

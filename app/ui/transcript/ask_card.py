@@ -32,7 +32,7 @@ from app.ui.widgets.text import Text
 from app.ui.widgets.text_field import TextField
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from PySide6.QtGui import QKeyEvent
 
@@ -59,6 +59,8 @@ class AskCard(QFrame):
         self._room = room
         # In words, the mode that an option sets besides. Whoever knows the run sets it.
         self.mode_of: Callable[[Permission, PermissionOption], str] = lambda _permission, _option: ""
+        # The ids of options that are not offered, such as those of modes that the user has not switched on.
+        self.withheld: Callable[[], Collection[str]] = tuple
         self.setVisible(False)
         self.setProperty("card", "attention")
         self.permission: Permission | None = None
@@ -159,6 +161,8 @@ class AskCard(QFrame):
             self._form.deleteLater()
             self._form = None
         asks = bool(permission.questions)
+        withheld = self.withheld()
+        offered = [option for option in permission.options if option.option_id not in withheld]
         self.parts.setVisible(not asks)
         if asks:
             self._form = QuestionForm(permission.questions)
@@ -170,14 +174,14 @@ class AskCard(QFrame):
             self._add(submit)
         else:
             self.parts.show_card(card_of(permission))
-            for number, option in enumerate(permission.options, start=1):
+            for number, option in enumerate(offered, start=1):
                 self._add(self._option_button(number, option))
         self.dismiss = QuietButton(self.tr("Dismiss"), kind="flat", clicked=self._dismiss)
         self.dismiss.setToolTip(self.tr("Refuse, and stop the turn"))
         self.dismiss.setAccessibleDescription(self.tr("Refuse, and stop the turn"))
         self._flow.addWidget(self.dismiss)
         self.dismiss.show()
-        about = [] if asks else [self._consequence(permission, option) for option in permission.options]
+        about = [] if asks else [self._consequence(permission, option) for option in offered]
         self.about.setText("\n".join(line for line in about if line))
         self.about.setVisible(bool(self.about.text()))
         self.text.setVisible(False)

@@ -16,7 +16,7 @@ from app.ui.transcript.run_notice import noticing
 T = TypeVar("T")
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Collection, Coroutine
 
     from app.core.errors import BurrowError
     from app.core.posthog.types import TaskRun
@@ -43,7 +43,10 @@ class ConversationDriver(QObject):
         bridge: Bridge,
         describe: Callable[[TaskRun, SessionState], HeaderFacts],
         parent: QObject | None = None,
+        *,
+        withheld: Callable[[], Collection[str]] = tuple,
     ) -> None:
+        """`withheld` are the modes that are not offered now."""
         super().__init__(parent or page)
         self._page, self._bridge, self._describe = page, bridge, describe
         self._generation = Generation(bridge, self)
@@ -52,7 +55,8 @@ class ConversationDriver(QObject):
         page.header.stop_wanted.connect(self._stop)
         page.menu_filled.connect(self._fill_menu)
         page.connection.again_wanted.connect(self._try_now)
-        page.ask.mode_of = self._mode_of
+        page.ask.mode_of, page.ask.withheld = self._mode_of, withheld
+        self._withheld = withheld
         page.ask.answered.connect(self._answer)
         page.ask.dismissed.connect(self._dismiss)
         page.queued.remove_wanted.connect(self._remove)
@@ -213,7 +217,10 @@ class ConversationDriver(QObject):
         name = revealed_name((option.name or option.id)[:80]).replace("&", "&&")
         current = next((choice.name for choice in option.choices if choice.value == option.value), option.value)
         inner = QMenu(f"{name}: {revealed_name(current[:60])}".replace("&", "&&"), menu)
+        withheld = self._withheld()
         for choice in option.choices:
+            if choice.value in withheld and choice.value != option.value:
+                continue
             entry = inner.addAction(revealed_name((choice.name or choice.value)[:120]).replace("&", "&&"))
             entry.setCheckable(True)
             entry.setChecked(choice.value == option.value)

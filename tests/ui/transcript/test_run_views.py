@@ -11,8 +11,9 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMenu
 
 from app.core.errors import Offline
+from app.core.posthog.run_options import BYPASS_SETTING
 from app.core.posthog.types import Page, Task, TaskRun
-from app.core.runs.items import ConfigChoice, ConfigOption
+from app.core.runs.items import ConfigChoice, ConfigOption, PermissionOption
 from app.core.storage.attachments import Attachment, encode
 from app.ui.place import PlaceNotice
 from app.ui.tasks import run_pool
@@ -163,6 +164,19 @@ async def test_what_could_not_be_sent_stays_in_the_field_and_says_why(qapp: QApp
         reply.send.click()
         await until(lambda: conversation.done == [("send", "important", False)])
         assert reply.card.isHidden()
+
+
+async def test_a_mode_that_asks_for_nothing_is_offered_once_it_is_switched_on(qapp: QApplication) -> None:
+    options = tuple(PermissionOption(each, each, "allow_once") for each in ("default", "bypassPermissions", "auto"))
+    async with task_desk(qapp, [running(1)]) as desk:
+        await opened(desk)
+        ask = views(desk).transcript.ask
+        ask.show_permission(asked(options=options))
+        assert [button.text() for button in ask.buttons] == ["1  default", "2  auto"]
+        ask.show_permission(None)
+        desk.services.storage.settings.values[BYPASS_SETTING] = True
+        ask.show_permission(asked(options=options))
+        assert [button.text() for button in ask.buttons] == ["1  default", "2  bypassPermissions", "3  auto"]
 
 
 async def test_the_list_says_how_far_a_run_is_that_is_open_but_nothing_of_an_earlier_one(qapp: QApplication) -> None:
