@@ -13,6 +13,7 @@ from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.feedback import InlineCard, clear_layout
 from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.guard import guarded
+from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +34,7 @@ class NoticeAction(NamedTuple):
     about: str = ""
 
 
-class AgentNotice(NamedTuple):
+class LocalNotice(NamedTuple):
     """`lines` are output of the agent. `script` is shown to the letter, because the person decides about it."""
 
     title: str
@@ -50,7 +51,7 @@ class NoticingConversation(Protocol):
     """A conversation that may need the person for something else than an answer."""
 
     @property
-    def notice(self) -> AgentNotice | None:
+    def notice(self) -> LocalNotice | None:
         """What to say now."""
 
     @property
@@ -73,7 +74,7 @@ class RunNoticeCard(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._notice: AgentNotice | None = None
+        self._notice: LocalNotice | None = None
         self._actions: tuple[NoticeAction, ...] = ()
         self._script: QWidget | None = None
         self.card = InlineCard()
@@ -88,7 +89,7 @@ class RunNoticeCard(QWidget):
         self.row.setVisible(False)
         self.setVisible(False)
 
-    def show_notice(self, notice: AgentNotice | None, actions: Sequence[NoticeAction]) -> None:
+    def show_notice(self, notice: LocalNotice | None, actions: Sequence[NoticeAction]) -> None:
         """Show these. What is the same already keeps its focus."""
         if notice != self._notice:
             self._notice = notice
@@ -109,7 +110,7 @@ class RunNoticeCard(QWidget):
         if event.size().width() != event.oldSize().width():
             self.updateGeometry()
 
-    def _show(self, notice: AgentNotice | None) -> None:
+    def _show(self, notice: LocalNotice | None) -> None:
         if self._script is not None:
             self._box.removeWidget(self._script)
             self._script.hide()
@@ -136,7 +137,7 @@ class RunNoticeCard(QWidget):
         for each in self._actions:
             words = revealed_name(each.words[:LONGEST_NAME]).replace("&", "&&")
             button = QuietButton(words, "play", kind="flat", clicked=self._presser(each.id))
-            button.setToolTip(each.about)
+            button.setToolTip(plain_tip(revealed_name(each.about)))
             button.setAccessibleDescription(each.about)
             self._buttons.addWidget(button)
         self.row.setVisible(bool(self._actions))
