@@ -26,7 +26,7 @@ SCRIPT_HEIGHT = 160
 LONGEST_NAME = 60
 
 
-class NoticeAction(NamedTuple):
+class LocalAction(NamedTuple):
     """A button: its id, its words, and what it does beyond them."""
 
     id: str
@@ -40,7 +40,7 @@ class LocalNotice(NamedTuple):
     title: str
     text: str = ""
     advice: str = ""
-    actions: tuple[NoticeAction, ...] = ()
+    actions: tuple[LocalAction, ...] = ()
     tone: BoxTone = "attention"
     lines: tuple[str, ...] = ()
     script: str = ""
@@ -55,7 +55,7 @@ class NoticingConversation(Protocol):
         """What to say now."""
 
     @property
-    def actions(self) -> Sequence[NoticeAction]:
+    def actions(self) -> Sequence[LocalAction]:
         """Commands that the repository offers."""
 
     async def act(self, action: str) -> None:
@@ -75,7 +75,7 @@ class RunNoticeCard(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._notice: LocalNotice | None = None
-        self._actions: tuple[NoticeAction, ...] = ()
+        self._actions: tuple[LocalAction, ...] = ()
         self._script: QWidget | None = None
         self.card = InlineCard()
         self.row = QWidget()
@@ -89,7 +89,7 @@ class RunNoticeCard(QWidget):
         self.row.setVisible(False)
         self.setVisible(False)
 
-    def show_notice(self, notice: LocalNotice | None, actions: Sequence[NoticeAction]) -> None:
+    def show_notice(self, notice: LocalNotice | None, actions: Sequence[LocalAction]) -> None:
         """Show these. What is the same already keeps its focus."""
         if notice != self._notice:
             self._notice = notice
