@@ -32,12 +32,11 @@ COMPILE = (sys.executable, "-m", "pytest", "--collect-only", "--quiet")
 WHOLE_RUN_SECONDS = 870.0
 # As many as the machines that this runs on have cores: more would make what waits for a program of another fail.
 WORKERS = "2"
-# `--whole` runs these too, and the tests of packages: together they take as long as a third of all the others.
+# `--whole` runs these too, and the tests of packages: they start many interpreters, or real windows under X.
 WHOLE, WHOLE_SECONDS = "--whole", 1800.0
 LONG = (
     "tests/faults/test_rows_machine.py",
     "tests/core/test_embedded.py",
-    "tests/core/test_single_calls.py",
     "tests/ui/test_look_screens.py",
     "tests/e2e/test_ends.py",
     "tests/e2e/test_tray.py",

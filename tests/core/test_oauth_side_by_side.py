@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from app.core.auth.status import CredentialState
 from tests.core._authorization_server import Family, ScriptedIssuer, ScriptedResource, servers
 from tests.core._data_folder import DataFolder, opened, profile_of_parts, status_of
 from tests.faults.authority import sign_in_at
-from tests.faults.processes import Worker
+from tests.faults.processes import Worker, started
 from tests.until import until
 
 KINDS = ["accounts", "resources"]
@@ -160,12 +159,7 @@ async def test_after_a_restart_each_is_as_it_was_left(tmp_path: Path, kind: str)
 async def processes(pair: Pair, count: int) -> AsyncIterator[list[Worker]]:
     """Processes on the folder, each with both credentials."""
     parts = json.dumps([list(profile.key) for profile in pair.profiles])
-    arguments = (sys.executable, "-m", "tests.core._credentials_process", str(pair.folder), parts)
-    pipe = asyncio.subprocess.PIPE
-    started = await asyncio.gather(
-        *(asyncio.create_subprocess_exec(*arguments, stdin=pipe, stdout=pipe) for _ in range(count))
-    )
-    workers = [Worker(process) for process in started]
+    workers = [Worker(started("tests.core._credentials_process", str(pair.folder), parts)) for _ in range(count)]
     try:
         for worker in workers:
             assert (await worker.read())["ready"] == ["signed_in", "signed_in"]

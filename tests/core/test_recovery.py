@@ -173,6 +173,13 @@ async def test_a_revoked_grant_ends_the_session_once_for_all_who_wait(tmp_path: 
         assert await rig.vault.read(rig.name) is None
 
 
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A renewal is tried again at once. Row 24 proves how long it waits."""
+    monkeypatch.setattr("app.core.auth.grant.refresh.PAUSES", (0.01, 0.01))
+
+
+@pytest.mark.usefixtures("short_pauses")
 @pytest.mark.parametrize(
     "trouble",
     [
@@ -191,6 +198,7 @@ async def test_trouble_at_the_token_endpoint_passes_unseen(tmp_path: Path, troub
         assert (await rig.fetcher.get("/api/x/")).status == 200
 
 
+@pytest.mark.usefixtures("short_pauses")
 async def test_a_token_endpoint_that_stays_down_costs_an_error_but_not_the_session(tmp_path: Path) -> None:
     async with signed_in(tmp_path) as rig:
         rig.server.views["/api/x/"] = rig.issuer.guard()
@@ -225,6 +233,7 @@ async def test_a_renewal_whose_reply_was_lost_is_repeated_inside_the_grace(tmp_p
         assert (rig.issuer.accepted, rig.issuer.rejected) == (1, 0)
 
 
+@pytest.mark.usefixtures("short_pauses")
 async def test_a_token_endpoint_that_redirects_never_sees_the_refresh_token_elsewhere(tmp_path: Path) -> None:
     async with ScriptedServer() as elsewhere, signed_in(tmp_path) as rig:
         rig.server.views["/api/x/"] = rig.issuer.guard()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,12 +14,20 @@ import pytest
 from app.core.backend import Backend
 from app.core.errors import PolicyRefused, StorageTrouble
 from app.core.lab import Lab
-from app.core.services import Services
+from app.core.services import WORKSPACE_FOLDER, Services
 from app.core.storage import RaisedPolicy
+from tests.conftest import RunningWorkspace
 from tests.core._single_call_process import MESSAGE
+from tests.forks import Forked
 
 PROXY = "*/proxy/"
 TOOL = "send_message"
+
+
+@pytest.fixture(autouse=True)
+def embedded(tmp_path: Path, start_workspace: Callable[..., RunningWorkspace]) -> RunningWorkspace:
+    """The workspace of the data folder runs already, forked with what it imports."""
+    return start_workspace(data=tmp_path / WORKSPACE_FOLDER)
 
 
 class Rig:
@@ -169,8 +177,12 @@ class Other:
     """Another process on the same data, which has allowed the tool and waits for its answer."""
 
     def __init__(self, folder: Path) -> None:
-        command = [sys.executable, "-m", "tests.core._single_call_process", str(folder)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        module, pipes = "tests.core._single_call_process", {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self.process: subprocess.Popen[str] | Forked
+        if sys.platform == "win32":
+            self.process = subprocess.Popen([sys.executable, "-m", module, str(folder)], text=True, **pipes)
+        else:
+            self.process = Forked("command", module, (str(folder),), **pipes)
         assert self.hear() == "ready"
 
     def hear(self) -> str:
@@ -185,7 +197,8 @@ class Other:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.communicate()
+        with self.process:
+            self.process.wait(10)
 
 
 @asynccontextmanager

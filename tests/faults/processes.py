@@ -64,11 +64,12 @@ class Worker:
         self._process.stdout.close()
 
 
-def _started(*arguments: str) -> Process:
+def started(module: str, *arguments: str) -> Process:
+    """A process that runs this module, forked from one that imported what workers import."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     if sys.platform == "win32":
-        return subprocess.Popen([sys.executable, "-m", "tests.faults.worker", *arguments], text=True, **pipes)
-    return Forked("worker", "tests.faults.worker", arguments, **pipes)
+        return subprocess.Popen([sys.executable, "-m", module, *arguments], text=True, **pipes)
+    return Forked("worker", module, arguments, **pipes)
 
 
 class Crew:
@@ -81,7 +82,7 @@ class Crew:
 
     async def start(self, *options: str) -> Worker:
         """One process that has restored its sign-in."""
-        worker = Worker(_started(str(self._folder), self._origin, *options))
+        worker = Worker(started("tests.faults.worker", str(self._folder), self._origin, *options))
         self.workers.append(worker)
         ready = await worker.read()
         assert ready == {"ready": "signed_in"}, ready

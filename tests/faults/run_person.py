@@ -6,9 +6,11 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from time import monotonic
 
 from PySide6.QtCore import QObject
 
+from app.core.backend import Backend
 from app.core.errors import BurrowError
 from app.core.posthog.run_options import RunOptions
 from app.core.posthog.types import NewTask, Task, TaskRun
@@ -24,6 +26,7 @@ from app.ui.tasks.run_page import TRANSCRIPT
 from app.ui.tasks.run_pool import OpenedConversation
 from app.ui.transcript.conversation import RunConversation
 from app.ui.transcript.page import TranscriptPage
+from app.ui.transcript.source import ItemSource
 from tests.faults.run_checks import difference, misplaced
 from tests.ui._tasks_fakes import until
 
@@ -31,6 +34,8 @@ MOST_TASKS = 4
 # What a person waits for at most before they do something else.
 PATIENCE = 8.0
 FINISH_SECONDS = 90.0
+# After so long a turn is stopped rather than waited for.
+ENOUGH_SECONDS = 40.0
 MODES = ("plan", "default", "acceptEdits", "bypassPermissions")
 WISHES = ("", "only read", "ask me", "ask me twice", "take your time", "say much", "only read, take your time")
 RARE = ("fail on purpose", "refuse on purpose", "crash on purpose")
@@ -43,8 +48,8 @@ class Opened:
         self._open = ConversationOpener(services, bridge, owner)
         self.by_task: dict[str, RunConversation] = {}
 
-    def __call__(self, backend: object, task: Task, run: TaskRun) -> OpenedConversation:
-        opened = self._open(backend, task, run)  # type: ignore[arg-type]
+    def __call__(self, backend: Backend, task: Task, run: TaskRun) -> OpenedConversation:
+        opened = self._open(backend, task, run)
         self.by_task[task.id] = opened.conversation
 
         def close() -> None:
@@ -104,7 +109,7 @@ class Person:
     # The window
 
     @property
-    def _backend(self):  # type: ignore[no-untyped-def]
+    def _backend(self) -> Backend:
         backend = self._services.backend
         assert backend is not None
         return backend
@@ -153,7 +158,8 @@ class Person:
         await self._open(task)
         await until(lambda: task in self._opened.by_task and self._shown is self._opened.by_task[task], 3)
         shown = self._opened.by_task[task]
-        return f"{task[:8]} {shown.run.status}, {shown.connection.kind}, {len(shown.transcript)} items"
+        run, why = shown.run, f" ({shown.run.error_message})" if shown.run.error_message else ""
+        return f"{task[:8]} {run.status}{why}, {shown.connection.kind}, {len(shown.transcript)} items"
 
     def _text(self) -> str:
         self._said += 1
@@ -197,8 +203,9 @@ class Person:
         ask = self._page.ask
         if ask.isHidden() or ask.permission is None:
             return "nothing is asked"
+        title = ask.permission.title
         ask.dismiss.click()
-        return ask.permission.title if ask.permission is not None else "done"
+        return title
 
     async def _stop(self) -> str:
         shown = self._shown
@@ -234,16 +241,25 @@ class Person:
     async def finish(self, say: Callable[[str], None]) -> str:
         """End every run, and compare. Call it once nothing fails any more."""
         for task in self._typed:
-            if self.trouble is None:
-                try:
-                    async with asyncio.timeout(FINISH_SECONDS):
-                        await self._finish(task)
-                    say(f"      {task[:8]} {self.trouble or 'the same'}")
-                except TimeoutError:
-                    shown = self._opened.by_task.get(task)
-                    how = "not open" if shown is None else f"{shown.run.status}, {shown.connection}, {shown.queued}"
-                    self.trouble = f"task {task} does not come to its end: {how}"
+            try:
+                async with asyncio.timeout(FINISH_SECONDS):
+                    await self._finish(task)
+            except TimeoutError:
+                self._found(f"task {task} does not come to its end: {await self._how_it_stands(task)}")
+            say(f"      {task[:8]} compared")
         return self.trouble or "the same in the window and in the log"
+
+    async def _how_it_stands(self, task: str) -> str:
+        shown = self._opened.by_task.get(task)
+        if shown is None:
+            return "not open"
+        queued = [(each.text, each.state) for each in shown.queued]
+        state, log = shown.transcript.state, await self._stored(shown.run, shown)
+        found = difference(_items(shown.transcript), log)
+        return (
+            f"{shown.run.status}, {shown.connection}, queued {queued} because of {shown.hold!r}, busy {state.busy} in"
+            f" turn {state.turn}, waiting for {state.waiting}; {found or 'as its log'}; the end of the log: {log[-3:]}"
+        )
 
     async def _finish(self, task: str) -> None:
         await self._open(task)
@@ -252,8 +268,11 @@ class Person:
         await until(lambda: task in self._opened.by_task and self._shown is self._opened.by_task[task], 20)
         shown = self._opened.by_task[task]
         shown.try_now()
+        began = monotonic()
         while True:
             await asyncio.sleep(0.2)
+            if monotonic() - began > ENOUGH_SECONDS:
+                await self._stop()
             shown = self._opened.by_task[task]
             await self._answer()
             if shown.connection.kind == "failed":
@@ -270,14 +289,14 @@ class Person:
     async def _check(self, task: str) -> None:
         """Compare a run that has ended, if its log can be read now."""
         shown = self._opened.by_task.get(task)
-        if shown is None or not shown.run.finished or shown.connection.kind != "ended":
+        if shown is None or not _is_over(shown):
             return
         run, before = shown.run, _items(shown.transcript)
         try:
-            log = await self._stored(run)
+            log = await self._stored(run, shown)
         except BurrowError:
             return
-        if shown.run != run or shown.connection.kind != "ended" or _items(shown.transcript) != before:
+        if shown.run != run or not _is_over(shown) or _items(shown.transcript) != before:
             # It went on meanwhile.
             return
         self._compared += 1
@@ -286,12 +305,22 @@ class Person:
         waiting = {each.text: each.state if each.state != "waiting" else shown.hold for each in shown.queued}
         prompts = [each for each in log if isinstance(each, Prompt)]
         lost = misplaced(self._typed[task], prompts, waiting, excused=frozenset(self._again))
-        if (found or lost) and self.trouble is None:
-            self.trouble = f"task {task}, run {run.id} {run.status}: {found or lost}"
+        if found or lost:
+            self._found(f"task {task}, run {run.id} {run.status}: {found or lost}")
 
-    async def _stored(self, run: TaskRun) -> list[Item]:
-        """What the server's log alone leads to."""
+    def _found(self, trouble: str) -> None:
+        """The first trouble counts."""
+        self.trouble = self.trouble or trouble
+
+    async def _stored(self, run: TaskRun, shown: RunConversation) -> list[Item]:
+        """What the server's log alone leads to.
+
+        A turn that this person stopped counts as cancelled, also where it had ended by itself before the server knew.
+        """
         transcript = Transcript(run.id, folder=self._folder)
+        theirs = shown.transcript
+        assert isinstance(theirs, Transcript)
+        transcript._body.reducer.stopped = set(theirs._body.reducer.stopped)
         try:
             again = transcript.rebuild()
             log = StoredLog(self._backend.run_calls, run.task or "", run.id)
@@ -304,5 +333,10 @@ class Person:
             transcript.close()
 
 
-def _items(transcript: Transcript) -> list[Item]:
+def _is_over(shown: RunConversation) -> bool:
+    """Whether the run has ended, and all of its log was read."""
+    return shown.run.finished and shown.connection.kind == "ended"
+
+
+def _items(transcript: ItemSource) -> list[Item]:
     return [transcript.item(index) for index in range(len(transcript))]

@@ -55,7 +55,8 @@ class Soak:
         self.number = 0
         self.asked = 0
         self.trouble: str | None = None
-        self.slowest = 0.0
+        # How late the loop was at most, and when, in seconds.
+        self.late = self.late_at = 0.0
         self.bugs: list[str] = []
         self._began = monotonic()
 
@@ -78,17 +79,19 @@ class Soak:
         while True:
             before = monotonic()
             await asyncio.sleep(HEARTBEAT_SECONDS)
-            self.slowest = max(self.slowest, monotonic() - before - HEARTBEAT_SECONDS)
+            late = monotonic() - before - HEARTBEAT_SECONDS
+            if late > self.late:
+                self.late, self.late_at = late, before - self._began
 
 
 @asynccontextmanager
-async def window(folder: Path, soak: Soak) -> AsyncIterator[tuple[TasksPlace, Services, Opened, list[QObject]]]:
+async def window(folder: Path, soak: Soak) -> AsyncIterator[tuple[TasksPlace, Services, Opened]]:
     """The Tasks place, signed in to the workspace that `folder` names."""
     services, bridge, owner = Services(folder), Bridge(), QObject()
     bridge.crashed.connect(lambda failure: soak.bugs.append(repr(failure)))
     opened = Opened(services, bridge, owner)
-    context: Any = Context(services, bridge, FakeNavigator())  # type: ignore[arg-type]
-    place = TasksPlace(context, open_conversation=opened)
+    navigator: Any = FakeNavigator()
+    place = TasksPlace(Context(services, bridge, navigator), open_conversation=opened)
     place.resize(1000, 760)
     place.show()
     try:
@@ -102,7 +105,7 @@ async def window(folder: Path, soak: Soak) -> AsyncIterator[tuple[TasksPlace, Se
         place.set_backend(backend)
         await until(lambda: place.controller.load.loaded, 20)
         await settle()
-        yield place, services, opened, [owner]
+        yield place, services, opened
     finally:
         await place.flush()
         await bridge.close()
@@ -121,6 +124,7 @@ async def act(soak: Soak, person: Person, weather: Weather, seconds: float) -> N
         while monotonic() < until_then and soak.found() is None:
             action = actor.next()
             soak.tell(action, await actor.do(action))
+            soak.trouble = person.trouble
             await asyncio.sleep(actor.pause())
 
     await asyncio.gather(one(person), one(weather))
@@ -141,7 +145,8 @@ async def run(minutes: float, seed: int) -> int:
         before = asyncio.all_tasks()
         beating = asyncio.create_task(soak.watch_loop(), name="heartbeat")
         try:
-            async with window(folder / "burrow", soak) as (place, services, opened, _owners):
+            async with window(folder / "burrow", soak) as (place, services, opened):
+                soak.late = soak.late_at = 0.0
                 weather = Weather(random.Random(f"{seed} weather"), workspace, relay)
                 person = Person(random.Random(f"{seed} person"), place, services, opened, folder / "logs")
                 half = minutes * 30
@@ -151,7 +156,8 @@ async def run(minutes: float, seed: int) -> int:
                 if soak.found() is None:
                     await weather.clear_up()
                     soak.tell("everything works again", await person.finish(soak.say))
-                soak.trouble = soak.found() or person.trouble
+                    soak.trouble = person.trouble
+                soak.trouble = soak.found()
                 at_end = memory()
                 tally = person.tally()
         finally:
@@ -165,9 +171,9 @@ async def run(minutes: float, seed: int) -> int:
             soak.trouble = f"tasks are left: {[task.get_name() for task in left]}"
         if soak.trouble is None and windows:
             soak.trouble = f"windows are left: {windows}"
-    slow = " (slow)" if soak.slowest > SLOW_SECONDS else ""
+    slow = f" at {soak.late_at:.1f} s: too long" if soak.late > SLOW_SECONDS else ""
     soak.say(f"{soak.number} actions, {tally}; seed {seed}")
-    soak.say(f"loop at most {soak.slowest * 1000:.0f} ms late{slow}; {middle} MB in the middle, {at_end} MB at the end")
+    soak.say(f"loop at most {soak.late * 1000:.0f} ms late{slow}; {middle} MB in the middle, {at_end} MB at the end")
     soak.say(soak.trouble or "the same in the window and in the log")
     return 0 if soak.trouble is None else 1
 

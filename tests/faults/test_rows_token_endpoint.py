@@ -375,6 +375,7 @@ async def test_row_39_an_endpoint_is_never_guessed(
     tmp_path: Path, measure: Measure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(TokenRefresh, "wake", lambda *_, **__: None)
+    monkeypatch.setattr("app.core.auth.grant.refresh.PAUSES", (0.01, 0.01))
     async with signed_in(tmp_path) as rig:
         measure.watch(rig)
         rig.server.views[METADATA] = Reply(503, b"")

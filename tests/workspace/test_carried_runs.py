@@ -273,6 +273,16 @@ def test_a_killed_agent_fails_the_run_and_a_new_run_goes_on_from_its_branch(pers
     assert prompt[1] == {"type": "text", "text": "What is new?"}
 
 
+def test_a_run_goes_on_from_one_that_pushed_nothing(person: Person) -> None:
+    run = person.survey("Only read this", mode="background")
+    first = run.until_ended()
+    assert first["output"] is None
+    again = person.run(
+        run.task, mode="background", branch=first["branch"], resume_from_run_id=run.id, pending_user_message="Write"
+    )
+    assert again.until_ended()["status"] == "completed"
+
+
 def test_files_that_were_uploaded_reach_the_agent(person: Person) -> None:
     task = person.task("Read the file")
     made = person.call("POST", f"{task}runs/", json={"environment": "cloud", "mode": "background"}).json()

@@ -82,12 +82,12 @@ class TranscriptBody:
         other.reducer.stopped = self.reducer.stopped
         if mark.last is not None:
             other.items.replace(mark.items - 1, mark.last)
-        # Answered since then, perhaps by this person, whose answer may not be in the log.
         for key, index in tuple(other.reducer.at.waiting.items()):
             asked = other.items.item(index)
             if isinstance(asked, Permission) and asked.answer == ELSEWHERE:
-                # What follows in the log may say how.
+                # The log says so again, unless a stream only seemed to: one that repeats what was before the question.
                 other.items.replace(index, msgspec.structs.replace(asked, answer="", answer_name=""))
             elif isinstance(asked, Permission) and asked.answer:
+                # By this person, whose answer may not be in the log.
                 other.reducer.answer(key, asked.answer)
         return other

@@ -180,6 +180,7 @@ class Conversation(AgentControl):
     async def _deliver_once(self) -> float:
         """Send what can be sent now. Returns in how many seconds to try again by itself; 0: when something happens."""
         await self._settle_unknown()
+        await self._take_back_unheard()
         self._forget_sent()
         waiting = [each for each in self._rows if each.state == WAITING]
         hold = self._holds()
@@ -300,10 +301,23 @@ class Conversation(AgentControl):
         """What was sent is in the log, or it is too long ago to wait for it there."""
         if not self._sent:
             return
-        begun = self.follower.transcript.state.turn > self._sent_in
-        if begun or self._clock.boot() - self._sent_at >= SENT_SECONDS:
+        state = self.follower.transcript.state
+        # Of a run that is being started, it is the first thing that its agent is told.
+        late = state.accepts and self._clock.boot() - self._sent_at >= SENT_SECONDS
+        if state.turn > self._sent_in or late:
             self._sent.clear()
             self._list()
+
+    async def _take_back_unheard(self) -> None:
+        """Queue again what a run was to begin with that failed before its agent was there: nobody has read it."""
+        follower = self.follower
+        failed = follower.run is not None and follower.run.status == "failed" and follower.now.kind == ENDED
+        if not self._sent or not failed or follower.transcript.state.accepts:
+            return
+        unheard, self._sent = self._sent, []
+        for each in unheard:
+            await self._follow_ups.add(self._scope, follower.task, each.text, each.files)
+        await self._refresh()
 
     def _arrived(self, text: str) -> bool:
         """Whether a turn with this message has begun: the log may be faster than the answer."""

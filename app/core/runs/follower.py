@@ -271,12 +271,14 @@ class RunFollower:
         for last_try in (*(False,) * (CATCH_UP_TRIES - 1), True):
             again, stored, _ = await self._read_log(run)
             ours = self.transcript.state
-            ended = again.state.turn >= ours.turn and (ours.busy or not again.state.busy)
+            unseen, cut_off = not len(self.transcript), again.state.busy
+            ended = unseen or (again.state.turn >= ours.turn and (ours.busy or not cut_off))
             # An agent may store its last words a moment later. Without the end of the turn, what was seen stays.
             if ended and (last_try or len(again) >= len(self.transcript)):
                 self._accept(again, again.mark(), stored)
                 self._doubt = False
-                break
+                if not (unseen and cut_off):
+                    break
             if not last_try:
                 await self._clock.sleep(CATCH_UP_SECONDS)
         self.transcript.finish()

@@ -1,9 +1,9 @@
 """Overlap: what a stream says that a stored log has already.
 
 A stream is opened first and the log read then, so the log's end may repeat the stream's beginning. Neither has ids that
-the other one knows, the times differ, and what the stream sends in chunks is one message of the log (docs/wire.md, "Run
-logs"). But both have the same order. So the stream is laid over the log wherever it fits, and is new from where it
-leaves the log.
+the other one knows, the times differ, and what the stream mostly sends in chunks is one message of the log
+(docs/wire.md, "Run logs"). But both have the same order. So the stream is laid over the log wherever it fits, and is
+new from where it leaves the log.
 """
 
 from __future__ import annotations
@@ -40,6 +40,14 @@ class _Stored(NamedTuple):
     """An entry of the log: a message with its text, or what identifies another one."""
 
     text: str | None
+    identity: object
+
+
+class _Sent(NamedTuple):
+    """An entry of the stream: a piece of a message, a whole message, or what identifies another one."""
+
+    piece: str | None
+    whole: str | None
     identity: object
 
 
@@ -81,24 +89,23 @@ class Overlap:
         return held
 
     def _compare(self, entry: LogEntry) -> Iterable[LogEntry]:
-        text = _chunk_of(entry)
-        identity = None if text is not None else _identity(entry)
-        fits = set(self._followed(text, identity))
+        sent = _sent(entry)
+        fits = set(self._followed(sent))
         if fits:
             self._fits = {fit for fit in fits if fit.place < len(self._stored)}
             self._held.append(entry)
-            self._evidence += text is None
+            self._evidence += sent.piece is None
             if len(self._fits) < len(fits):
                 # The log ends here: all of this was in it.
                 self._held.clear()
             if not self._fits:
                 self.done = True
             return ()
-        if identity is not None and identity in self._skipped:
-            self._skipped.remove(identity)
+        if sent.identity is not None and sent.identity in self._skipped:
+            self._skipped.remove(sent.identity)
             return ()
         self._misses += 1
-        if self._fits or self._misses >= TOLERANCE or text is not None:
+        if self._fits or self._misses >= TOLERANCE or sent.piece is not None:
             if self._evidence >= CONVINCING or (self._evidence and any(map(self._nearly_over, self._fits))):
                 self._held.clear()
             return (*self.give_up(), entry)
@@ -107,41 +114,50 @@ class Overlap:
     def _nearly_over(self, fit: _Fit) -> bool:
         return not fit.offset and fit.place + TOLERANCE >= len(self._stored)
 
-    def _followed(self, text: str | None, identity: object) -> Iterator[_Fit]:
+    def _followed(self, sent: _Sent) -> Iterator[_Fit]:
         """How each fit goes on with an entry; for the first entry, every place where it fits."""
         if not self._fits:
             if not self._held:
                 for index in range(len(self._stored)):
-                    yield from self._begun(index, text, identity)
+                    yield from self._begun(index, sent)
             return
         for fit in self._fits:
-            yield from self._next(fit, text, identity)
+            yield from self._next(fit, sent)
 
-    def _begun(self, index: int, text: str | None, identity: object) -> Iterator[_Fit]:
+    def _begun(self, index: int, sent: _Sent) -> Iterator[_Fit]:
         stored = self._stored[index]
-        if text is None:
-            if stored.identity == identity and stored.text is None:
+        if sent.piece is None:
+            if _same(stored, sent):
                 yield _Fit(index + 1)
             return
         # The stream may have been opened in the middle of the message.
-        place = -1 if stored.text is None else stored.text.find(text)
+        place = -1 if stored.text is None else stored.text.find(sent.piece)
         while stored.text is not None and place >= 0:
-            yield _advanced(index, place + len(text), stored.text)
-            place = stored.text.find(text, place + 1)
+            yield _advanced(index, place + len(sent.piece), stored.text)
+            place = stored.text.find(sent.piece, place + 1)
 
-    def _next(self, fit: _Fit, text: str | None, identity: object) -> Iterator[_Fit]:
+    def _next(self, fit: _Fit, sent: _Sent) -> Iterator[_Fit]:
         last = fit.place + 1 if fit.offset else min(fit.place + TOLERANCE, len(self._stored))
         for index in range(fit.place, last):
             stored = self._stored[index]
-            if text is not None:
-                if stored.text is not None and stored.text.startswith(text, fit.offset):
-                    yield _advanced(index, fit.offset + len(text), stored.text)
+            if sent.piece is not None:
+                if stored.text is not None and stored.text.startswith(sent.piece, fit.offset):
+                    yield _advanced(index, fit.offset + len(sent.piece), stored.text)
                     return
-            elif stored.text is None and not fit.offset and stored.identity == identity:
+            elif _same(stored, sent) and (sent.whole is not None or not fit.offset):
                 # What was passed over may come later: the order of the log may be a little different.
                 self._skipped += [each.identity for each in self._stored[fit.place : index]]
                 yield _Fit(index + 1)
                 return
+        if sent.whole is not None and fit.place and _same(self._stored[fit.place - 1], sent):
+            # After its pieces.
+            yield fit
+
+
+def _same(stored: _Stored, sent: _Sent) -> bool:
+    if sent.whole is not None:
+        return stored.text == sent.whole
+    return stored.text is None and stored.identity == sent.identity
 
 
 def _advanced(index: int, offset: int, text: str) -> _Fit:
@@ -156,6 +172,11 @@ def _only_streamed(entry: LogEntry) -> bool:
 def _stored(entry: LogEntry) -> _Stored:
     message = _message_of(entry)
     return _Stored(message, None if message is not None else _identity(entry))
+
+
+def _sent(entry: LogEntry) -> _Sent:
+    piece, whole = _chunk_of(entry), _message_of(entry)
+    return _Sent(piece, whole, _identity(entry) if piece is None and whole is None else None)
 
 
 def _identity(entry: LogEntry) -> object:

@@ -17,7 +17,8 @@ def rows_of_difference(difference: FileDifference, *, beside: bool) -> DiffRows:
     heading = tr("Line {0}")
     blocks = []
     for hunk in difference.hunks:
-        words = heading.format(hunk.new_start)
+        # Of a file that was deleted only the old lines are there.
+        words = heading.format(hunk.new_start or hunk.old_start)
         lines = [(each.mark, each.text, each.old or 0, each.new or 0, each.open) for each in hunk.lines]
         blocks.append(DiffBlock(f"{words}  ·  {hunk.heading}" if hunk.heading else words, lines))
     return rows_of(blocks, beside=beside)

@@ -12,6 +12,7 @@ from app.marks import revealed_name
 from app.ui.changes.changes_head import BESIDE, ChangesHead
 from app.ui.changes.commit_bar import CommitBar
 from app.ui.changes.file_head import FileHead
+from app.ui.changes.file_menu import open_file_menu
 from app.ui.changes.words import groups_of
 from app.ui.theme import theme, tokens
 from app.ui.widgets.announce import announce
@@ -148,6 +149,11 @@ class ChangesPage(QWidget):
         """Put the focus on the files."""
         self.files.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
+    @property
+    def shows_lines(self) -> bool:
+        """Whether the lines of a difference are in view."""
+        return self.differences.currentWidget() is self.view
+
     def selected(self) -> list[str]:
         """The selected files, else the one in view."""
         return list(self.files.selected_keys()) or ([self._path] if self._path else [])
@@ -204,13 +210,13 @@ class ChangesPage(QWidget):
     def _connect(self) -> None:
         self.files.picked.connect(self._pick)
         self.files.opened.connect(lambda _key: self.view.setFocus(Qt.FocusReason.ShortcutFocusReason))
-        self.files.toggled.connect(lambda _key: self._keep(self.selected()))
+        self.files.toggled.connect(lambda _key: self.keep(self.selected()))
         self.files.menu_wanted.connect(self._open_file_menu)
         self.view.menu_wanted.connect(lambda at: self._open_file_menu(self._path, at))
         self.view.left_upwards.connect(self.focus_first)
         self.view.said.connect(lambda words: announce(self.view, words))
-        self.head.keep_wanted.connect(lambda: self._keep([self._path]))
-        self.head.discard_wanted.connect(lambda: self._discard([self._path]))
+        self.head.keep_wanted.connect(lambda: self.keep([self._path]))
+        self.head.discard_wanted.connect(lambda: self.discard([self._path]))
         self.head.open_wanted.connect(lambda: self.open_wanted.emit(self._path))
         self.head.more_wanted.connect(lambda at: self._open_file_menu(self._path, at))
         self.shape.chosen.connect(self._choose)
@@ -223,12 +229,14 @@ class ChangesPage(QWidget):
             self.head.show_file(self._listed[path])
             self.picked.emit(path)
 
-    def _keep(self, paths: list[str]) -> None:
+    def keep(self, paths: list[str]) -> None:
+        """Have these files kept, or kept no longer."""
         decided = [each for each in paths if (known := self._listed.get(each)) and known.stage == "open"]
         self.keep_wanted.emit(paths)
         self._go_on(decided)
 
-    def _discard(self, paths: list[str]) -> None:
+    def discard(self, paths: list[str]) -> None:
+        """Have the changes of these files discarded."""
         self.discard_wanted.emit(paths)
         self._go_on(paths)
 
@@ -269,31 +277,8 @@ class ChangesPage(QWidget):
             self.shape_changed.emit()
 
     def _open_file_menu(self, path: str, at: QPoint) -> None:
-        listed = self._listed.get(path)
-        if listed is None:
-            return
-        paths = self.selected() if path in self.selected() else [path]
-        menu = ContextMenu(self.tr("File"), self)
-        one, file = len(paths) == 1, not path.endswith("/")
-        kept = all(self._listed[each].stage == "kept" for each in paths if each in self._listed)
-        words = self.tr("Do not keep") if kept else self.tr("Keep")
-        menu.add(words, lambda: self._keep(paths), "Space", enabled=listed.stage != "committed")
-        menu.add(
-            self.tr("Discard"),
-            lambda: self.discard_wanted.emit(paths),
-            "Del",
-            enabled=listed.change.kind != "submodule",
-        )
-        menu.addSeparator()
-        there = one and file and listed.change.kind != "deleted"
-        menu.add(self.tr("Open in editor"), lambda: self.open_wanted.emit(path), "Ctrl+E", enabled=there)
-        menu.add(self.tr("Copy path"), lambda: self.copy_path_wanted.emit(path), "Ctrl+Shift+C", enabled=one)
-        if self.differences.currentWidget() is self.view and path == self._path:
-            menu.addSeparator()
-            menu.add(self.tr("Copy lines"), self.view.copy, "Ctrl+C")
-            menu.add(self.tr("Next change"), lambda: self.view.step_change(1), "Alt+Down")
-            menu.add(self.tr("Previous change"), lambda: self.view.step_change(-1), "Alt+Up")
-        menu.open_at(at)
+        if path in self._listed:
+            open_file_menu(self, path, at)
 
     def _open_menu(self, at: QPoint) -> None:
         menu = ContextMenu(self.tr("Changes"), self)
@@ -322,9 +307,9 @@ class ChangesPage(QWidget):
             return lambda: _ignore(self.view.step_change(1 if key == Qt.Key.Key_Down else -1))
         if bare == Qt.KeyboardModifier.NoModifier and (self.files.hasFocus() or self.view.hasFocus()):
             if key == Qt.Key.Key_Delete:
-                return lambda: self._discard(self._of_focus())
+                return lambda: self.discard(self._of_focus())
             if key == Qt.Key.Key_Space and self.view.hasFocus():
-                return lambda: self._keep([self._path])
+                return lambda: self.keep([self._path])
         return None
 
     def _of_focus(self) -> list[str]:

@@ -31,6 +31,7 @@ class ResultsController(QObject):
         self._generation = Generation(bridge, self)
         self._runs: Runs | None = None
         self._run: TaskRun | None = None
+        self._results: RunResults | None = None
         self._downloads: dict[str, Job] = {}
         page.looked.connect(self.look)
         page.download_wanted.connect(self.ask_where)
@@ -46,7 +47,11 @@ class ResultsController(QObject):
             self._page.say("")
         changed = self._run is None or (run.id, run.updated_at) != (self._run.id, self._run.updated_at)
         self._runs, self._run = runs, run
-        self._page.show_results(RunResults.of(run))
+        results = RunResults.of(run)
+        if results != self._results:
+            # Not at each call: the focus would be lost with the buttons.
+            self._results = results
+            self._page.show_results(results)
         if changed:
             self.look()
 

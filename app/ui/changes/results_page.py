@@ -74,10 +74,10 @@ class ResultsPage(QWidget):
         head.addWidget(self.heading, 1)
         head.addWidget(self.again)
         self.area = ScrollColumn(self.tr("Results of the run"))
-        for part in (self.facts, head):
-            self.area.box.addLayout(part)
-        self.area.box.addWidget(self.card)
+        self.area.box.addLayout(self.facts)
         self.area.box.addWidget(self.said)
+        self.area.box.addLayout(head)
+        self.area.box.addWidget(self.card)
         self.area.box.addLayout(self.files)
         self.area.box.addWidget(self.none)
         self.area.box.addStretch(1)

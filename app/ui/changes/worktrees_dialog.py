@@ -43,13 +43,13 @@ WIDTH, HEIGHT, LEAST_WIDTH, LEAST_HEIGHT = 720, 640, 420, 420
 
 
 class FoldersInUse(Protocol):
-    """What is known of the agents of this machine that work in folders."""
+    """What is known of the agents of this machine that work in folders (`LocalDesk`)."""
 
-    def works(self, folder: Path) -> bool:
+    def works_in(self, folder: Path) -> bool:
         """Whether a turn is under way in it."""
 
-    async def idle(self, folder: Path) -> None:
-        """Returns when none is."""
+    async def idle_in(self, folder: Path) -> None:
+        """Returns when none is, and nothing of an agent runs there any more."""
 
 
 class WorktreesDialog(QDialog):
@@ -154,7 +154,7 @@ class WorktreesDialog(QDialog):
         self._known = {}
         for each in records:
             known = former.get(each.id, KnownWorktree(each))
-            works = self._in_use.works(Path(each.path))
+            works = self._in_use.works_in(Path(each.path))
             self._known[each.id] = known._replace(record=each, works=works)
         self._fill()
         self._bridge.spawn(self, self._count(), key="sizes")
@@ -219,16 +219,16 @@ class WorktreesDialog(QDialog):
         words = [self.tr("Delete the worktree of {0}?").format(revealed_name(record.branch)), losses_summary(losses)]
         if losses.any:
             words.append(self.tr("Its folder is moved into Burrow's trash, and commits stay on their branch."))
-        if self._in_use.works(Path(record.path)):
+        if self._in_use.works_in(Path(record.path)):
             words.append(self.tr("An agent works in it: its turn ends first."))
         self.question.ask(" ".join(words), self.tr("Delete"), lambda: self._delete(record, losses))
 
     def _delete(self, record: WorktreeRecord, agreed: Losses) -> None:
         folder = Path(record.path)
-        if self._in_use.works(folder):
+        if self._in_use.works_in(folder):
             self._say(self.tr("Waiting until the agent has ended its turn…"))
             self.stop_button.setVisible(True)
-        idle = partial(self._in_use.idle, folder)
+        idle = partial(self._in_use.idle_in, folder)
         self.progress.start()
         self._bridge.spawn(
             self,
@@ -295,8 +295,8 @@ class WorktreesDialog(QDialog):
 class NoneInUse:
     """Where no agent of this machine is known."""
 
-    def works(self, folder: Path) -> bool:
+    def works_in(self, folder: Path) -> bool:
         return False
 
-    async def idle(self, folder: Path) -> None:
+    async def idle_in(self, folder: Path) -> None:
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QGuiApplication
 
 from app.core.links import TaskLink, write_link
@@ -30,7 +30,12 @@ if TYPE_CHECKING:
 
 
 class TaskActions(QObject):
-    """Passes what the user wants of the selected task to the controller."""
+    """Passes what the user wants of the selected task to the controller.
+
+    `worktrees_wanted()`: the worktrees of runs are to be shown.
+    """
+
+    worktrees_wanted = Signal()
 
     def __init__(
         self,
@@ -60,6 +65,7 @@ class TaskActions(QObject):
             Command("tasks.run_with", tr("Run task with…"), self.run_with, "", group, self._can_run),
             Command("tasks.run_here", tr("Run task on this machine…"), self.run_here, "", group, self._can_run_here),
             Command("tasks.cancel", tr("Cancel run"), self.cancel_run, "", group, self._can_cancel),
+            Command("tasks.worktrees", tr("Show the worktrees of runs"), self.worktrees_wanted.emit, "", group),
             Command("tasks.rename", tr("Rename task"), self.rename, "F2", group, one),
             Command("tasks.edit", tr("Edit task"), self.edit, "Ctrl+E", group, one),
             Command("tasks.pin", tr("Pin or unpin task"), self.toggle_pinned, "", group, some),

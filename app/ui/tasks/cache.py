@@ -24,7 +24,7 @@ from app.ui.tasks.wording import aware, matches
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from app.core.posthog.types import Page, Task, TaskQuery
+    from app.core.posthog.types import Page, Task, TaskQuery, TaskRun
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 RECENT_ACTIVITY = "-last_activity_at"
@@ -140,6 +140,14 @@ class TaskCache:
         self._clock += 1
         self._tasks[task.id] = task
         self._written[task.id] = self._clock
+
+    def know_run(self, task_id: str, run: TaskRun) -> bool:
+        """Store a run as the server has it now. Whether it is the latest one of a task that is known."""
+        task = self._tasks.get(task_id)
+        if task is None or task.latest_run is None or task.latest_run.id != run.id:
+            return False
+        self.know(msgspec.structs.replace(task, latest_run=run))
+        return True
 
     def remove(self, task_id: str) -> None:
         """Remove a task that no longer exists on the server."""

@@ -301,7 +301,7 @@ class Composer(QWidget):
             button.setEnabled(not wrong)
             about = self.about_run(self.rows["repository"].cleaned()) if button is self.send_and_run else ""
             words = with_keys(button.text(), keys)
-            button.setToolTip(plain_tip(wrong) or (plain_tip(f"{words}\n{about}") if about else words))
+            button.setToolTip(plain_tip(wrong or (f"{words}\n{about}" if about else words)))
 
     def _loaded(self, fields: dict[str, str]) -> None:
         self._put(fields)

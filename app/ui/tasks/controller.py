@@ -441,6 +441,11 @@ class TaskController(QObject):
             self.cache.know(task)
         self.changed.emit()
 
+    def know_run(self, task_id: str, run: TaskRun) -> None:
+        """An open conversation knows its run better than the list does."""
+        if self.cache.know_run(task_id, run):
+            self.changed.emit()
+
     def _fetched(self, task: Task) -> None:
         self.cache.know(task)
         self.changed.emit()

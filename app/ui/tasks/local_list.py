@@ -33,6 +33,11 @@ class LocalRunList(QObject):
         if self._runs is not None:
             self._bridge.spawn(self, self._runs.load(), key="load")
 
+    @property
+    def runs(self) -> LocalDesk | None:
+        """The runs of this machine; None while none is known."""
+        return self._runs
+
     def connect_runs(self) -> LocalDesk:
         """The runs, whose changes are told from now on."""
         if self._runs is None:

@@ -85,6 +85,7 @@ class TasksPlace(Place):
         self.editing = TaskEditing(navigator, self.controller, self.edits, self.files, self.pane, self.pages)
         open_run = open_conversation or ConversationOpener(services, bridge, self)
         self.runs = RunTranscripts(context, self.controller, self.pages, open_run)
+        self.task_actions.worktrees_wanted.connect(self.runs.open_worktrees)
         self.local_desk = LocalRunDesk(context, self.controller, self.pages, self.runs.local, self.runs.show_started)
         self.draft_actions = DraftActions(navigator, self.drafts, self.selection, self.pane, self.pages)
         width = theme().px(tokens.LIST)

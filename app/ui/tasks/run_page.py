@@ -1,4 +1,4 @@
-"""RunViews: the transcript of a task's run and its details, one behind the other."""
+"""RunViews: the transcript of a task's run, what it changed, and the details of the task, one behind the other."""
 
 from __future__ import annotations
 
@@ -19,28 +19,34 @@ if TYPE_CHECKING:
 
     from app.core.posthog.types import TaskRun
     from app.ui.tasks.detail import TaskPage
+    from app.ui.tasks.run_changes import RunChangesView
     from app.ui.transcript.page import TranscriptPage
 
-TRANSCRIPT, DETAILS = 0, 1
+TRANSCRIPT, CHANGES, DETAILS = 0, 1, 2
 
 
 class RunViews(QWidget):
     """`turned(int)`: the person chose a tab. `run_chosen(run_id)`: the person chose a run. `shown()`: it came into view
-    or turned to the transcript. The transcript is built when it is first shown, which `transcript_built` tells.
+    or turned to another tab. Transcript and changes are built when first shown, which `transcript_built` and
+    `changes_built` tell.
     """
 
     turned = Signal(int)
     run_chosen = Signal(str)
     seen = Signal()
     transcript_built = Signal(object)
+    changes_built = Signal(object)
 
     def __init__(self, details: TaskPage, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.details = details
         self._transcript: TranscriptPage | None = None
+        self._changes: RunChangesView | None = None
         self._run_ids: tuple[str, ...] = ()
         current = theme()
-        self.tabs = TabStrip([self.tr("Transcript"), self.tr("Details")], self.tr("Views of the task"))
+        self.tabs = TabStrip(
+            [self.tr("Transcript"), self.tr("Changes"), self.tr("Details")], self.tr("Views of the task")
+        )
         self.tabs.setCurrentIndex(DETAILS)
         self.tabs.currentChanged.connect(self._show_tab)
         self.tabs.tabBarClicked.connect(self._clicked)
@@ -87,6 +93,22 @@ class RunViews(QWidget):
         return self._transcript
 
     @property
+    def changes(self) -> RunChangesView:
+        """What the run changed."""
+        if self._changes is None:
+            from app.ui.tasks.run_changes import RunChangesView
+
+            self._changes = RunChangesView()
+            self.stack.addWidget(self._changes)
+            self.changes_built.emit(self._changes)
+        return self._changes
+
+    @property
+    def shows_changes(self) -> bool:
+        """Whether the changes are before the others."""
+        return self.tabs.currentIndex() == CHANGES
+
+    @property
     def has_transcript(self) -> bool:
         """Whether the page of the run was built."""
         return self._transcript is not None
@@ -111,12 +133,14 @@ class RunViews(QWidget):
             self.runs.clear()
             self.runs.addItems(words)
         self.runs.setCurrentIndex(ids.index(shown) if shown in ids else -1)
-        self.runs.setVisible(len(ids) > 1 and self.shows_transcript)
+        self.runs.setVisible(len(ids) > 1 and self.tabs.currentIndex() != DETAILS)
 
     def focus_first(self) -> None:
         """Put the focus on what is in view."""
         if self.shows_transcript:
             self.transcript.focus_first()
+        elif self.shows_changes:
+            self.tabs.setFocus()
         else:
             self.details.focus_first()
 
@@ -129,8 +153,9 @@ class RunViews(QWidget):
             super().keyPressEvent(event)
 
     def _show_tab(self, tab: int) -> None:
-        self.stack.setCurrentWidget(self.transcript if tab == TRANSCRIPT else self.details)
-        self.runs.setVisible(len(self._run_ids) > 1 and tab == TRANSCRIPT)
+        shown = self.transcript if tab == TRANSCRIPT else self.changes if tab == CHANGES else self.details
+        self.stack.setCurrentWidget(shown)
+        self.runs.setVisible(len(self._run_ids) > 1 and tab != DETAILS)
         self.seen.emit()
 
     def _clicked(self, tab: int) -> None:

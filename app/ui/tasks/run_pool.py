@@ -40,17 +40,19 @@ class _Kept:
         self.task_id, self.opened, self.generation = task_id, opened, generation
         self.state: SessionState | None = None
         self.finished = opened.conversation.run.finished
+        self.status = opened.conversation.run.status
 
 
 class RunPool(QObject):
     """`asking_changed(frozenset)`: the tasks whose runs wait for an answer. `asks(task_id)`, `turn_ended(task_id)`,
-    `ended(task_id, status)` when that happens.
+    `ended(task_id, status)` when that happens. `status_changed(task_id, TaskRun)`: a run is further than it was.
     """
 
     asking_changed = Signal(object)
     asks = Signal(str)
     turn_ended = Signal(str)
     ended = Signal(str, str)
+    status_changed = Signal(str, object)
 
     def __init__(self, bridge: Bridge, open_conversation: OpenConversation, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -127,6 +129,9 @@ class RunPool(QObject):
 
     def _look(self, kept: _Kept) -> None:
         conversation = kept.opened.conversation
+        if conversation.run.status != kept.status:
+            kept.status = conversation.run.status
+            self.status_changed.emit(kept.task_id, conversation.run)
         state, former = conversation.transcript.state, kept.state
         finished, was_finished = conversation.run.finished, kept.finished
         if state is former and finished == was_finished:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from app.ui.context import Context
     from app.ui.tasks.controller import TaskController
     from app.ui.tasks.pages import TaskPages
+    from app.ui.tasks.run_changes import RunChangesDesk, RunChangesView
     from app.ui.tasks.run_page import RunViews
     from app.ui.tasks.run_pool import OpenConversation
     from app.ui.transcript.conversation import RunConversation
@@ -51,6 +52,7 @@ class RunTranscripts(QObject):
         self._views: RunViews | None = None
         self._driver: ConversationDriver | None = None
         self._draft: ReplyDraft | None = None
+        self._changes: RunChangesDesk | None = None
         # The task in view, and the run of it that a person chose; None for the latest.
         self._task_id = ""
         self._chosen: str | None = None
@@ -66,8 +68,9 @@ class RunTranscripts(QObject):
         self.pool = RunPool(context.bridge, open_conversation, self)
         self.pool.asking_changed.connect(self._asking_changed)
         self.pool.asks.connect(self._tell_asks)
-        self.pool.turn_ended.connect(lambda task_id: self._tell(task_id, "turn"))
+        self.pool.turn_ended.connect(self._turn_ended)
         self.pool.ended.connect(self._ended)
+        self.pool.status_changed.connect(controller.know_run)
         pages.views_built.connect(self._connect_views)
         pages.currentChanged.connect(lambda _page: self._show())
         controller.changed.connect(self._show)
@@ -94,6 +97,8 @@ class RunTranscripts(QObject):
         """Save what is typed to an agent."""
         if self._draft is not None:
             await self._draft.flush()
+        if self._changes is not None:
+            await self._changes.flush()
 
     def retry(self) -> None:
         """The credential works again: connect and send at once."""
@@ -130,6 +135,7 @@ class RunTranscripts(QObject):
         views.turned.connect(self._turned)
         views.run_chosen.connect(self._choose)
         views.transcript_built.connect(self._connect_transcript)
+        views.changes_built.connect(self._connect_changes)
         views.details.task_changed.connect(lambda _task_id: self._show())
 
     def _connect_transcript(self, page: TranscriptPage) -> None:
@@ -146,10 +152,22 @@ class RunTranscripts(QObject):
         page.menu_filled.connect(self._fill_menu)
         self._draft = ReplyDraft(self._context.services, bridge, page.reply, page)
 
+    def _connect_changes(self, view: RunChangesView) -> None:
+        from app.ui.tasks.run_changes import RunChangesDesk
+
+        self._changes = RunChangesDesk(view, self._context)
+
+    def open_worktrees(self) -> None:
+        """Show the worktrees of the runs of this machine."""
+        from app.ui.tasks.run_changes import open_worktrees
+
+        open_worktrees(self.local.connect_runs(), self._context.bridge, self._pages.window())
+
     def _fill_menu(self, menu: ContextMenu) -> None:
         task, views = self._controller.cache.get(self._task_id), self._views
         if task is not None and views is not None and can_cancel(task) and self._chosen is None:
             menu.add(self.tr("Cancel run"), views.details.cancel_run.emit)
+        menu.add(self.tr("Worktrees of runs…"), self.open_worktrees)
 
     def _turned(self, tab: int) -> None:
         self._tabs[self._task_id] = tab
@@ -192,11 +210,11 @@ class RunTranscripts(QObject):
         runs = self._runs(task.id)
         run = next((run for run in runs if run.id == self._chosen), runs[0] if runs else None)
         views.show_runs(runs, run.id if run is not None else "")
+        if views.shows_changes and self._changes is not None:
+            self._changes.show(run, self._backend, self.local.runs)
         if not views.shows_transcript:
             return
         former, self._run_id = self._run_id, run.id if run is not None else ""
-        if former and former != self._run_id:
-            self.pool.leave(former)
         if self._draft is not None and self._backend is not None:
             self._draft.open(self._backend.scope, task.id)
         if not self._run_id or self.pool.has(self._run_id):
@@ -206,6 +224,9 @@ class RunTranscripts(QObject):
             if self._driver is not None:
                 self._driver.show_loading()
             self._open_soon.start()
+        if former and former != self._run_id:
+            # Once it is not shown any more: it is empty when it is closed.
+            self.pool.leave(former)
 
     def _open(self) -> None:
         """Show the conversation with the run in view."""
@@ -239,7 +260,16 @@ class RunTranscripts(QObject):
     def _tell_asks(self, task_id: str) -> None:
         self._tell(task_id, "asks")
 
+    def _turn_ended(self, task_id: str) -> None:
+        self._look_at_changes(task_id)
+        self._tell(task_id, "turn")
+
+    def _look_at_changes(self, task_id: str) -> None:
+        if self._changes is not None and task_id == self._task_id:
+            self._changes.turn_ended()
+
     def _ended(self, task_id: str, status: str) -> None:
+        self._look_at_changes(task_id)
         # The list is asked what it says of the task now.
         self._controller.fetch(task_id)
         self._tell(task_id, "ended", status)

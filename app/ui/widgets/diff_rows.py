@@ -120,7 +120,7 @@ def _measured(rows: list[DiffRow]) -> DiffRows:
             if side is not None and side.mark != "@":
                 length = len(side.text)
                 if length > columns:
-                    columns = max(columns, min(LONGEST_SHOWN, len(shown(side.text))))
+                    columns = max(columns, len(shown(side.text)))
                 highest = max(highest, side.number)
         changed = row.is_change
         if changed and not former:

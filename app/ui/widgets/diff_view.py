@@ -101,13 +101,10 @@ class DiffView(QAbstractScrollArea):
         return True
 
     def selected_text(self) -> str:
-        """The selected lines as they are in the files, without signs and numbers; the old ones first in two columns."""
+        """The selected lines without signs and numbers; of a row with two different ones, the new one."""
         first, last = sorted((self._anchor, self._current))
-        rows = [row for row in self._shown.rows[first : last + 1] if not row.is_heading]
-        if not self._beside:
-            return "\n".join(line.text for row in rows if (line := row.new or row.old) is not None)
-        lines = [row.new or row.old for row in rows]
-        return "\n".join(line.text for line in lines if line is not None)
+        rows = (row for row in self._shown.rows[first : last + 1] if not row.is_heading)
+        return "\n".join(line.text for row in rows if (line := row.new or row.old) is not None)
 
     def copy(self) -> None:
         """Put the selected lines on the clipboard."""

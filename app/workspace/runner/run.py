@@ -217,7 +217,7 @@ class CarriedRun:
         try:
             repository = await find_repository(self._workspace, name)
             resumed = await self._resumed_branch()
-            branch = resumed or self._run["branch"]
+            branch = resumed or await self._base()
             folder = await clone(self._workspace, self.id, repository, branch, await self._author())
         except (RunFailed, GitFailed) as failure:
             journal.progress("clone", label, "failed", str(failure))
@@ -229,6 +229,18 @@ class CarriedRun:
             journal.progress("branch", "Making a branch", "completed", branch)
             journal.notify("_posthog/branch_created", branch=branch)
         return folder
+
+    async def _base(self) -> str | None:
+        """The branch to begin at. A run that goes on may name that of the earlier one, which nobody has pushed."""
+
+        def find(db: sqlite3.Connection) -> str | None:
+            first = run_rows.with_ancestors(db, self._run)[0]
+            if first["id"] == self.id:
+                return self._run["branch"] or None
+            base = json.loads(first["state"]).get("pr_base_branch")
+            return base if isinstance(base, str) and base else None
+
+        return await self._workspace.db.read(find)
 
     async def _author(self) -> Author:
         """The person, where pull requests are to be theirs; else nobody in particular."""

@@ -375,6 +375,25 @@ async def test_a_run_that_failed_before_its_agent_was_there_is_not_tried_again_b
         assert (talk.went_on, talk.waiting()) == ([], [("Hello?", WAITING)])
 
 
+async def test_what_a_run_was_to_begin_with_is_queued_again_when_it_fails_before_its_agent_is_there(
+    tmp_path: Path,
+) -> None:
+    async with talking(tmp_path) as talk:
+        await talk.live()
+        views = talk.run.rig.server.views
+        second = RUN.replace("r1", "r2")
+        views[second] = Reply(
+            body={"id": "r2", "task": "t1", "status": "failed", "state": {"resume_from_run_id": "r1"}}
+        )
+        views[f"{second}session_logs/"] = Reply(body=f"[{wrapped(note('error', message='No branch.')).decode()}]")
+        talk.run.status = "completed"
+        talk.refusals.append(Reply(409, {"detail": "Task run workflow has ended"}))
+        await talk.conversation.send("More")
+        await until(lambda: talk.conversation.hold.reason == "never_started")
+        assert talk.waiting() == [("More", "waiting")]
+        assert talk.went_on == [("r1", "More", 0)]
+
+
 async def test_of_two_windows_one_sends_a_message(tmp_path: Path) -> None:
     one, other = Storage.open(tmp_path), Storage.open(tmp_path)
     await one.follow_ups.add(SCOPE, "t1", "One")

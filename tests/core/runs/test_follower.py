@@ -26,6 +26,7 @@ from tests.core.runs.logs import (
     ended,
     entries,
     items,
+    message,
     note,
     output,
     progress,
@@ -284,6 +285,17 @@ async def test_a_run_that_has_ended_is_only_read(tmp_path: Path) -> None:
         one = await follow(run, tmp_path)
         assert run.connections == []
         assert same(one.transcript, expected())
+        assert not one.transcript.state.busy
+        one.close()
+
+
+async def test_a_run_that_broke_off_in_a_turn_is_read_as_far_as_its_log_goes(tmp_path: Path) -> None:
+    broken = [note("run_started", runId="r1"), prompt("Go", 1), message("I begin."), note("error", message="Killed.")]
+    async with signed_in(tmp_path) as rig:
+        run = ScriptedRun(rig, broken, released=len(broken), status="failed")
+        one = await follow(run, tmp_path)
+        assert one.now.kind == ENDED
+        assert shown(one.transcript) == ["> Go", "says I begin.", "error Killed."]
         assert not one.transcript.state.busy
         one.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from app.core.runs.overlap import Overlap
-from tests.core.runs.logs import Rpc, call, chunk, ended, entries, note, progress, prompt, stream_ask, update
+from tests.core.runs.logs import Rpc, call, chunk, ended, entries, message, note, progress, prompt, stream_ask, update
 from tests.core.runs.scripted_run import stored_form
 
 TALK: list[Rpc] = [
@@ -52,6 +52,17 @@ def test_a_log_whose_order_differs_a_little_hides_nothing_new() -> None:
     mixed = stored_form(TALK[:11])
     mixed[2], mixed[4] = mixed[4], mixed[2]
     assert new(mixed, TALK[3:]) == TALK[11:]
+
+
+def test_messages_that_a_stream_sends_whole_are_known_from_the_log() -> None:
+    whole = stored_form(TALK)
+    end = whole.index(call("c2"))
+    for begin in range(end + 1):
+        assert new(whole[:end], whole[begin:]) == [call("c2")], begin
+    # After their pieces, as some servers send them.
+    both = [*TALK[:4], whole[1], *TALK[4:]]
+    assert new(whole[:end], both) == [call("c2")]
+    assert new(whole[:end], [*whole[3:end], message("Something else.")]) == [message("Something else.")]
 
 
 def test_what_only_looks_like_the_end_of_the_log_is_new() -> None:

@@ -397,3 +397,17 @@ def test_credentials_are_masked_in_sight_and_source_code_is_not() -> None:
 
 def test_what_is_no_json_is_no_entry() -> None:
     assert read_entry(b"null") is None
+
+
+def test_a_question_that_a_repeated_stream_seemed_to_settle_waits_again_once_the_log_was_read() -> None:
+    said = transcript_of(prompt("a"), call(), ask("p1"))
+    mark = said.mark()
+    said.apply(entries(prompt("a", 7), live=True, first=1))
+    assert said.state.waiting == ()
+    said.rebuild(mark).finish()
+    [key] = said.state.waiting
+    assert shown(said)[-1] == "asks Write ?"
+    # What this person answered stays, though the log does not say so yet.
+    said.answer(key, "allow")
+    said.rebuild(mark).finish()
+    assert shown(said)[-1] == "asks Write allow"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from app.core.errors import Rejected
-from app.core.runs.worktrees.git import GitTrouble
+from app.core.runs.worktrees.git import GitTrouble, git
 from app.core.runs.worktrees.run_changes import ChangeList, NoRepository, RepositoryBusy, RunChanges
 from app.core.runs.worktrees.sizes import FolderSize, size_of
 from tests.core.worktrees.conftest import run_git
@@ -120,6 +121,16 @@ async def test_trouble_says_what_it_is(run: RunChanges, tmp_path: Path, monkeypa
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(GitTrouble, match="not installed"):
         await run.look()
+
+
+async def test_a_call_of_git_that_is_cancelled_at_any_moment_ends(repository: Path) -> None:
+    for number in range(8):
+        call = asyncio.ensure_future(git(repository, "status"))
+        await asyncio.sleep(number * 0.0005)
+        call.cancel()
+        async with asyncio.timeout(5):
+            await asyncio.wait((call,))
+    assert await git(repository, "rev-parse", "--is-inside-work-tree") == b"true\n"
 
 
 def test_the_size_of_a_folder_follows_no_links(tmp_path: Path) -> None:

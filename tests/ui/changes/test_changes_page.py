@@ -18,6 +18,7 @@ from app.ui.bridge import Bridge
 from app.ui.changes.controller import ChangesController
 from app.ui.changes.opening import open_in_editor
 from app.ui.changes.page import ChangesPage
+from app.ui.widgets.context_menu import ContextMenu
 from tests.core.worktrees.conftest import run_git
 from tests.ui._screens import look, nameless, save
 from tests.ui._walk import clipped, misnamed, overlapping, small_targets
@@ -151,6 +152,22 @@ async def test_a_folder_that_is_no_repository_says_so(qapp: QApplication, tmp_pa
     shown = Shown(RunChanges(tmp_path, "HEAD", tmp_path / "asides"))
     await until(lambda: "git repository" in shown.page.nothing.accessibleName())
     assert shown.page.commit.isHidden()
+    await shown.end()
+
+
+async def test_the_menu_of_a_file_acts_on_the_selected_ones(qapp: QApplication, run: RunChanges) -> None:
+    shown = Shown(run)
+    await shown.ready()
+    page = shown.page
+    page.files.show_selected(["NOTES.md", "logo.png"])
+    page._open_file_menu("logo.png", page.mapToGlobal(page.rect().center()))
+    (menu,) = [each for each in page.findChildren(ContextMenu) if each.isVisible()]
+    actions = {each.text().partition("\t")[0]: each for each in menu.actions()}
+    assert not actions["Open in editor"].isEnabled()
+    actions["Keep"].trigger()
+    menu.close()
+    await shown.stage_is("NOTES.md", "kept")
+    await shown.stage_is("logo.png", "kept")
     await shown.end()
 
 

@@ -31,10 +31,10 @@ class Working(NoneInUse):
     def __init__(self) -> None:
         self.turn = asyncio.Event()
 
-    def works(self, folder: Path) -> bool:
+    def works_in(self, folder: Path) -> bool:
         return not self.turn.is_set()
 
-    async def idle(self, folder: Path) -> None:
+    async def idle_in(self, folder: Path) -> None:
         await self.turn.wait()
 
 

@@ -81,7 +81,7 @@ async def test_walking_through_the_list_opens_only_where_the_user_stops(qapp: QA
         assert set(desk.runs.opened) <= {"r1", "r6"}
 
 
-async def test_an_earlier_run_can_be_chosen_and_left(qapp: QApplication) -> None:
+async def test_an_earlier_run_can_be_chosen_and_left(qapp: QApplication, monkeypatch: pytest.MonkeyPatch) -> None:
     async with task_desk(qapp, [running(1)]) as desk:
         await opened(desk)
         earlier = TaskRun("r0", status="failed", environment="cloud", created_at=NOW)
@@ -96,8 +96,18 @@ async def test_an_earlier_run_can_be_chosen_and_left(qapp: QApplication) -> None
         await until(lambda: "r0" in desk.runs.opened)
         await settle()
         assert views(desk).transcript.view.source is desk.runs.opened["r0"].transcript
+        pool, in_view = desk.place.runs.pool, []
+        close = pool._close
+
+        def closing(run_id: str) -> None:
+            in_view.append(views(desk).transcript.view.source)
+            close(run_id)
+
+        monkeypatch.setattr(pool, "_close", closing)
         picker.activated.emit(0)
         await until(lambda: desk.runs.opened["r0"].closed)
+        # Its transcript is empty from now on, and was not shown any more.
+        assert in_view != [desk.runs.opened["r0"].transcript]
         # The one that is under way stayed open.
         assert not desk.runs.opened["r1"].closed
 
@@ -153,6 +163,18 @@ async def test_what_could_not_be_sent_stays_in_the_field_and_says_why(qapp: QApp
         reply.send.click()
         await until(lambda: conversation.done == [("send", "important", False)])
         assert reply.card.isHidden()
+
+
+async def test_the_list_says_how_far_a_run_is_that_is_open_but_nothing_of_an_earlier_one(qapp: QApplication) -> None:
+    async with task_desk(qapp, [running(1, "queued"), running(2)]) as desk:
+        conversation = await opened(desk)
+        place = desk.place
+        conversation.end_run("in_progress")
+        await until(lambda: place.controller.cache.get("t1").latest_run.status == "in_progress")
+        conversation.run = msgspec.structs.replace(conversation.run, id="earlier")
+        conversation.end_run("not_started")
+        await settle()
+        assert place.controller.cache.get("t1").latest_run.status == "in_progress"
 
 
 async def test_a_message_under_way_is_sent_though_another_task_is_shown(qapp: QApplication) -> None:

@@ -23,6 +23,8 @@ from app.core.runs.local.folder import WorkingFolder
 from app.core.runs.local.record import LocalRecord, folder_of, load_record, load_records, save_record
 from app.core.runs.local.status import RunPhase
 from app.core.runs.local.write_back import WriteBack
+from app.core.runs.worktrees.git import GitTrouble, git_line
+from app.core.runs.worktrees.run_changes import RunChanges
 from app.core.runs.worktrees.setup import SetupConsent
 from app.core.runs.worktrees.worktrees import Worktrees
 
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 # How long the end may take that tells the server what it does not know yet. The rest is told after the next start.
 LAST_WORDS_SECONDS = 0.5
 SPILL = "runs/spill"
+# In the folder of a run: what the person discarded of its changes.
+DISCARDED = "discarded"
 UNDER_WAY = frozenset({RunPhase.STARTING, RunPhase.WORKING, RunPhase.STOPPING})
 
 
@@ -90,6 +94,7 @@ class LocalDesk:
         self._environment = environment
         self._records: dict[str, LocalRecord] = {}
         self._open: dict[str, LocalConversation] = {}
+        self._changes: dict[str, RunChanges] = {}
         self._backs: dict[str, WriteBack] = {}
         self._claims: dict[str, RunClaim] = {}
         self._background = BackgroundTasks()
@@ -133,6 +138,41 @@ class LocalDesk:
             found = self._open[run] = self._conversation(record)
         return found
 
+    def changes(self, run: str) -> RunChanges:
+        """What a run changed in its folder. Raises `NotFound`."""
+        found = self._changes.get(run)
+        if found is None:
+            record = self._records.get(run)
+            if record is None:
+                raise NotFound("This run is not on this machine.")
+            asides = folder_of(self._data, run) / DISCARDED
+            found = self._changes[run] = RunChanges(Path(record.folder), record.base or "HEAD", asides)
+        return found
+
+    def works_in(self, folder: Path) -> bool:
+        """Whether a turn is under way in a folder."""
+        return any(each.status.phase in UNDER_WAY for each in self._in(folder))
+
+    async def idle_in(self, folder: Path) -> None:
+        """Returns when no turn is under way in a folder and its agents have ended. Their runs can go on later."""
+        for each in self._in(folder):
+            if each.status.phase in UNDER_WAY:
+                over = asyncio.Event()
+
+                def look(_none: None, each: LocalConversation = each, over: asyncio.Event = over) -> None:
+                    if each.status.phase not in UNDER_WAY:
+                        over.set()
+
+                unsubscribe = each.changed.subscribe(look)
+                try:
+                    await over.wait()
+                finally:
+                    unsubscribe()
+            await each.local.close()
+
+    def _in(self, folder: Path) -> list[LocalConversation]:
+        return [each for each in self._open.values() if Path(each.record.folder) == folder]
+
     @property
     def owner(self) -> str:
         """The account and project in use, as records name them; empty without."""
@@ -153,12 +193,16 @@ class LocalDesk:
         """
         await self.load()
         await asyncio.to_thread(check_agent, wanted.agent, self._agents_environment())
-        worktree, branch = "", ""
+        worktree, branch, base = "", "", ""
         folder = str(await asyncio.to_thread(lambda: WorkingFolder(Path(wanted.folder).expanduser()).path))
         repository = folder
         if wanted.worktree:
             made = await self.worktrees.create(Path(folder), task.slug or task.title or "run", wanted.base or "HEAD")
-            folder, worktree, branch, repository = made.path, made.id, made.branch, made.repository
+            folder, worktree, branch, repository, base = made.path, made.id, made.branch, made.repository, made.base
+        else:
+            # A folder without git has no changes to show.
+            with contextlib.suppress(GitTrouble):
+                base = await git_line(Path(folder), "rev-parse", "--verify", "HEAD^{commit}")
         record = LocalRecord(
             id=secrets.token_hex(8),
             agent=wanted.agent,
@@ -169,6 +213,7 @@ class LocalDesk:
             worktree=worktree,
             repository=repository,
             branch=branch,
+            base=base,
             mode=wanted.mode,
             created=time.time(),
         )

@@ -26,7 +26,8 @@ class LocalRecord(Value, frozen=True, kw_only=True):
 
     `task` is the id of the task that it works on. `client` is the id of its client of the local proxy while that has a
     key. `owner` names the account and project of the task. `worktree` is the id of the worktree that was made for it,
-    `repository` what it was made from, `branch` its branch. `mode` is what the agent may do without a question, empty
+    `repository` what it was made from, `branch` its branch. `base` is the commit that the folder stood at when the run
+    began, empty where that is not known. `mode` is what the agent may do without a question, empty
     for its own choice. `ended` is the status with which the person ended it, empty before. `created` and `ended_at` are
     in Unix seconds.
     """
@@ -42,6 +43,7 @@ class LocalRecord(Value, frozen=True, kw_only=True):
     worktree: str = ""
     repository: str = ""
     branch: str = ""
+    base: str = ""
     mode: str = ""
     created: float = 0.0
     ended: str = ""
