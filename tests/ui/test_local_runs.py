@@ -33,7 +33,7 @@ from app.ui.tasks.local_form import LocalRunPanel
 from app.ui.tasks.place import TasksPlace
 from app.ui.transcript.ask_card import ARM_MS
 from app.ui.transcript.page import TranscriptPage
-from app.ui.transcript.run_notice import AgentNotice, NoticeAction, RunNoticeCard
+from app.ui.transcript.run_notice import LocalAction, LocalNotice, RunNoticeCard
 from tests.core.conftest import Remembered
 from tests.ui._screens import look, nameless, save
 from tests.ui._tasks_fakes import FakeBackend, FakeNavigator, FakeServices, FakeTasks, settle, task
@@ -197,22 +197,22 @@ async def test_a_run_on_this_machine_from_the_form_to_the_day_after(qapp: QAppli
         assert local.page.notice.card.isHidden()
 
 
-SETUP = AgentNotice(
+SETUP = LocalNotice(
     "May this script set the worktree up?",
     ".posthog-code/environments/default.toml of the repository runs it once, in ~/.local/share/burrow/worktrees/shop.",
     "You are asked again when its text changes.",
-    (NoticeAction("agree", "Run the script"), NoticeAction("skip", "Go on without it")),
+    (LocalAction("agree", "Run the script"), LocalAction("skip", "Go on without it")),
     script="npm ci\nnpm run build\n",
 )
-CRASH = AgentNotice(
+CRASH = LocalNotice(
     "The agent has ended",
     "codex-acp ended with code 101.",
     "Start it again to go on with the conversation.",
-    (NoticeAction("start", "Start it again"),),
+    (LocalAction("start", "Start it again"),),
     "bad",
     ("thread 'main' panicked at core/src/session.rs:212:9:", "called `Option::unwrap()` on a `None` value"),
 )
-ACTIONS = (NoticeAction("command:0", "Test", "npm test"), NoticeAction("command:1", "Start the shop", "npm start"))
+ACTIONS = (LocalAction("command:0", "Test", "npm test"), LocalAction("command:1", "Start the shop", "npm start"))
 
 
 @pytest.mark.parametrize(("mode", "scale", "width"), [("light", 1.0, 900), ("dark", 1.5, 620)])

@@ -13,7 +13,7 @@ from app.core.events import Event
 from app.core.runs.answers import QuestionAnswer
 from app.core.runs.local.status import RunPhase
 from app.ui.transcript.connection_line import ConnectionState
-from app.ui.transcript.run_notice import AgentNotice, NoticeAction
+from app.ui.transcript.run_notice import LocalAction, LocalNotice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -96,13 +96,13 @@ class LocalRunView:
         return self._conversation.steers
 
     @property
-    def notice(self) -> AgentNotice | None:
+    def notice(self) -> LocalNotice | None:
         return notice_of(self._conversation) if self._loaded else None
 
     @property
-    def actions(self) -> Sequence[NoticeAction]:
+    def actions(self) -> Sequence[LocalAction]:
         return [
-            NoticeAction(f"{COMMAND}{number}", each.name, each.command)
+            LocalAction(f"{COMMAND}{number}", each.name, each.command)
             for number, each in enumerate(self._conversation.actions)
         ]
 
@@ -167,58 +167,58 @@ class LocalRunView:
         return WaitingText(str(prompt.id), prompt.text, files)
 
 
-def notice_of(conversation: LocalConversation) -> AgentNotice | None:
+def notice_of(conversation: LocalConversation) -> LocalNotice | None:
     """What a local run needs the person for."""
     status, record = conversation.status, conversation.record
-    again = NoticeAction(START, _tr("Start it again"))
+    again = LocalAction(START, _tr("Start it again"))
     if conversation.setup is not None:
         environment = conversation.setup.environment
-        return AgentNotice(
+        return LocalNotice(
             _tr("May this script set the worktree up?"),
             _tr("{0} of the repository runs it once, in {1}.").format(environment.file, record.folder),
             _tr("You are asked again when its text changes."),
-            (NoticeAction(AGREE, _tr("Run the script")), NoticeAction(SKIP, _tr("Go on without it"))),
+            (LocalAction(AGREE, _tr("Run the script")), LocalAction(SKIP, _tr("Go on without it"))),
             script=environment.script,
         )
     match status.phase:
         case RunPhase.FORGOTTEN:
-            return AgentNotice(
+            return LocalNotice(
                 _tr("The agent has forgotten this conversation"),
                 status.text,
                 _tr("It can start anew, and is told with your next message what was said here."),
-                (NoticeAction(ANEW, _tr("Start anew with this history")),),
+                (LocalAction(ANEW, _tr("Start anew with this history")),),
             )
         case RunPhase.NEW if not record.ended:
-            return AgentNotice(
+            return LocalNotice(
                 _tr("The agent is not running"),
                 "",
                 _tr("A message starts it, and it goes on where it was."),
-                (NoticeAction(START, _tr("Start the agent")),),
+                (LocalAction(START, _tr("Start the agent")),),
                 tone="info",
             )
         case RunPhase.ENDED if not record.ended:
             title = _tr("The agent has ended")
-            return AgentNotice(title, status.text, status.advice, (again,), "bad", status.stderr)
+            return LocalNotice(title, status.text, status.advice, (again,), "bad", status.stderr)
         case RunPhase.FAILED:
             sign_in = "\n".join(filter(None, (_sign_in_words(each.name, each.command) for each in status.sign_in)))
             advice = "\n".join(filter(None, (status.advice, sign_in)))
             title = _tr("The agent could not be started")
-            return AgentNotice(title, status.text, advice, (again,), "bad", status.stderr)
+            return LocalNotice(title, status.text, advice, (again,), "bad", status.stderr)
         case RunPhase.READY if status.text and status.held:
-            acts = [NoticeAction(f"{SIGN_IN}{each.id}", each.name) for each in status.sign_in if not each.command]
+            acts = [LocalAction(f"{SIGN_IN}{each.id}", each.name) for each in status.sign_in if not each.command]
             words = "\n".join(filter(None, (_sign_in_words(each.name, each.command) for each in status.sign_in)))
-            return AgentNotice(
+            return LocalNotice(
                 _tr("The agent did not take the message"),
                 status.text,
                 "\n".join(filter(None, (status.advice, words))),
-                (*acts, NoticeAction(SEND, _tr("Send it again"))),
+                (*acts, LocalAction(SEND, _tr("Send it again"))),
             )
         case RunPhase.READY if status.held and conversation.queued:
-            return AgentNotice(
+            return LocalNotice(
                 _tr("Messages wait"),
                 "",
                 _tr("You stopped the turn. They are sent with your next message."),
-                (NoticeAction(SEND, _tr("Send them now")),),
+                (LocalAction(SEND, _tr("Send them now")),),
                 tone="info",
             )
     return None

@@ -26,7 +26,7 @@ SCRIPT_HEIGHT = 160
 LONGEST_NAME = 60
 
 
-class NoticeAction(NamedTuple):
+class LocalAction(NamedTuple):
     """A button: its id, its words, and what it does beyond them."""
 
     id: str
@@ -34,13 +34,13 @@ class NoticeAction(NamedTuple):
     about: str = ""
 
 
-class AgentNotice(NamedTuple):
+class LocalNotice(NamedTuple):
     """`lines` are output of the agent. `script` is shown to the letter, because the person decides about it."""
 
     title: str
     text: str = ""
     advice: str = ""
-    actions: tuple[NoticeAction, ...] = ()
+    actions: tuple[LocalAction, ...] = ()
     tone: BoxTone = "attention"
     lines: tuple[str, ...] = ()
     script: str = ""
@@ -51,11 +51,11 @@ class NoticingConversation(Protocol):
     """A conversation that may need the person for something else than an answer."""
 
     @property
-    def notice(self) -> AgentNotice | None:
+    def notice(self) -> LocalNotice | None:
         """What to say now."""
 
     @property
-    def actions(self) -> Sequence[NoticeAction]:
+    def actions(self) -> Sequence[LocalAction]:
         """Commands that the repository offers."""
 
     async def act(self, action: str) -> None:
@@ -74,8 +74,8 @@ class RunNoticeCard(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._notice: AgentNotice | None = None
-        self._actions: tuple[NoticeAction, ...] = ()
+        self._notice: LocalNotice | None = None
+        self._actions: tuple[LocalAction, ...] = ()
         self._script: QWidget | None = None
         self.card = InlineCard()
         self.row = QWidget()
@@ -89,7 +89,7 @@ class RunNoticeCard(QWidget):
         self.row.setVisible(False)
         self.setVisible(False)
 
-    def show_notice(self, notice: AgentNotice | None, actions: Sequence[NoticeAction]) -> None:
+    def show_notice(self, notice: LocalNotice | None, actions: Sequence[LocalAction]) -> None:
         """Show these. What is the same already keeps its focus."""
         if notice != self._notice:
             self._notice = notice
@@ -110,7 +110,7 @@ class RunNoticeCard(QWidget):
         if event.size().width() != event.oldSize().width():
             self.updateGeometry()
 
-    def _show(self, notice: AgentNotice | None) -> None:
+    def _show(self, notice: LocalNotice | None) -> None:
         if self._script is not None:
             self._box.removeWidget(self._script)
             self._script.hide()
@@ -137,7 +137,7 @@ class RunNoticeCard(QWidget):
         for each in self._actions:
             words = revealed_name(each.words[:LONGEST_NAME]).replace("&", "&&")
             button = QuietButton(words, "play", kind="flat", clicked=self._presser(each.id))
-            button.setToolTip(plain_tip(each.about))
+            button.setToolTip(plain_tip(revealed_name(each.about)))
             button.setAccessibleDescription(each.about)
             self._buttons.addWidget(button)
         self.row.setVisible(bool(self._actions))
