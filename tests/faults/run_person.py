@@ -240,14 +240,19 @@ class Person:
 
     async def finish(self, say: Callable[[str], None]) -> str:
         """End every run, and compare. Call it once nothing fails any more."""
-        for task in self._typed:
+        # Those that wait for room get it once the others have ended.
+        for task in sorted(self._typed, key=self._is_queued):
             try:
                 async with asyncio.timeout(FINISH_SECONDS):
                     await self._finish(task)
-            except TimeoutError:
+            except (TimeoutError, BurrowError):
                 self._found(f"task {task} does not come to its end: {await self._how_it_stands(task)}")
             say(f"      {task[:8]} compared")
         return self.trouble or "the same in the window and in the log"
+
+    def _is_queued(self, task: str) -> bool:
+        shown = self._opened.by_task.get(task)
+        return shown is not None and shown.run.status == "queued"
 
     async def _how_it_stands(self, task: str) -> str:
         shown = self._opened.by_task.get(task)
