@@ -148,9 +148,12 @@ async def test_what_another_process_signed_in_to_is_known_after_a_refresh(
         assert [known.name for known in window.accounts.all()] == ["ana@example.org"]
         assert command.backend is not None
         await command.backend.credential.sign_out()
-        await until(lambda: command.accounts.all() == ())
-        await window.accounts.refresh()
-        assert window.accounts.all() == ()
+
+        async def gone() -> bool:
+            await window.accounts.refresh()
+            return window.accounts.all() == ()
+
+        await until(gone)
 
 
 async def test_an_account_is_kept_where_the_others_are_unless_it_was_said_where(

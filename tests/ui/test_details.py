@@ -280,7 +280,7 @@ async def test_an_api_key_is_said_to_be_used_as_it_is(qapp: QApplication) -> Non
 
 @pytest.mark.parametrize(
     ("until", "words"),
-    [(1_800_000_000.0, "could not be renewed; works until 15"), (inf, "works until the server refuses it")],
+    [(1_800_000_000.0, "could not be renewed; works until 2027-01-15"), (inf, "works until the server refuses it")],
 )
 async def test_a_grant_that_cannot_be_renewed_is_told_with_the_time_until_which_it_works(
     qapp: QApplication, until: float, words: str

@@ -206,6 +206,7 @@ async def test_a_right_click_opens_the_menu_of_its_row_with_the_keys_shown(qapp:
         assert entries(menu) == {
             "Open": "Return",
             "Run": "",
+            "Run on this machine…": "",
             "Rename": "F2",
             "Edit": "Ctrl+E",
             "Pin": "",

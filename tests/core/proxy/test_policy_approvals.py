@@ -11,7 +11,7 @@ import pytest
 
 from app.core.errors import PolicyRefused, StorageTrouble
 from app.core.mcp.proxy import approvals as approvals_module
-from app.core.mcp.proxy.approvals import HEADLESS_ALLOW, HEADLESS_SETTING, Approvals, Question
+from app.core.mcp.proxy.approvals import HEADLESS_ALLOW, HEADLESS_SETTING, ApprovalQuestion, Approvals
 from app.core.mcp.proxy.clients import ProxyClients
 from app.core.mcp.proxy.parts import Decision, ProxyClient, ToolRule
 from app.core.mcp.proxy.tool_rules import ToolRules
@@ -43,7 +43,7 @@ class Desk:
         asked = self.approvals.ask(client or self.one, self.server, "echo", arguments, session)
         return asyncio.create_task(asked)
 
-    async def questions(self, count: int = 1) -> list[Question]:
+    async def questions(self, count: int = 1) -> list[ApprovalQuestion]:
         await until(lambda: len(self.approvals.open) == count)
         return list(self.approvals.open)
 

@@ -12,7 +12,7 @@ import pytest
 
 from app.core.auth.http.target import CredentialAtStake, Target
 from app.core.errors import NotFound, Offline, PolicyRefused, Rejected, SignInNeeded
-from app.core.mcp.proxy.approvals import Question
+from app.core.mcp.proxy.approvals import ApprovalQuestion
 from app.core.mcp.proxy.messages import read_post
 from app.core.mcp.proxy.parts import (
     LONGEST_LIST,
@@ -150,7 +150,7 @@ async def door(folder: Path) -> AsyncIterator[Door]:
         yield Door(on)
 
 
-async def answered(at: Door, decision: Decision) -> Question:
+async def answered(at: Door, decision: Decision) -> ApprovalQuestion:
     [question] = await at.on.questions()
     await at.on.approvals.answer(question, decision)
     return question

@@ -28,7 +28,7 @@ from tests.until import until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from app.core.mcp.proxy.approvals import Question
+    from app.core.mcp.proxy.approvals import ApprovalQuestion
     from app.core.services import Services
 
 PIPES = Path(__file__).parents[1] / "_stdio_server.py"
@@ -86,7 +86,7 @@ class Agent:
             rest = [line async for line in lines]
         return [json.loads(line[6:]) for line in (*first, *rest) if line.startswith("data: ")]
 
-    async def question(self) -> Question:
+    async def question(self) -> ApprovalQuestion:
         await until(lambda: self.services.proxy.approvals.open)
         [question] = self.services.proxy.approvals.open
         return question

@@ -147,7 +147,7 @@ async def test_offline_is_a_word_and_the_list_stays_usable(qapp: QApplication, t
         assert alive.backend.credential.grant is not None
         keys = [line.key for line in alive.tasks.pane.table.rows.lines() if line.key.startswith("task:")]
         alive.tasks.pane.table.select_key(keys[2])
-        assert alive.tasks.pages.currentWidget() is alive.tasks.pages.detail
+        assert alive.tasks.pages.shows_detail
         await alive.write_task("Written on the train")
         await until(lambda: alive.waiting == ["waiting-connection"], 15)
         assert alive.loud == []
