@@ -247,7 +247,9 @@ class Person:
                     await self._finish(task)
             except (TimeoutError, BurrowError):
                 self._found(f"task {task} does not come to its end: {await self._how_it_stands(task)}")
-            say(f"      {task[:8]} compared")
+            say(f"      {task[:8]} {self.trouble or 'the same'}")
+            if self.trouble is not None:
+                break
         return self.trouble or "the same in the window and in the log"
 
     def _is_queued(self, task: str) -> bool:
