@@ -286,27 +286,42 @@ async def test_what_leaves_a_thread_a_task_or_a_destructor_is_recorded(
 
 
 def test_a_loop_that_stands_still_is_written_down_with_all_threads(tmp_path: Path) -> None:
-    watch = HangWatch(tmp_path, seconds=0.2)
-    file = tmp_path / HANGS_FILE
+    watch, file = HangWatch(tmp_path, seconds=0.2), tmp_path / HANGS_FILE
+    held, busy = threading.Event(), threading.Thread(target=lambda: held.wait(10), name="another one")
+    busy.start()
     try:
         assert not watch.beat()
         hang_here(file)
         assert watch.beat()
         text = file.read_text()
         assert "in hang_here" in text
+        assert "Thread another one:" in text
         assert "The loop turned again" in text
         # On a busy machine this test itself may stand still for so long.
         assert any(not watch.beat() for _again in range(20))
-        # A process that lives for long, and hangs often.
+    finally:
+        watch.end()
+        held.set()
+        busy.join()
+    size = file.stat().st_size
+    time.sleep(0.3)
+    assert file.stat().st_size == size
+
+
+def test_what_is_written_of_loops_that_stand_still_does_not_grow_without_end(tmp_path: Path) -> None:
+    file = tmp_path / HANGS_FILE
+    file.write_bytes(b"x" * (FILE_BYTES + 1))
+    watch = HangWatch(tmp_path, seconds=0.05)
+    try:
+        assert file.stat().st_size == 0
+        watch.beat()
+        hang_here(file)
         with file.open("ab") as more:
             more.write(b"x" * FILE_BYTES)
         assert watch.beat()
         assert file.stat().st_size < FILE_BYTES / 2
     finally:
         watch.end()
-    size = file.stat().st_size
-    time.sleep(0.3)
-    assert file.stat().st_size == size
 
 
 def hang_here(file: Path) -> None:

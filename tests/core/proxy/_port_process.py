@@ -70,7 +70,7 @@ async def main() -> None:
     commands = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     command = (await commands.readline()).decode().strip()
-    await port.stop(drain=1.0, keep=command == "stop")
+    await port.stop(drain=10.0, keep=command == "stop")
 
 
 asyncio.run(main())

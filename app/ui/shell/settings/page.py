@@ -145,6 +145,8 @@ class SettingsPage(QDialog):
     def _leading_to(self, section: SettingsSection) -> Callable[[], None]:
         def lead() -> None:
             self.focus_on(section.settings[0].key)
+            # The heading is what was asked for, not the first row alone.
+            self._brought = None
             self.column.verticalScrollBar().setValue(self._headings[section].y())
 
         return lead
