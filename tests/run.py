@@ -35,10 +35,6 @@ WORKERS = "2"
 # `--whole` runs these too, and the tests of packages: they start many interpreters, or real windows under X.
 WHOLE, WHOLE_SECONDS = "--whole", 1800.0
 LONG = (
-    "tests/faults/test_rows_sharing.py",
-    "tests/faults/test_rows_machine.py",
-    "tests/core/test_embedded.py",
-    "tests/ui/test_look_screens.py",
     "tests/e2e/test_ends.py",
     "tests/e2e/test_tray.py",
     "tests/e2e/test_window_screens.py",
