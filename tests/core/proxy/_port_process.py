@@ -48,12 +48,15 @@ async def main() -> None:
 
     async def release(seconds: float) -> None:
         for server in servers:
-            server.close()
-        servers.clear()
+            for each in server.sockets:
+                asyncio.get_running_loop().remove_reader(each.fileno())
         # A connection that was accepted has its transport in the first of these turns, its protocol in the second, and
         # its task in the third.
         for _turn in range(3):
             await asyncio.sleep(0)
+        for server in servers:
+            server.close()
+        servers.clear()
         if in_flight:
             await asyncio.wait(in_flight, timeout=seconds)
 

@@ -320,6 +320,28 @@ async def test_closing_lingers_for_the_next_request_of_each_connection_and_no_lo
         await closing
 
 
+async def test_a_connection_that_is_accepted_in_the_turn_of_the_close_is_answered() -> None:
+    async with serving(echo) as at:
+        loop = asyncio.get_running_loop()
+        closing: list[asyncio.Task[None]] = []
+
+        def close_now() -> None:
+            work = at.server.close(10.0, linger=600.0)
+            # Its first step in this very turn, which accepts before it looks at its timers.
+            work.send(None)
+            closing.append(loop.create_task(work))
+
+        with socket.create_connection(("127.0.0.1", at.port)) as client:
+            client.sendall(post(b"late"))
+            client.setblocking(False)
+            loop.call_later(0, close_now)
+            async with asyncio.timeout(10.0):
+                answer = await loop.sock_recv(client, 4096)
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            assert answer.endswith(b"late")
+        await closing[0]
+
+
 async def test_requests_that_were_sent_ahead_let_others_have_their_turn() -> None:
     order: list[str] = []
 

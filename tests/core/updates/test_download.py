@@ -241,6 +241,8 @@ async def test_pieces_of_two_files_are_not_used_and_the_whole_is_asked_for_again
         sent = body[start:limit]
         handler.send_response(206 if start else 200)
         handler.send_header("Content-Length", str(len(body) - start))
+        # Else the client may send its next request on a connection that is being closed.
+        handler.send_header("Connection", "close")
         for name, value in headers.items():
             handler.send_header(name, value)
         handler.end_headers()

@@ -95,14 +95,16 @@ class LoopbackServer:
         to be closed. Each answer that begins from now on says so.
         """
         self.closing = True
-        for server in self._servers:
+        servers, self._servers = self._servers, []
+        for server in servers:
+            self._accept_no_more(server)
+        # Connections that were accepted count too. asyncio makes their transport in the first of these turns, unless
+        # the server is closed by then: it would drop them. They are known in the second.
+        for _turn in range(2):
+            await asyncio.sleep(0)
+        for server in servers:
             server.close()
-        self._servers.clear()
         if linger:
-            # Connections that were accepted count too. asyncio makes their transport in the first of these turns, and
-            # they are known in the second.
-            for _turn in range(2):
-                await asyncio.sleep(0)
             await self._all_closed(linger)
         self.ended = True
         sent_to = self._sent_to()
@@ -124,6 +126,12 @@ class LoopbackServer:
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
+
+    def _accept_no_more(self, server: asyncio.Server) -> None:
+        for each in server.sockets:
+            # The loop of Windows that has no readers accepts in another way.
+            with suppress(NotImplementedError):
+                self.loop.remove_reader(each.fileno())
 
     async def _all_closed(self, seconds: float) -> None:
         """Wait until no connection is open, so long at most."""
