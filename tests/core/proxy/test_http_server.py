@@ -9,8 +9,9 @@ import socket
 import pytest
 
 from app.core.mcp.proxy.http.limits import Limits
+from app.core.mcp.proxy.http.server import LoopbackServer
 from app.core.mcp.proxy.parts import Request, Responder
-from tests.core.proxy._http import connected, echo, serving
+from tests.core.proxy._http import bound, connected, echo, serving
 from tests.until import until
 
 POST = b"POST /mcp/a HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b"
@@ -340,6 +341,15 @@ async def test_a_connection_that_is_accepted_in_the_turn_of_the_close_is_answere
             assert answer.startswith(b"HTTP/1.1 200 ")
             assert answer.endswith(b"late")
         await closing[0]
+
+
+async def test_a_server_whose_socket_was_closed_by_its_owner_closes_all_the_same() -> None:
+    server, theirs = LoopbackServer(echo), bound()
+    await server.listen([theirs])
+    # A loop is asked to forget a socket before it is closed.
+    asyncio.get_running_loop().remove_reader(theirs.fileno())
+    theirs.close()
+    await server.close(1.0, linger=1.0)
 
 
 async def test_requests_that_were_sent_ahead_let_others_have_their_turn() -> None:

@@ -103,7 +103,9 @@ class LoopbackServer:
         for _turn in range(2):
             await asyncio.sleep(0)
         for server in servers:
-            server.close()
+            # Whoever gave the socket may have closed it, when listening was cut off.
+            with suppress(ValueError):
+                server.close()
         if linger:
             await self._all_closed(linger)
         self.ended = True
@@ -129,8 +131,8 @@ class LoopbackServer:
 
     def _accept_no_more(self, server: asyncio.Server) -> None:
         for each in server.sockets:
-            # The loop of Windows that has no readers accepts in another way.
-            with suppress(NotImplementedError):
+            # The loop of Windows that has no readers accepts in another way; a closed socket has no number.
+            with suppress(NotImplementedError, ValueError):
                 self.loop.remove_reader(each.fileno())
 
     async def _all_closed(self, seconds: float) -> None:
