@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import secrets
 import signal
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from app.acp.guard import MARK, OrphanGuard, kill_marked
-from app.acp.process import NO_CONSOLE, POSIX, NotStarted, startable
+from app.acp.guard import kill_marked
+from app.acp.process import start_guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+    from app.acp.guard import OrphanGuard
 
 KILL_SECONDS = 0.5
 # A child that goes on in the background keeps the output open. The command is over then all the same.
@@ -43,27 +45,10 @@ class CommandProcess:
         cls, command: Sequence[str], folder: Path, environment: Mapping[str, str], on_output: Callable[[bytes], None]
     ) -> CommandProcess:
         """Start a command, without a shell, with exactly `environment` and `MARK`. Raises `NotStarted`."""
-        if not command:
-            raise NotStarted("", folder, "there is no command")
-        mark = secrets.token_hex(8)
-        guard = OrphanGuard(mark)
-        try:
-            transport, protocol = await asyncio.get_running_loop().subprocess_exec(
-                lambda: _Output(on_output),
-                startable(command[0], environment.get("PATH")),
-                *command[1:],
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                cwd=folder,
-                env={**environment, MARK: mark},
-                start_new_session=POSIX,
-                creationflags=NO_CONSOLE,
-            )
-        except (OSError, ValueError) as failure:
-            await guard.dismiss()
-            raise NotStarted(command[0], folder, getattr(failure, "strerror", None) or str(failure)) from None
-        guard.watch(transport.get_pid())
+        nothing, same = subprocess.DEVNULL, subprocess.STDOUT
+        transport, protocol, guard, mark = await start_guarded(
+            command, folder, environment, lambda: _Output(on_output), stdin=nothing, stderr=same
+        )
         return cls(transport, protocol, guard, mark)
 
     @property

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from app.acp.guard import MARK, OrphanGuard, kill_marked
 from app.acp.messages import PeerBroken
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from app.acp.peer import OnNotification, OnRequest
+
+P = TypeVar("P", bound=asyncio.SubprocessProtocol)
 
 # How many bytes of a pipe are buffered before the agent has to wait.
 STREAM_LIMIT = 1024 * 1024
@@ -108,31 +110,10 @@ class AgentProcess:
 
         Raises `NotStarted`. The handlers are those of `Peer`.
         """
-        if not command:
-            raise NotStarted("", folder, "there is no command")
-        mark = secrets.token_hex(8)
-        guard = OrphanGuard(mark)
         loop = asyncio.get_running_loop()
-        try:
-            # `create_subprocess_exec` does the same, but hands out neither the transport, which has to be closed in the
-            # end, nor the moment of the exit: its `wait` goes on while a child of the process keeps a pipe open.
-            transport, protocol = await loop.subprocess_exec(
-                lambda: _Protocol(loop),
-                startable(command[0], environment.get("PATH")),
-                *command[1:],
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                cwd=folder,
-                env={**environment, MARK: mark},
-                start_new_session=POSIX,
-                creationflags=NO_CONSOLE,
-            )
-        except (OSError, ValueError) as failure:
-            await guard.dismiss()
-            reason = getattr(failure, "strerror", None) or str(failure)
-            raise NotStarted(command[0], folder, reason) from None
-        guard.watch(transport.get_pid())
+        transport, protocol, guard, mark = await start_guarded(
+            command, folder, environment, lambda: _Protocol(loop), stdin=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         name = os.path.basename(command[0])
         return cls(name, transport, protocol, guard, mark, on_request, on_notification, on_notice)
 
@@ -235,6 +216,45 @@ class _Protocol(asyncio.subprocess.SubprocessStreamProtocol):
     def process_exited(self) -> None:
         super().process_exited()
         self.exited.set()
+
+
+async def start_guarded(
+    command: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    protocol: Callable[[], P],
+    *,
+    stdin: int,
+    stderr: int,
+) -> tuple[asyncio.SubprocessTransport, P, OrphanGuard, str]:
+    """Start a command in a session of its own, which ends with this process; the text is its mark in `MARK`.
+
+    `create_subprocess_exec` does the same, but hands out neither the transport, which has to be closed in the end, nor
+    the moment of the exit: its `wait` goes on while a child of the process keeps a pipe open. Raises `NotStarted`.
+    """
+    if not command:
+        raise NotStarted("", folder, "there is no command")
+    mark = secrets.token_hex(8)
+    guard = OrphanGuard(mark)
+    try:
+        transport, made = await asyncio.get_running_loop().subprocess_exec(
+            protocol,
+            startable(command[0], environment.get("PATH")),
+            *command[1:],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            cwd=folder,
+            env={**environment, MARK: mark},
+            start_new_session=POSIX,
+            creationflags=NO_CONSOLE,
+        )
+    except (OSError, ValueError) as failure:
+        await guard.dismiss()
+        reason = getattr(failure, "strerror", None) or str(failure)
+        raise NotStarted(command[0], folder, reason) from None
+    guard.watch(transport.get_pid())
+    return transport, made, guard, mark
 
 
 def startable(program: str, path: str | None) -> str:
