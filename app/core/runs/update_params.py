@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TypeAlias, get_args
 
 import msgspec
 
 from app.core.runs.log_entries import NOTHING, UNREADABLE
 from app.core.runs.params import Block, CamelCase, Meta, ToolContent, ToolPlace, decoded
-
-if TYPE_CHECKING:
-    from typing import TypeAlias
 
 
 class PlanStep(CamelCase):
@@ -137,49 +134,30 @@ class InfoUpdate(_Update, tag="session_info_update"):
     title: str | None = None
 
 
-if TYPE_CHECKING:
-    Update: TypeAlias = (
-        MessageChunk
-        | ThoughtChunk
-        | PromptChunk
-        | WholeMessage
-        | WholeThought
-        | Announcement
-        | CallUpdate
-        | PlanUpdate
-        | CommandsUpdate
-        | ConfigUpdate
-        | ModeUpdate
-        | UsageUpdate
-        | StatusUpdate
-        | ErrorUpdate
-        | InfoUpdate
-    )
-
-UPDATES: tuple[type[_Update], ...] = (
-    *(MessageChunk, ThoughtChunk, PromptChunk, WholeMessage, WholeThought, Announcement, CallUpdate, PlanUpdate),
-    *(CommandsUpdate, ConfigUpdate, ModeUpdate, UsageUpdate, StatusUpdate, ErrorUpdate, InfoUpdate),
+# One list for the decoder, the table of handlers and the types.
+Update: TypeAlias = (
+    MessageChunk
+    | ThoughtChunk
+    | PromptChunk
+    | WholeMessage
+    | WholeThought
+    | Announcement
+    | CallUpdate
+    | PlanUpdate
+    | CommandsUpdate
+    | ConfigUpdate
+    | ModeUpdate
+    | UsageUpdate
+    | StatusUpdate
+    | ErrorUpdate
+    | InfoUpdate
 )
+
+UPDATES: tuple[type[_Update], ...] = get_args(Update)
 
 
 class SessionUpdate(CamelCase):
-    update: (
-        MessageChunk
-        | ThoughtChunk
-        | PromptChunk
-        | WholeMessage
-        | WholeThought
-        | Announcement
-        | CallUpdate
-        | PlanUpdate
-        | CommandsUpdate
-        | ConfigUpdate
-        | ModeUpdate
-        | UsageUpdate
-        | StatusUpdate
-        | ErrorUpdate
-        | InfoUpdate
-    )
+    update: Update
 
 
 _TAGS = {kind.__struct_config__.tag: kind for kind in UPDATES}
