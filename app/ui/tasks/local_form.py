@@ -6,12 +6,13 @@ import shlex
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
-from PySide6.QtWidgets import QFileDialog, QFrame, QGridLayout, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QGridLayout, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from app.core.errors import BurrowError, Rejected
 from app.core.runs.desk.local_desk import LocalStart
 from app.core.runs.local.agents import agent_of_command
 from app.core.runs.local.mode_names import BYPASS, LOCAL_MODES
+from app.ui.tasks.card_form import CardForm
 from app.ui.tasks.run_words import mode_about, mode_name
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
@@ -25,7 +26,7 @@ from app.ui.widgets.text import Text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from PySide6.QtGui import QKeyEvent, QResizeEvent
+    from PySide6.QtGui import QResizeEvent
 
     from app.core.runs.desk.memory import LocalChoice
     from app.core.runs.local.agents import LocalAgent
@@ -205,11 +206,10 @@ class LocalRunForm(QWidget):
         self._arrange()
 
 
-class LocalRunPanel(QFrame):
+class LocalRunPanel(CardForm):
     """The form in a card, until the run has started. `run_wanted(LocalStart)`; `closed` by Esc or its button."""
 
     run_wanted = Signal(object)
-    closed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -219,7 +219,7 @@ class LocalRunPanel(QFrame):
         self.title = Text(self.tr("Run on this machine"), "strong")
         self.form = LocalRunForm()
         self.card = InlineCard()
-        self.run_button = PrimaryButton(self.tr("Run here"), "play", keys="Ctrl+Return", clicked=self._run)
+        self.run_button = PrimaryButton(self.tr("Run here"), "play", keys="Ctrl+Return", clicked=self._submit)
         self.close_button = QuietButton(self.tr("Close"), kind="flat", keys="Esc", clicked=self.close_now)
         buttons = FlowLayout()
         for button in (self.run_button, self.close_button):
@@ -256,13 +256,7 @@ class LocalRunPanel(QFrame):
         if field is not None:
             field.setFocus(Qt.FocusReason.OtherFocusReason)
 
-    def close_now(self) -> None:
-        """Hide it."""
-        if not self.isHidden():
-            self.setVisible(False)
-            self.closed.emit()
-
-    def _run(self) -> None:
+    def _submit(self) -> None:
         if not self.run_button.isEnabled():
             return
         self.card.clear()
@@ -273,13 +267,3 @@ class LocalRunPanel(QFrame):
             return
         self.set_busy(True)
         self.run_wanted.emit(start)
-
-    @guarded()
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        plain = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
-        if event.key() == Qt.Key.Key_Escape and plain == Qt.KeyboardModifier.NoModifier:
-            self.close_now()
-        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and plain == Qt.KeyboardModifier.ControlModifier:
-            self._run()
-        else:
-            super().keyPressEvent(event)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QFrame, QVBoxLayout
 
+from app.ui.tasks.card_form import CardForm
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
 from app.ui.widgets.flow import FlowLayout
-from app.ui.widgets.guard import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from PySide6.QtGui import QKeyEvent
     from PySide6.QtWidgets import QWidget
 
     from app.core.posthog.run_options import RunOptions
@@ -23,11 +22,10 @@ if TYPE_CHECKING:
     from app.ui.tasks.run_sources import RunChoices
 
 
-class RunPanel(QFrame):
+class RunPanel(CardForm):
     """The form of a run in a card below the buttons. `run_wanted(RunOptions)`; `closed` by Esc or its button."""
 
     run_wanted = Signal(object)
-    closed = Signal()
 
     def __init__(self, choices: RunChoices, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -37,7 +35,7 @@ class RunPanel(QFrame):
         from app.ui.tasks.run_form import RunForm
 
         self.form = RunForm(choices)
-        self.run_button = PrimaryButton(self.tr("Run"), "play", keys="Ctrl+Return", clicked=self._run)
+        self.run_button = PrimaryButton(self.tr("Run"), "play", keys="Ctrl+Return", clicked=self._submit)
         self.close_button = QuietButton(self.tr("Close"), kind="flat", keys="Esc", clicked=self.close_now)
         buttons = FlowLayout()
         for button in (self.run_button, self.close_button):
@@ -56,26 +54,10 @@ class RunPanel(QFrame):
         self.setVisible(True)
         self.form.focus_first()
 
-    def close_now(self) -> None:
-        """Hide it."""
-        if not self.isHidden():
-            self.setVisible(False)
-            self.closed.emit()
-
-    def _run(self) -> None:
+    def _submit(self) -> None:
         options = self.form.options
         self.close_now()
         self.run_wanted.emit(options)
-
-    @guarded()
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        plain = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
-        if event.key() == Qt.Key.Key_Escape and plain == Qt.KeyboardModifier.NoModifier:
-            self.close_now()
-        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and plain == Qt.KeyboardModifier.ControlModifier:
-            self._run()
-        else:
-            super().keyPressEvent(event)
 
 
 class RunBox(QFrame):
