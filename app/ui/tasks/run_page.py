@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
 from app.ui.widgets.choices import Select, TabStrip
@@ -50,7 +50,10 @@ class RunViews(QWidget):
         self.tabs.setCurrentIndex(DETAILS)
         self.tabs.currentChanged.connect(self._show_tab)
         self.tabs.tabBarClicked.connect(self._clicked)
+        # In a narrow pane the words of the run are cut, not the names of the tabs.
+        self.tabs.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Fixed)
         self.runs = Select(self.tr("Run"))
+        self.runs.setMinimumContentsLength(8)
         self.runs.setVisible(False)
         self.runs.activated.connect(self._chosen)
         wide, gap = current.px(tokens.SPACE_4), current.px(tokens.SPACE_2)
