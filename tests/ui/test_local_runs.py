@@ -18,6 +18,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QVBoxLayout, QWidget
 
 from app.core.errors import Rejected
+from app.core.posthog.types import TaskRun
 from app.core.runs.desk.local_conversation import LocalConversation
 from app.core.runs.desk.local_desk import LocalDesk
 from app.core.runs.desk.memory import LocalChoice
@@ -102,11 +103,13 @@ class LocalPlace:
 
 
 @asynccontextmanager
-async def local_place(qapp: QApplication, folder: Path, text: str = TASK) -> AsyncIterator[LocalPlace]:
+async def local_place(
+    qapp: QApplication, folder: Path, text: str = TASK, run: TaskRun | None = None
+) -> AsyncIterator[LocalPlace]:
     bridge, services = Bridge(), LocalServices(folder, Remembered())
     crashes: list[BaseException] = []
     bridge.crashed.connect(crashes.append)
-    one = msgspec.structs.replace(task(1), description=text)
+    one = msgspec.structs.replace(task(1), description=text, latest_run=run)
     place = TasksPlace(Context(services, bridge, FakeNavigator()))  # type: ignore[arg-type]
     place.resize(1200, 800)
     place.show()
@@ -138,6 +141,18 @@ def repository(folder: Path) -> Path:
     for words in (("init", "-q", "-b", "main"), ("add", "."), (*who, "commit", "-qm", "first")):
         subprocess.run(("git", *words), cwd=folder, check=True)
     return folder
+
+
+async def test_the_form_opens_also_while_a_cloud_run_is_under_way(qapp: QApplication, tmp_path: Path) -> None:
+    run = TaskRun("run-1", status="in_progress", environment="cloud", task="t1")
+    async with local_place(qapp, tmp_path, run=run) as local:
+        page = local.place.pages.detail
+        assert page.cancel_button.isVisibleTo(page)
+        page.run_here_button.click()
+        await settle()
+        assert local.panel.isVisibleTo(page)
+        assert page.run_here_button.isHidden()
+        assert not page.cancel_button.isHidden()
 
 
 async def test_a_run_on_this_machine_from_the_form_to_the_day_after(qapp: QApplication, tmp_path: Path) -> None:

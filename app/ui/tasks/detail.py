@@ -85,6 +85,7 @@ class TaskPage(QWidget):
         self._task: Task | None = None
         self._runs: Page[TaskRun] | None = None
         self._panels: list[QWidget] = []
+        self._closing_panels: list[QWidget] = []
         # What a run of a repository is started with.
         self.about_run: Callable[[str | None], str] = lambda _repository: self.tr("Start a run of this task")
         self._pinned = False
@@ -177,9 +178,14 @@ class TaskPage(QWidget):
         actions = [] if typed else [(self.tr("Try again"), repeat)]
         self.card.show_note(failure.words, cause, failure.error.advice, actions, tone="bad")
 
-    def put_panel(self, panel: QWidget) -> None:
-        """Place a panel of a run below the buttons. While it is open, its own button runs the task."""
+    def put_panel(self, panel: QWidget, *, beside_runs: bool = False) -> None:
+        """Place a panel of a run below the buttons. While it is open, its own button runs the task.
+
+        It closes when a run is under way, unless it starts one `beside_runs`.
+        """
         self._panels.append(panel)
+        if not beside_runs:
+            self._closing_panels.append(panel)
         self._panel_place.addWidget(panel)
 
     def show_run_buttons(self) -> None:
@@ -337,7 +343,7 @@ class TaskPage(QWidget):
         """Show what is of use: running, its panel, or cancelling. The focus goes with it."""
         possible = can_cancel(task)
         if possible:
-            for panel in self._panels:
+            for panel in self._closing_panels:
                 panel.setVisible(False)
         former = self.run_button if possible else self.cancel_button
         had_focus = former.hasFocus() or (possible and self.run_with_button.hasFocus())

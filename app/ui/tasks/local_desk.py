@@ -65,7 +65,7 @@ class LocalRunDesk(QObject):
             from app.ui.tasks.local_form import LocalRunPanel
 
             panel = self._panel = LocalRunPanel()
-            page.put_panel(panel)
+            page.put_panel(panel, beside_runs=True)
             panel.run_wanted.connect(self._run)
             panel.closed.connect(self._closed)
         return self._panel
