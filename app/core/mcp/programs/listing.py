@@ -9,9 +9,9 @@ import re
 import signal
 from typing import TYPE_CHECKING
 
-from app.core.child_processes import NO_CONSOLE
 from app.core.redaction import redact_text
 from app.marks import revealed_name
+from app.processes.child import NO_CONSOLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

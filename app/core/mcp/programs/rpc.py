@@ -15,8 +15,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
-from app.core.child_processes import NO_CONSOLE
 from app.core.mcp.event_stream import EventReader, EventTooLong
+from app.processes.child import NO_CONSOLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
