@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pytest
 
 from app.processes.child import ChildProcess, NotStarted
 from app.processes.guarded import start_guarded
+from app.processes.output import output_of
 from tests.processes.cancelled import assert_cancelled_starts_leave_nothing
-from tests.processes.system import children
+from tests.processes.system import children, is_running
 from tests.until import until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and process groups")
@@ -63,3 +65,28 @@ async def test_a_process_without_a_path_is_found_in_ours_and_an_absent_one_is_na
     child.close()
     with pytest.raises(NotStarted, match="“true” cannot be started: No such file or directory"):
         await ChildProcess.start(("true",), None, {"PATH": str(tmp_path)})
+
+
+async def test_a_command_is_run_to_its_end_with_what_it_is_given() -> None:
+    ended = await output_of(shell("cat; echo wrong >&2; exit 4"), None, PATH, seconds=20, given=b"x" * 3_000_000)
+    assert (ended.code, len(ended.output), ended.errors) == (4, 3_000_000, b"wrong\n")
+    merged = await output_of(shell("echo one; echo two >&2; kill -9 $$"), None, PATH, seconds=20, merged=True)
+    assert (merged.code, merged.output, merged.errors) == (-signal.SIGKILL, b"one\ntwo\n", b"")
+
+
+async def test_a_command_that_reads_nothing_of_what_it_is_given_ends_all_the_same() -> None:
+    assert (await output_of(shell("exit 5"), None, PATH, seconds=20, given=b"x" * 3_000_000)).code == 5
+
+
+async def test_output_beyond_the_limit_is_read_and_dropped() -> None:
+    ended = await output_of(shell("head -c 3000000 /dev/zero"), None, PATH, seconds=20, limit=1_000)
+    assert (ended.code, ended.output) == (0, bytes(1_000))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+async def test_a_command_that_takes_too_long_is_killed_with_its_children(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    with pytest.raises(TimeoutError):
+        await output_of(shell(f"sleep 60 & echo $! >{pid}; wait"), None, PATH, seconds=0.3)
+    number = int(pid.read_text())
+    await until(lambda: not is_running(number))
