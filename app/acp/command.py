@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import signal
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
-from app.acp.guard import kill_marked
-from app.acp.process import start_guarded
+from app.processes.guarded import start_guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from app.acp.guard import OrphanGuard
+    from app.processes.child import ChildProcess
+    from app.processes.guard import OrphanGuard
 
 KILL_SECONDS = 0.5
-# A child that goes on in the background keeps the output open. The command is over then all the same.
-OUTPUT_SECONDS = 0.5
 
 
 class CommandProcess:
@@ -30,15 +25,11 @@ class CommandProcess:
     Standard output and standard error go to `on_output` in the order in which they come; there is no input.
     """
 
-    def __init__(
-        self, transport: asyncio.SubprocessTransport, protocol: _Output, guard: OrphanGuard, mark: str
-    ) -> None:
-        self._transport = transport
-        self._protocol = protocol
+    def __init__(self, child: ChildProcess, guard: OrphanGuard) -> None:
+        self.pid = child.pid
+        self._child = child
         self._guard = guard
-        self._mark = mark
         self._ending: asyncio.Task[None] | None = None
-        self.pid = transport.get_pid()
 
     @classmethod
     async def start(
@@ -46,34 +37,26 @@ class CommandProcess:
     ) -> CommandProcess:
         """Start a command, without a shell, with exactly `environment` and `MARK`. Raises `NotStarted`."""
         nothing, same = subprocess.DEVNULL, subprocess.STDOUT
-        transport, protocol, guard, mark = await start_guarded(
-            command, folder, environment, lambda: _Output(on_output), stdin=nothing, stderr=same
+        started = await start_guarded(
+            command, folder, environment, marked=True, stdin=nothing, stderr=same, on_output=on_output
         )
-        return cls(transport, protocol, guard, mark)
+        return cls(*started)
 
     @property
     def exit_code(self) -> int | None:
         """The exit code, negative for a signal; None while it runs."""
-        return self._transport.get_returncode()
+        return self._child.exit_code
 
     async def wait(self) -> int:
         """The exit code, once it has ended and its output was taken."""
-        await self._protocol.exited.wait()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(OUTPUT_SECONDS):
-                await self._protocol.closed.wait()
-        code = self.exit_code
-        assert code is not None
-        return code
+        return await self._child.wait()
 
     async def kill(self) -> None:
         """Send SIGTERM to its group, then kill it. What it put out stays."""
-        self._signal(signal.SIGTERM)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(KILL_SECONDS):
-                await self._protocol.exited.wait()
-        self._signal(None)
-        await self._protocol.exited.wait()
+        self._child.signal(signal.SIGTERM)
+        await self._child.has_exited(KILL_SECONDS)
+        self._child.kill()
+        await self._child.exited.wait()
 
     async def end(self) -> None:
         """Kill it if it runs, and what it started. The ending goes on when the caller is cancelled."""
@@ -85,32 +68,8 @@ class CommandProcess:
         try:
             if self.exit_code is None:
                 await self.kill()
-            if sys.platform == "linux":
-                await asyncio.to_thread(kill_marked, self._mark)
+            await self._guard.end_marked()
         finally:
-            self._signal(None)
-            self._transport.close()
+            self._child.kill()
+            self._child.close()
             await self._guard.dismiss()
-
-    def _signal(self, number: int | None) -> None:
-        with contextlib.suppress(OSError):
-            if sys.platform == "win32":
-                self._transport.kill()
-            else:
-                os.killpg(self.pid, signal.SIGKILL if number is None else number)
-
-
-class _Output(asyncio.SubprocessProtocol):
-    def __init__(self, on_output: Callable[[bytes], None]) -> None:
-        self._on_output = on_output
-        self.exited = asyncio.Event()
-        self.closed = asyncio.Event()
-
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
-        self._on_output(data)
-
-    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        self.closed.set()
-
-    def process_exited(self) -> None:
-        self.exited.set()

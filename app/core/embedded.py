@@ -21,13 +21,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 
-from app.core.child_processes import NO_CONSOLE
 from app.core.errors import BurrowError, ServerTrouble, StorageTrouble
 from app.core.events import Event
 from app.core.fetcher import plain_json
 from app.core.file_lock import file_lock
 from app.core.hosts import Host, workspace_host
 from app.core.private import make_private_folder, open_private
+from app.processes.child import NO_CONSOLE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -83,9 +83,10 @@ _VALUE = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
-_HEADER = re.compile(
-    r"(?<![\w-])((?:proxy-)?authorization|(?:set-)?cookie)(\s{0,4}:\s{0,4})([^\r\n\"']+)", re.IGNORECASE
-)
+_HEADER_START = r"(?<![\w-])((?:proxy-)?authorization|(?:set-)?cookie)(\s{0,4}:\s{0,4})"
+_HEADER = re.compile(_HEADER_START + r"([^\r\n\"']+)", re.IGNORECASE)
+_OPEN_HEADER = re.compile(_HEADER_START + r"[^\r\n\"']+\Z", re.IGNORECASE)
+_HEADER_END = re.compile(r"[\r\n\"']")
 _SCHEME = re.compile(
     r"(?<!\w)(bearer|basic|dpop)(\s{1,4})"
     r"(?!(?:tokens?|auth|authentication|information)(?![\w.~+/=-])|[a-z_]+=\\{0,8}\")([\w.~+/=%-]+)",
@@ -153,6 +154,7 @@ _TOKENS = (
     *((hint, re.compile(shape, re.DOTALL)) for hint, shape in _SHAPES),
     *((prefix, re.compile(rf"{re.escape(prefix)}[\w=+/-]{{12,}}")) for prefix in _PREFIXES),
 )
+_PRIVATE_KEY = re.compile(dict(_SHAPES)["-----BEGIN"], re.DOTALL)
 _AWS_ID = re.compile(r"A(?:KIA|SIA)[A-Z0-9]{12,}")
 _AWS_SECRET = re.compile(r"(?<![\w/+])[A-Za-z0-9/+]{40}(?![\w/+])")
 _USER = re.compile(r"://[^/?#\s\"'<>]*@")
@@ -192,14 +194,12 @@ def redact_text(text: str) -> str:
     return _masked(text, assigned=True)
 
 
-def _masked(text: str, *, assigned: bool) -> str:
+def _masked(text: str, *, assigned: bool, key_ids: bool = False) -> str:
     # Lone surrogates cannot be encoded and would make the caller's log or file fail.
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode()
     # Before everything else: a later rule could replace a part of a secret, which would then no longer be found.
-    for secret in (*_hidden, *_hidden_arguments):
-        if secret in text:
-            text = text.replace(secret, REDACTED)
+    text = _without_hidden(text)
     folded = text.lower()
     if "://" in text and "@" in text:
         text = _USER.sub(f"://{REDACTED}@", text)
@@ -211,7 +211,7 @@ def _masked(text: str, *, assigned: bool) -> str:
         text = _SCHEME.sub(rf"\1\2{REDACTED}", text)
     if assigned and ("=" in text or ":" in text or "," in text or "%3d" in folded) and _HINT.search(folded):
         text = _clean_assigned(text)
-    if ("AKIA" in text or "ASIA" in text) and _AWS_ID.search(text):
+    if key_ids or has_key_id(text):
         # The secret has no shape of its own. Beside the id of a key, its length is shape enough.
         text = _AWS_SECRET.sub(REDACTED, text)
     for hint, token in _TOKENS:
@@ -220,13 +220,39 @@ def _masked(text: str, *, assigned: bool) -> str:
     return text
 
 
-def mask_credentials(text: str) -> str:
+def mask_credentials(text: str, *, key_ids: bool = False) -> str:
     """As `redact_text`, but what only stands beside a name stays: in a program, `token = next(tokens)` is no secret.
 
     For text that people work on, such as source code. Credentials of headers and addresses, and what has the shape of a
-    secret or was hidden, are masked.
+    secret or was hidden, are masked. `key_ids`: `text` is a piece of one that `has_key_id`.
     """
-    return _masked(text, assigned=False)
+    return _masked(text, assigned=False, key_ids=key_ids)
+
+
+def mask_spanning(text: str) -> str:
+    """Mask what may stand on several lines: secrets that were hidden, and private keys. The rest stays."""
+    text = _without_hidden(text)
+    return _PRIVATE_KEY.sub(REDACTED, text) if "-----BEGIN" in text else text
+
+
+def has_key_id(text: str) -> bool:
+    """Whether it has the id of a key of AWS, whose secret has no shape of its own and may stand anywhere."""
+    return ("AKIA" in text or "ASIA" in text) and _AWS_ID.search(text) is not None
+
+
+def end_of_header(text: str, begin: int, end: int) -> int:
+    """Where a credential header ends that begins in this piece of a line and goes on behind it; else `end`."""
+    if _OPEN_HEADER.search(text, begin, end) is None:
+        return end
+    found = _HEADER_END.search(text, end)
+    return found.start() if found is not None else len(text)
+
+
+def _without_hidden(text: str) -> str:
+    for secret in (*_hidden, *_hidden_arguments):
+        if secret in text:
+            text = text.replace(secret, REDACTED)
+    return text
 
 
 def holds_hidden(text: str) -> bool:

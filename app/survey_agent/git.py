@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
 import shutil
-import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from app.processes.child import NotStarted
+from app.processes.output import output_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 SECONDS = 60.0
-NO_CONSOLE = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 SETTINGS = {"GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "GIT_EDITOR": "true"}
 OPTIONS = ("-c", "commit.gpgsign=false", "-c", "core.quotePath=false")
 NAME, EMAIL = "Survey agent", "survey-agent@burrow.invalid"
@@ -22,7 +21,8 @@ NAME, EMAIL = "Survey agent", "survey-agent@burrow.invalid"
 
 @dataclass(frozen=True)
 class GitResult:
-    """What git wrote and its exit code; 127 when git was not found, and 124 when it took too long."""
+    """What git wrote and its exit code; 127 when git was not found, 126 when it could not be
+    started, and 124 when it took too long."""
 
     code: int
     output: str
@@ -37,26 +37,14 @@ async def run_git(folder: Path, *arguments: str) -> GitResult:
     found = shutil.which("git")
     if found is None:
         return GitResult(127, "git was not found.")
-    process = await asyncio.create_subprocess_exec(
-        *(found, *OPTIONS, *arguments),
-        cwd=folder,
-        env={**os.environ, **SETTINGS},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        creationflags=NO_CONSOLE,
-    )
+    words = (found, *OPTIONS, *arguments)
     try:
-        async with asyncio.timeout(SECONDS):
-            output, _ = await process.communicate()
+        ended = await output_of(words, folder, {**os.environ, **SETTINGS}, seconds=SECONDS, merged=True)
+    except NotStarted as failure:
+        return GitResult(126, str(failure))
     except TimeoutError:
         return GitResult(124, f"git {arguments[0]} took longer than {SECONDS:g} seconds.")
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-    return GitResult(process.returncode or 0, output.decode("utf-8", "replace"))
+    return GitResult(ended.code, ended.output.decode("utf-8", "replace"))
 
 
 async def commit(folder: Path, path: str, message: str) -> GitResult:

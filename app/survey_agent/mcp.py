@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 
 from app import __version__
 from app.acp.messages import PeerClosed, RpcError
-from app.acp.process import AgentProcess, NotStarted
+from app.acp.process import AgentProcess
+from app.processes.child import NotStarted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping

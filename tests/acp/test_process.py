@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from app.acp.messages import PeerClosed
-from app.acp.process import AgentProcess, NotStarted
+from app.acp.process import AgentProcess
+from app.processes.child import NotStarted
+from tests.processes.system import is_running
 from tests.until import until
 
 TALKER = Path(__file__).with_name("_talker.py")
@@ -53,13 +55,6 @@ async def talker(tmp_path: Path, *arguments: str) -> AsyncIterator[Talker]:
         yield it
     finally:
         await it.process.end()
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 async def test_large_messages_travel_both_ways(tmp_path: Path) -> None:

@@ -280,7 +280,7 @@ import asyncio, sys, time
 from app.core.mcp.protocol.process import start_process
 async def main():
     server = await start_process((sys.executable, "-c", sys.argv[1]), None, {})
-    print(server.process.pid, flush=True)
+    print(server.child.pid, flush=True)
     await asyncio.sleep(600)
 asyncio.run(main())
 """

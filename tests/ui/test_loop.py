@@ -33,6 +33,7 @@ from PySide6.QtWidgets import QDialog
 
 from app.ui.loop import SLICE_SECONDS, Loop
 from app.ui.workers import Workers
+from tests.processes.cancelled import assert_cancelled_starts_leave_nothing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -572,6 +573,11 @@ async def test_a_subprocess_is_terminated() -> None:
     await process.stdout.readline()
     process.terminate()
     assert await process.wait() != 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+async def test_a_start_of_a_process_that_is_cancelled_at_any_await_leaves_nothing() -> None:
+    await assert_cancelled_starts_leave_nothing()
 
 
 @unix_only

@@ -146,6 +146,10 @@ class ItemList:
     def index_of(self, key: str) -> int | None:
         return self._by_key.get(key)
 
+    def touch(self, index: int) -> None:
+        """What is known of an item is not what was shown of it."""
+        self._revisions[index] += 1
+
     def revision(self, index: int) -> int:
         return self._revisions[index]
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from app.core.redaction import mask_credentials
 from app.core.runs.items import (
     DiffPart,
     FilePart,
@@ -25,9 +24,10 @@ from app.core.runs.items import (
     TurnEnd,
     Unknown,
 )
+from app.core.runs.long_texts import in_one, mask_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from app.core.runs.items import Part
 
@@ -49,29 +49,61 @@ def measure(item: Item) -> tuple[int, int, str]:
 
 def masked(item: Item) -> Item:
     """An item without credentials: authorization headers and what has the shape of a token."""
-    fields = _MASKED.get(type(item))
-    if fields is None:
-        return item
+    return in_one(masking(item))
+
+
+def masking(item: Item) -> Generator[None, None, Item]:
+    """As `masked`, in steps of a few milliseconds (`long_texts.py`)."""
     changed: dict[str, Any] = {}
-    for name in fields:
+    for name in _MASKED.get(type(item), ()):
         value = getattr(item, name)
         if isinstance(value, str):
-            shown: Any = mask_credentials(value)
+            shown: Any = yield from mask_steps(value)
         else:
-            shown = tuple([_masked_part(each) for each in value])
+            shown = yield from _masking_parts(value)
         if shown != value:
             changed[name] = shown
     return msgspec.structs.replace(item, **changed) if changed else item
 
 
-def _masked_part(part: Part) -> Part:
+def _masking_parts(parts: Iterable[Part]) -> Generator[None, None, tuple[Part, ...]]:
+    masked_parts: tuple[Part, ...] = ()
+    for each in parts:
+        masked_parts += ((yield from _masking_part(each)),)
+    return masked_parts
+
+
+def _masking_part(part: Part) -> Generator[None, None, Part]:
     if isinstance(part, DiffPart):
-        old = None if part.old is None else mask_credentials(part.old)
-        return DiffPart(part.path, old, mask_credentials(part.new))
+        old = None if part.old is None else (yield from mask_steps(part.old))
+        return DiffPart(part.path, old, (yield from mask_steps(part.new)))
     if isinstance(part, FilePart):
         return part
-    text = mask_credentials(part.text)
+    text = yield from mask_steps(part.text)
     return part if text is part.text else msgspec.structs.replace(part, text=text)
+
+
+def characters_to_mask(item: Item) -> int:
+    """How much of it `masked` looks at."""
+    count = 0
+    for name in _MASKED.get(type(item), ()):
+        value = getattr(item, name)
+        count += len(value) if isinstance(value, str) else sum(map(_part_length, value))
+    return count
+
+
+def without_texts(item: Item) -> Item:
+    """An item with nothing in it that could be a credential: its texts are an ellipsis."""
+    blank: dict[str, Any] = {}
+    for name in _MASKED.get(type(item), ()):
+        value = getattr(item, name)
+        if value:
+            blank[name] = "…" if isinstance(value, str) else (TextPart("…"),)
+    return msgspec.structs.replace(item, **blank)
+
+
+def _part_length(part: Part) -> int:
+    return sum(map(len, _PART_TEXTS[type(part)](part)))
 
 
 def _text_size(item: Message | Thought | Prompt) -> tuple[int, int, str]:

@@ -14,15 +14,17 @@ from app.core.events import Event
 from app.core.redaction import redact_text
 from app.core.runs.body import TranscriptBody, TranscriptMark
 from app.core.runs.item_list import ItemHead
-from app.core.runs.item_text import masked, searched
+from app.core.runs.item_text import searched
 from app.core.runs.items import Notice
+from app.core.runs.masked_items import MaskedItems
 from app.core.runs.reducer import OURS
 from app.core.runs.spill import SpillFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from app.core.runs.item_list import ItemList
     from app.core.runs.items import Item, SessionState
     from app.core.runs.log_entries import LogEntry
 
@@ -31,8 +33,6 @@ __all__ = ["Change", "ItemHead", "Transcript"]
 TROUBLE_KEY = "storage"
 # A stream repeats what is near the place where it was resumed.
 REMEMBERED_EVENTS = 4_096
-# Items that are shown are asked for again and again: so many, and so many characters of them.
-SHOWN_ITEMS, SHOWN_CHARACTERS = 256, 16_000_000
 # Of a part that was read again, so many items are compared with what was shown.
 COMPARED = 1_000
 SEARCHED_AT_ONCE = 200
@@ -65,8 +65,7 @@ class Transcript:
         self._body = self._new_body()
         self._seen: set[str] = set()
         self._order: deque[str] = deque()
-        self._shown: dict[int, tuple[int, Item]] = {}
-        self._shown_characters = 0
+        self._masked = MaskedItems(lambda index: self.changed.emit(Change(index, 0, (index,))))
         # How many items there were before `restart`.
         self._former: int | None = None
 
@@ -143,18 +142,19 @@ class Transcript:
 
     def item(self, index: int) -> Item:
         """An item, without credentials. One that the disk does not give back is a notice that says so."""
-        revision = self._body.items.revision(index)
-        shown = self._shown.get(index)
-        if shown is not None and shown[0] == revision:
-            return shown[1]
+        return self._read(index, self._masked.whole)
+
+    def shown(self, index: int) -> Item:
+        """As `item`, but a very long one is without its texts at first; `changed` tells when it has them."""
+        return self._read(index, self._masked.soon)
+
+    def _read(self, index: int, how: Callable[[ItemList, int], Item]) -> Item:
         try:
-            item = masked(self._body.items.item(index))
+            return how(self._body.items, index)
         except OSError as failure:
             head = self.head(index)
             words = f"This cannot be read from this machine's disk: {failure}. The server has it."
             return Notice(key=head.key, turn=head.turn, parent=head.parent, text=words, level="error", source="storage")
-        self._keep_shown(index, revision, item)
-        return item
 
     def index_of(self, key: str) -> int | None:
         return self._body.items.index_of(key)
@@ -176,12 +176,19 @@ class Transcript:
         start = (after if after >= 0 else len(self)) - 1 if backwards else after + 1
         order = range(start, -1, -1) if backwards else range(start, len(self))
         for looked, index in enumerate(order, 1):
-            if items.may_have(index, sought) and sought in searched(self.item(index)):
+            if items.may_have(index, sought) and (yield from self._has(index, sought)):
                 yield index
                 return
             if looked % SEARCHED_AT_ONCE == 0:
                 yield None
         yield None
+
+    def _has(self, index: int, sought: str) -> Generator[None, None, bool]:
+        try:
+            item = yield from self._masked.steps(self._body.items, index)
+        except OSError:
+            return False
+        return sought in searched(item)
 
     def raw(self, index: int) -> Iterator[str]:
         """The entries of the log that made an item, without secrets. Raises `OSError` when the disk fails."""
@@ -192,25 +199,16 @@ class Transcript:
         """Delete the file. Everything is forgotten."""
         spill = self._body.spill
         self._body = TranscriptBody(self._run_id, None)
-        self._shown.clear()
+        self._masked.clear()
         if spill is not None:
             spill.close()
-
-    def _keep_shown(self, index: int, revision: int, item: Item) -> None:
-        self._shown.pop(index, None)
-        self._shown[index] = (revision, item)
-        self._shown_characters += self.head(index).characters
-        if len(self._shown) > SHOWN_ITEMS or self._shown_characters > SHOWN_CHARACTERS:
-            # It is roughly known how much it is; what is looked at now is there again at once.
-            self._shown = {index: (revision, item)}
-            self._shown_characters = self.head(index).characters
 
     def _new_body(self) -> TranscriptBody:
         return TranscriptBody(self._run_id, None if self._folder is None else SpillFile(self._folder))
 
     def _replace_body(self, body: TranscriptBody) -> None:
         former, self._body = self._body, body
-        self._shown.clear()
+        self._masked.clear()
         self._seen.clear()
         self._order.clear()
         if former.spill is not None and former.spill is not body.spill:

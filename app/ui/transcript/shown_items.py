@@ -135,11 +135,11 @@ class ShownItems:
         """Whether an item shows its parts."""
         head = self._source.head(place)
         found = self._open.get(head.key)
-        return card_of(self._source.item(place)).open_first if found is None else found
+        return card_of(self._source.shown(place)).open_first if found is None else found
 
     def folds(self, place: int) -> bool:
         """Whether an item can be folded."""
-        return card_of(self._source.item(place)).folds
+        return card_of(self._source.shown(place)).folds
 
     def set_open(self, place: int, is_open: bool) -> None:
         """Fold or open an item; what belongs to it is shown with it."""
@@ -168,7 +168,7 @@ class ShownItems:
             return None
         is_open = self._open.get(head.key, kept.is_open)
         look = self._look_of(place)
-        return self._layouts.get(head.key, head.revision, look, lambda: self._source.item(place), is_open=is_open)
+        return self._layouts.get(head.key, head.revision, look, lambda: self._source.shown(place), is_open=is_open)
 
     def lay_out(self, place: int) -> DrawnItem:
         """The layout of an item. Its height is exact from then on."""
@@ -176,7 +176,7 @@ class ShownItems:
         head = source.head(place)
         found = self.laid_out(place)
         if found is None:
-            item = source.item(place)
+            item = source.shown(place)
             card = card_of(item)
             children = len(self._children.get(head.key, ()))
             if children and isinstance(item, ToolCall):

@@ -28,6 +28,9 @@ class ItemSource(Protocol):
     def item(self, index: int) -> Item:
         """An item."""
 
+    def shown(self, index: int) -> Item:
+        """An item; a very long one may be without its texts until `changed` tells of it."""
+
     def index_of(self, key: str) -> int | None:
         """Where an item is."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
 import shutil
-import subprocess
 from typing import TYPE_CHECKING
+
+from app.processes.child import NotStarted
+from app.processes.output import output_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,6 @@ SETTINGS = {
     "GIT_OPTIONAL_LOCKS": "0",
     "LC_ALL": "C.UTF-8",
 }
-NO_CONSOLE = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 
 
 class GitFailed(Exception):
@@ -50,29 +49,15 @@ def git_environment() -> dict[str, str]:
 
 async def git(*arguments: str, folder: Path, given: bytes = b"", seconds: float = SECONDS) -> str:
     """Run git in `folder` and return what it writes. Raises `GitFailed` with the last line of its own complaint."""
-    process = await asyncio.create_subprocess_exec(
-        git_path(),
-        *arguments,
-        cwd=folder,
-        env=git_environment(),
-        stdin=subprocess.PIPE if given else subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        creationflags=NO_CONSOLE,
-    )
     try:
-        async with asyncio.timeout(seconds):
-            out, err = await process.communicate(given or None)
+        ended = await output_of((git_path(), *arguments), folder, git_environment(), seconds=seconds, given=given)
+    except NotStarted as failure:
+        raise GitFailed(str(failure)) from None
     except TimeoutError:
         raise GitFailed(f"git {arguments[0]} took longer than {seconds:g} seconds.") from None
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-    if process.returncode:
-        raise GitFailed(f"git {arguments[0]} failed: {_complaint(err.splitlines())}")
-    return out.decode("utf-8", "replace")
+    if ended.code:
+        raise GitFailed(f"git {arguments[0]} failed: {_complaint(ended.errors.splitlines())}")
+    return ended.output.decode("utf-8", "replace")
 
 
 def _complaint(lines: Sequence[bytes]) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import app
 from app.acp.messages import AUTH_REQUIRED, INVALID_PARAMS, METHOD_NOT_FOUND, PeerClosed, RpcError
-from app.acp.process import AgentProcess, NotStarted
+from app.acp.process import AgentProcess
+from app.processes.child import NotStarted
 from app.workspace.runner.work_folder import RunFailed
 
 if TYPE_CHECKING:

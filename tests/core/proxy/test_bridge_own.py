@@ -418,7 +418,7 @@ async def test_a_process_that_reads_nothing_holds_no_memory_for_what_is_sent_to_
         client.session = response.headers["mcp-session-id"]
         ((_known, front),) = rig.bridges._fronts.values()
         (seat,) = front.seats._all
-        stdin = seat.link._usable._server.process.stdin  # type: ignore[union-attr, attr-defined]
+        stdin = seat.link._usable._server.child.stdin  # type: ignore[union-attr, attr-defined]
         large = client.tool(text="x" * 1_000_000)
         for _ in range(5):
             with contextlib.suppress(httpx.ReadTimeout):

@@ -216,13 +216,13 @@ def test_one_long_text_is_as_good_as_another(tmp_path: Path, size: int) -> None:
 
 
 def test_what_is_kept_of_shown_items_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.core.runs.transcript.SHOWN_CHARACTERS", 2_000)
+    monkeypatch.setattr("app.core.runs.masked_items.KEPT_CHARACTERS", 2_000)
     with opened(tmp_path) as said:
         said.apply(entries(*log()))
         assert said.item(1) is said.item(1)
         for index in range(len(said)):
             said.item(index)
-        assert sum(said.head(index).characters for index in said._shown) <= 2_000
+        assert sum(said.head(index).characters for index in said._masked._kept) <= 2_000
 
 
 def test_what_was_missed_comes_in_its_place_and_only_that_is_told(tmp_path: Path) -> None:

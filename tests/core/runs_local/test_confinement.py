@@ -17,10 +17,11 @@ from app.core.runs.agent_environment import agent_environment
 from app.core.runs.local.agents import agent_of_command, found_agents
 from app.core.runs.local.approval import Consent, rule_of
 from app.core.runs.local.folder import WorkingFolder
-from app.core.runs.local.masking import MaskedStream, mask_long, masked
+from app.core.runs.local.masking import MaskedStream, masked
 from app.core.runs.local.run_log import RunLog
 from app.core.runs.local.servers import RunServers
 from app.core.runs.local.status import RunPhase
+from app.core.runs.long_texts import mask_long
 from tests.core.runs_local.running import Watched, running, scripted
 from tests.until import until
 

@@ -132,6 +132,8 @@ class ListedItems:
     def item(self, index: int) -> Item:
         return self.list[index]
 
+    shown = item
+
     def index_of(self, key: str) -> int | None:
         return self._places.get(key)
 

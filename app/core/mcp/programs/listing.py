@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
 import re
-import signal
 from typing import TYPE_CHECKING
 
-from app.core.child_processes import NO_CONSOLE
 from app.core.redaction import redact_text
 from app.marks import revealed_name
+from app.processes.child import NotStarted
+from app.processes.output import output_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,32 +29,19 @@ async def listed_servers(command: Path, arguments: Sequence[str], seconds: float
 
     Raises `NotListed`.
     """
+    words = (str(command), *arguments)
     try:
-        process = await asyncio.create_subprocess_exec(
-            str(command),
-            *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=environment(os.environ, command),
-            start_new_session=os.name == "posix",
-            creationflags=NO_CONSOLE,
+        ended = await output_of(
+            words, None, environment(os.environ, command), seconds=seconds, merged=True, limit=OUTPUT_LIMIT
         )
-    except (OSError, ValueError) as failure:
-        raise NotListed(f"It cannot be started: {getattr(failure, 'strerror', None) or failure}.") from None
-    output = bytearray()
-    try:
-        async with asyncio.timeout(seconds):
-            await _read(process, output)
-            code = await process.wait()
+    except NotStarted as failure:
+        raise NotListed(f"It cannot be started: {failure.reason}.") from None
     except TimeoutError:
         raise NotListed(f"It gave no answer for {seconds:.0f} seconds.") from None
-    finally:
-        await _end(process)
-    lines = [line for line in _lines(bytes(output)) if line]
-    if code != 0:
+    lines = [line for line in _lines(ended.output) if line]
+    if ended.code != 0:
         last = f" {lines[-1]}" if lines else ""
-        raise NotListed(f"It ended with code {code}.{last}")
+        raise NotListed(f"It ended with code {ended.code}.{last}")
     return lines
 
 
@@ -68,23 +53,6 @@ def environment(ours: Mapping[str, str], command: Path) -> dict[str, str]:
     variables = dict(ours)
     variables["PATH"] = os.pathsep.join(part for part in (variables.get("PATH", ""), str(command.parent)) if part)
     return variables
-
-
-async def _read(process: asyncio.subprocess.Process, output: bytearray) -> None:
-    assert process.stdout is not None
-    while block := await process.stdout.read(OUTPUT_LIMIT):
-        output += block[: OUTPUT_LIMIT - len(output)]
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if os.name == "posix":
-                os.killpg(process.pid, signal.SIGKILL)
-            else:
-                process.kill()
-        await process.wait()
-    process._transport.close()  # type: ignore[attr-defined]
 
 
 def _lines(output: bytes) -> list[str]:

@@ -11,12 +11,13 @@ import http.client
 import json
 import os
 import socket
+import subprocess
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
-from app.core.child_processes import NO_CONSOLE
 from app.core.mcp.event_stream import EventReader, EventTooLong
+from app.processes.child import ChildProcess, NotStarted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 ANSWER_LIMIT = 32 * 1024 * 1024
 BOTH = "application/json, text/event-stream"
 WORDS_LIMIT = 300
+# How long a command may take to end: after its input was closed, and then after SIGTERM.
+EXIT_SECONDS = (2.0, 0.5)
 NOT_IN_TIME = "There was no answer in time."
 
 
@@ -174,7 +177,7 @@ class ShimChannel:
     def __init__(self, command: Sequence[str], seconds: float) -> None:
         self._command = tuple(command)
         self._seconds = seconds
-        self._process: asyncio.subprocess.Process | None = None
+        self._child: ChildProcess | None = None
 
     async def send(self, message: Mapping[str, Any], version: str) -> Mapping[str, Any]:
         """See `RpcChannel.send`."""
@@ -183,21 +186,15 @@ class ShimChannel:
                 return await self._send(message)
         except TimeoutError:
             raise NoAnswer(NOT_IN_TIME) from None
-        except OSError as failure:
-            raise NoAnswer(f"“{self._command[0]}” cannot be started: {failure.strerror or failure}.") from None
+        except NotStarted as failure:
+            raise NoAnswer(str(failure)) from None
 
     async def _send(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
-        if self._process is None:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-                limit=ANSWER_LIMIT,
-                start_new_session=os.name == "posix",
-                creationflags=NO_CONSOLE,
+        if self._child is None:
+            self._child = await ChildProcess.start(
+                self._command, None, os.environ, stderr=subprocess.DEVNULL, limit=ANSWER_LIMIT
             )
-        stdin, stdout = self._process.stdin, self._process.stdout
+        stdin, stdout = self._child.stdin, self._child.stdout
         assert stdin is not None
         assert stdout is not None
         with contextlib.suppress(ConnectionError):
@@ -218,20 +215,8 @@ class ShimChannel:
 
     async def close(self) -> None:
         """See `RpcChannel.close`."""
-        process = self._process
-        if process is None:
-            return
-        if process.stdin is not None:
-            process.stdin.close()
-        try:
-            async with asyncio.timeout(2):
-                await process.wait()
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-        # The transport is told of the end in a later turn of the loop.
-        process._transport.close()  # type: ignore[attr-defined]
+        if self._child is not None:
+            await self._child.end(EXIT_SECONDS)
 
 
 def decoded(text: bytes) -> Mapping[str, Any]:

@@ -69,7 +69,7 @@ class _Pipes:
 
     def __init__(self, server: ServerProcess, exchanges: OpenExchanges) -> None:
         self._server = server
-        self._process = server.process
+        self._child = server.child
         self._exchanges = exchanges
         self._close_reason = ""
 
@@ -78,10 +78,10 @@ class _Pipes:
         from app.core.mcp.protocol.message_tap import exchange_of
         from app.core.mcp.protocol.result_tap import without_result
 
-        assert self._process.stdout is not None
+        assert self._child.stdout is not None
         async with send:
             waiting = bytearray()
-            while chunk := await self._process.stdout.read(READ_BYTES):
+            while chunk := await self._child.stdout.read(READ_BYTES):
                 searched = len(waiting)
                 waiting += chunk
                 while (end := waiting.find(b"\n", searched)) >= 0:
@@ -117,9 +117,9 @@ class _Pipes:
 
     async def _put(self, line: bytes, exchange: Exchange | None) -> bool:
         """Write one line; returns whether more may follow."""
-        stdin = self._process.stdin
+        stdin = self._child.stdin
         assert stdin is not None
-        if self._process.returncode is None and not stdin.is_closing():
+        if self._child.exit_code is None and not stdin.is_closing():
             buffer_empty = stdin.transport.get_write_buffer_size() == 0
             stdin.write(line)
             # With an empty buffer, asyncio writes at once, and closes the pipe if that fails. So if it is closed now,

@@ -10,13 +10,14 @@ import re
 from typing import TYPE_CHECKING
 
 from app.core.redaction import REDACTED, mask_credentials, names_secret
+from app.core.runs.long_texts import mask_long
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_DEPTH = 64
-# Characters. Masking takes 0.03 to 0.13 us for each.
-PIECE, LARGE = 32 * 1024, 64 * 1024
+# Characters.
+LARGE = 64 * 1024
 # Names of the protocol that look like those of secrets.
 _PROTOCOL = frozenset({"sessionId", "session_id"})
 # A word that is longer is shown in parts.
@@ -42,26 +43,6 @@ def masked(value: object, depth: int = 0) -> object:
         else masked(each, depth + 1)
         for name, each in value.items()
     }
-
-
-def mask_long(text: str) -> str:
-    """As `mask_credentials`, in pieces, between which other threads have a turn.
-
-    A piece ends with a line, or with a word where lines are that long.
-    """
-    if len(text) <= 2 * PIECE or "PRIVATE KEY" in text:
-        return mask_credentials(text)
-    pieces = []
-    begin = 0
-    while begin < len(text):
-        end = len(text)
-        if end - begin > 2 * PIECE:
-            found = text.rfind("\n", begin + PIECE, begin + 2 * PIECE)
-            found = found if found >= 0 else text.rfind(" ", begin + PIECE, begin + 2 * PIECE)
-            end = found + 1 if found >= 0 else begin + 2 * PIECE
-        pieces.append(mask_credentials(text[begin:end]))
-        begin = end
-    return "".join(pieces)
 
 
 def is_large(value: object) -> bool:

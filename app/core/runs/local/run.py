@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from app.acp.messages import AUTH_REQUIRED, INTERNAL_ERROR, PeerClosed, RpcError
-from app.acp.process import NotStarted
 from app.core.errors import BurrowError
 from app.core.events import Event
 from app.core.redaction import mask_credentials
@@ -26,6 +25,7 @@ from app.core.runs.local.run_log import RunLog
 from app.core.runs.local.session import CANCELLED
 from app.core.runs.local.status import LocalStatus, RunPhase, WaitingPrompt, blocks_of, words_of
 from app.core.runs.local.waiting import WaitingPrompts
+from app.processes.child import NotStarted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

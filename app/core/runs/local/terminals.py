@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from app.acp.command import CommandProcess
 from app.acp.messages import INVALID_PARAMS, RpcError
-from app.acp.process import NotStarted
+from app.processes.child import NotStarted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

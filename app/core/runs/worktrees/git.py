@@ -17,10 +17,10 @@ import tempfile
 import threading
 from typing import IO, TYPE_CHECKING
 
-from app.core.child_processes import NO_CONSOLE
 from app.core.errors import BurrowError
 from app.core.redaction import mask_credentials
 from app.core.runs.agent_environment import agent_environment
+from app.processes.child import NO_CONSOLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from app.acp.command import CommandProcess
-from app.acp.process import NotStarted, exit_words
 from app.core.errors import BurrowError
 from app.core.runs.agent_environment import agent_environment
 from app.core.runs.worktrees.git import git_line
+from app.processes.child import NotStarted, exit_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

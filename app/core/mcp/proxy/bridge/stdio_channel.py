@@ -76,7 +76,7 @@ class StdioChannel:
     @property
     def process_id(self) -> int | None:
         """The id of the process, None before it was started."""
-        return None if self._server is None else self._server.process.pid
+        return None if self._server is None else self._server.child.pid
 
     async def open(self, received: Callable[[bytes], Awaitable[None]], closed: Callable[[str], None]) -> None:
         """Start the process; see `Channel.open`. Raises `ServerTrouble` when it cannot be started."""
@@ -103,13 +103,13 @@ class StdioChannel:
         server = self._server
         if server is None:
             raise ChannelClosed(await self._why(), sent=False)
-        stdin = server.process.stdin
+        stdin = server.child.stdin
         assert stdin is not None
         async with self._writing:
             # Before it is written: what waits for a process that does not read is not kept, however often it is tried.
             with contextlib.suppress(OSError, RuntimeError):
                 await stdin.drain()
-            if self._reason is not None or server.process.returncode is not None or stdin.is_closing():
+            if self._reason is not None or server.child.exit_code is not None or stdin.is_closing():
                 raise ChannelClosed(await self._why(), sent=False)
             buffer_empty = stdin.transport.get_write_buffer_size() == 0
             stdin.write(message + b"\n")
@@ -166,9 +166,9 @@ class StdioChannel:
 
     async def _read_lines(self, server: ServerProcess, received: Callable[[bytes], Awaitable[None]]) -> bool:
         """Returns False at a line that is too long. Raises `Unhandled`."""
-        assert server.process.stdout is not None
+        assert server.child.stdout is not None
         waiting = bytearray()
-        while chunk := await server.process.stdout.read(READ_BYTES):
+        while chunk := await server.child.stdout.read(READ_BYTES):
             searched = len(waiting)
             waiting += chunk
             while (end := waiting.find(b"\n", searched)) >= 0:

@@ -1,4 +1,4 @@
-"""A job object for an agent on Windows: all that it starts belongs to it, and ends with it or with this process.
+"""A job object for a process on Windows: all that it starts belongs to it, and ends with it or with this process.
 
 JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE ends the processes of a job when its last handle is closed, which the system does for
 a process that is killed (https://learn.microsoft.com/windows/win32/procthread/job-objects).
@@ -51,7 +51,7 @@ if sys.platform == "win32":
         return kernel
 
     class JobObject:
-        """The job of one agent. What cannot be made is left out: the agent itself is ended in any case."""
+        """The job of one process. What cannot be made is left out: the process itself is ended in any case."""
 
         def __init__(self, pid: int) -> None:
             self._kernel = _kernel()

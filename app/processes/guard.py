@@ -1,9 +1,9 @@
 """OrphanGuard: ends what a process started once this process is gone without having done so, as when it was killed.
 
 A shell waits for the end of a pipe that only this process holds. It then ends the process group, and on Linux whatever
-carries the mark in its environment: agents start the commands of their tools in sessions of their own, which neither
-the group nor PR_SET_PDEATHSIG (prctl(2)) of their parent reaches. That signal is not used at all: it has to be asked
-for between fork and exec, and such a fork copies the tables of all memory, 25 ms in a window.
+carries a mark in its environment, where one is given: agents start the commands of their tools in sessions of their
+own, which neither the group nor PR_SET_PDEATHSIG (prctl(2)) of their parent reaches. That signal is not used at all: it
+has to be asked for between fork and exec, and such a fork copies the tables of all memory, 25 ms in a window.
 
 On macOS the group is ended. On Windows a job object does it (`windows_job.py`).
 """
@@ -19,20 +19,21 @@ import sys
 from pathlib import Path
 
 if sys.platform == "win32":
-    from app.acp.windows_job import JobObject
+    from app.processes.windows_job import JobObject
 
 log = logging.getLogger(__name__)
 
 SHELL = "/bin/sh"
 MARK = "BURROW_AGENT_MARK"
 """The variable by which everything that an agent started is found. Its value is random and no secret."""
-# The first line says the group, the second that all is over. An agent that notices the end of its input gets a moment
+# The first line says the group, the second that all is over. A process that notices the end of its input gets a moment
 # to end by itself. The shell has no such variable, so it does not find itself.
 SCRIPT = f"""
 read -r group
 read -r over && exit
 sleep 1
 [ -n "$group" ] && kill -s KILL -- "-$group"
+[ -n "$1" ] || exit
 for round in 1 2 3; do
   found=$(grep -lsaE "(^|[^A-Z_]){MARK}=$1" /proc/[0-9]*/environ)
   [ -n "$found" ] || exit
@@ -47,9 +48,10 @@ SWEEPS = 3
 
 
 class OrphanGuard:
-    """Guards what is started with `MARK` set to `mark`, from before its start to `dismiss`."""
+    """Guards a process group, and what is started with `MARK` set to `mark`, from before the start to `dismiss`."""
 
-    def __init__(self, mark: str) -> None:
+    def __init__(self, mark: str = "") -> None:
+        self.mark = mark
         self._shell: subprocess.Popen[bytes] | None = None
         if sys.platform == "win32":
             self._job: JobObject | None = None
@@ -61,6 +63,11 @@ class OrphanGuard:
         if sys.platform == "win32":
             self._job = JobObject(group)
         self._tell(f"{group}\n".encode())
+
+    async def end_marked(self) -> None:
+        """End what carries the mark."""
+        if self.mark and sys.platform == "linux":
+            await asyncio.to_thread(kill_marked, self.mark)
 
     async def dismiss(self) -> None:
         """All has ended. On Windows it is ended now."""
