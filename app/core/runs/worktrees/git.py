@@ -34,6 +34,8 @@ ERROR_BYTES = 2_000
 SETTINGS = (
     *("core.fsmonitor=false", "core.pager=cat", "protocol.ext.allow=never", "submodule.recurse=false"),
     *("core.quotePath=false", "advice.detachedHead=false", "color.ui=false"),
+    # Looking at a signature runs `gpg.program`; the others change what a difference looks like, or name a file.
+    *("log.showSignature=false", "diff.suppressBlankEmpty=false", f"diff.orderFile={os.devnull}"),
 )
 NO_HOOKS = f"core.hooksPath={os.devnull}"
 # What a shell around Burrow may have set would make git work on another repository.
@@ -87,8 +89,8 @@ async def git(
 
 
 async def git_line(folder: Path, *arguments: str) -> str:
-    """The first line of what git says. Raises `GitTrouble`."""
-    return os.fsdecode((await git(folder, *arguments)).split(b"\n", 1)[0])
+    """The one line that git says; a path in it may have line breaks. Raises `GitTrouble`."""
+    return os.fsdecode((await git(folder, *arguments)).removesuffix(b"\n"))
 
 
 def names_of(output: bytes) -> list[str]:

@@ -24,20 +24,13 @@ from app.core.runs.worktrees.changes import (
     take_back,
 )
 from app.core.runs.worktrees.git import GitTrouble, as_input, git, git_line
+from app.core.runs.worktrees.under_way import under_way
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from app.core.runs.worktrees.changes import FileDifference
 
-# What git is in the middle of, by the file or folder of its own folder that says so.
-UNDER_WAY = {
-    "MERGE_HEAD": "a merge",
-    "rebase-merge": "a rebase",
-    "rebase-apply": "a rebase",
-    "CHERRY_PICK_HEAD": "a cherry-pick",
-    "REVERT_HEAD": "a revert",
-}
 LOCK = "index.lock"
 MESSAGE = "commit-message"
 
@@ -113,10 +106,8 @@ class RunChanges:
             git_folder = Path(await git_line(top, "rev-parse", "--absolute-git-dir"))
         stages, branch, conflicts = _read_status(status)
         listed = [self._listed(each, stages, conflicts) for each in changes]
-        found = await asyncio.to_thread(lambda: [name for name in UNDER_WAY if (git_folder / name).exists()])
-        return ChangeList(
-            top=str(top), files=tuple(listed), branch=branch, head=head, under_way=UNDER_WAY[found[0]] if found else ""
-        )
+        unfinished = await under_way(git_folder)
+        return ChangeList(top=str(top), files=tuple(listed), branch=branch, head=head, under_way=unfinished)
 
     async def difference(self, change: FileChange, *, context: int = 3) -> FileDifference:
         """The lines of one file that differ."""
