@@ -203,7 +203,9 @@ async def test_looking_runs_no_program_for_signatures(repository: Path, worktree
     made = await worktrees.create(repository, "x")
     signature = "-----BEGIN PGP SIGNATURE-----\n\nx\n-----END PGP SIGNATURE-----"
     program = tmp_path / "program"
-    program.write_text(f"#!/bin/sh\necho >> {tmp_path}/ran\necho '[GNUPG:] SIG_CREATED x' >&2\necho '{signature}'\n")
+    program.write_text(
+        f"#!/bin/sh\ncat > /dev/null\necho >> {tmp_path}/ran\necho '[GNUPG:] SIG_CREATED x' >&2\necho '{signature}'\n"
+    )
     program.chmod(0o755)
     run_git(repository, "config", "gpg.program", str(program))
     run_git(Path(made.path), "commit", "--quiet", "--gpg-sign", "--allow-empty", "-m", "Signed")

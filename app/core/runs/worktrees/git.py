@@ -57,10 +57,12 @@ async def git(
     fine: Sequence[int] = (0,),
     given: bytes | None = None,
     hooks: bool = False,
+    enough: int | None = None,
 ) -> bytes:
     """The standard output of a git command in `folder`. `fine` are the exit codes that are no failure.
 
-    `given` is its standard input. With `hooks`, the repository's hooks run. Raises `GitTrouble` with git's own words,
+    `given` is its standard input. With `hooks`, the repository's hooks run. After `enough` bytes it is ended, and what
+    it said until then is returned. Raises `GitTrouble` with git's own words,
     and when it takes longer than `seconds`.
     """
     name = arguments[0]
@@ -68,7 +70,7 @@ async def git(
     words = ("git", *(word for each in settings for word in ("-c", each)), *arguments)
     # A name with a star in it is that name. The one command that knows only names refuses to be told so.
     environment = _environment() | ({} if name == "check-ignore" else {"GIT_LITERAL_PATHSPECS": "1"})
-    call = _GitProcess(words, folder, environment, given)
+    call = _GitProcess(words, folder, environment, given, enough)
     try:
         async with asyncio.timeout(seconds):
             code, output, errors = await asyncio.to_thread(call.run)
@@ -127,8 +129,16 @@ class _GitProcess:
     (CPython gh-119710).
     """
 
-    def __init__(self, words: tuple[str, ...], folder: Path, environment: dict[str, str], given: bytes | None) -> None:
+    def __init__(
+        self,
+        words: tuple[str, ...],
+        folder: Path,
+        environment: dict[str, str],
+        given: bytes | None,
+        enough: int | None,
+    ) -> None:
         self._words, self._folder, self._environment, self._given = words, folder, environment, given
+        self._enough = enough
         self._process: subprocess.Popen[bytes] | None = None
         self._ended = False
         self._lock = threading.Lock()
@@ -151,6 +161,8 @@ class _GitProcess:
             finally:
                 self._kill(process)
                 process.wait()
+            if self._enough is not None and len(output) >= self._enough:
+                return 0, output, b""
             errors.seek(max(0, errors.seek(0, os.SEEK_END) - ERROR_BYTES))
             return process.returncode, output, errors.read()
 
@@ -178,13 +190,14 @@ class _GitProcess:
             )
             return self._process
 
-    @staticmethod
-    def _output(process: subprocess.Popen[bytes]) -> bytes:
+    def _output(self, process: subprocess.Popen[bytes]) -> bytes:
         assert process.stdout is not None
         data = bytearray()
         with process.stdout as pipe:
             while chunk := pipe.read1(READ_BYTES):  # type: ignore[attr-defined]
                 data += chunk
+                if self._enough is not None and len(data) >= self._enough:
+                    return bytes(data)
                 if len(data) > LARGEST_OUTPUT:
                     raise _TooMuch
         process.wait()
