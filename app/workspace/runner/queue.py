@@ -19,7 +19,7 @@ from app.workspace.tasks.fields import TERMINAL
 from app.workspace.tasks.run_control import CommandFailed, RunControl
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from app.workspace.runtime.context import Workspace
 
@@ -46,19 +46,13 @@ class Runner:
 
     async def carry_out(self) -> None:
         """Until the workspace stops; then every agent is ended."""
-        await self._clear_up()
+        await _patiently(self._clear_up)
         self._workspace.state(RunControl).runner = self
         try:
             while True:
                 await self._wanted.wait()
                 self._wanted.clear()
-                try:
-                    await self._begin()
-                except sqlite3.Error as failure:
-                    # Another process holds the database. What waits is not forgotten.
-                    log.warning("queued runs cannot be read: %s", failure)
-                    self._wanted.set()
-                    await asyncio.sleep(RETRY_SECONDS)
+                await _patiently(self._begin)
         finally:
             self._workspace.state(RunControl).runner = None
             tasks = [task for _, task in self._runs.values()]
@@ -139,3 +133,13 @@ class Runner:
             await folder.remove()
             state = {"sandbox_alive": False}
             await change(workspace, run, {"status": "failed", "error_message": STOPPED, "state": state})
+
+
+async def _patiently(work: Callable[[], Awaitable[None]]) -> None:
+    """Do it again until the database takes it: the disk may be full, or another process may hold the file."""
+    while True:
+        try:
+            return await work()
+        except sqlite3.Error as failure:
+            log.warning("the runs of the workspace cannot be read or changed: %s", failure)
+            await asyncio.sleep(RETRY_SECONDS)
