@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.workspace.runner import queue, work_folder
+from app.workspace.runner import patience, work_folder
 from app.workspace.runner.work_folder import PATCH, MadeFile, WorkFolder
 from tests.survey_agent.client import git
 
@@ -47,7 +47,7 @@ async def test_documents_have_any_name_and_the_patch_applies(made_in: WorkFolder
 async def test_a_database_that_another_process_holds_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(patience, "RETRY_SECONDS", 0.01)
     first, second = (sqlite3.connect(tmp_path / "runs.db", timeout=0.01, isolation_level=None) for _ in range(2))
     first.execute("BEGIN IMMEDIATE")
     tried = 0
@@ -59,7 +59,9 @@ async def test_a_database_that_another_process_holds_is_waited_for(
             first.execute("COMMIT")
         second.execute("BEGIN IMMEDIATE")
 
-    await queue._patiently(begin)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        await patience.patiently(begin, 2)
+    await patience.patiently(begin)
     assert tried == 3
     first.close()
     second.close()
