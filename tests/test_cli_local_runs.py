@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import select
 import signal
@@ -12,6 +13,8 @@ from time import monotonic
 
 import pytest
 
+from app.cli.local_asks import choose
+from app.core.errors import Rejected
 from tests._command import SECONDS, started
 from tests._in_process import CommandLine
 from tests.core.runs_local.running import SCRIPT
@@ -100,6 +103,24 @@ def test_a_person_answers_by_number_stops_the_turn_and_then_ends_the_run(
         if process.poll() is None:
             process.kill()
     assert commands.read("tasks", "show", made["slug"])["status"] == "cancelled"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a pseudo-terminal of POSIX")
+async def test_a_key_from_before_the_question_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pty
+
+    leader, follower = pty.openpty()
+    with os.fdopen(follower) as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        os.write(leader, b"1")
+        choosing = asyncio.ensure_future(choose(["Yes", "No"]))
+        # It waits for a key from here on.
+        await asyncio.sleep(0)
+        os.write(leader, b"2")
+        assert await choosing == 1
+        os.close(leader)
+        with pytest.raises(Rejected, match="terminal is gone"):
+            await choose(["Yes", "No"])
 
 
 def done(text: str) -> list[str]:

@@ -142,7 +142,7 @@ def test_a_long_text_is_cut_unless_it_is_wanted_whole(capsys: pytest.CaptureFixt
     ItemWriter(full=True).write(transcript, over=True)
     assert "line 99" in capsys.readouterr().out
     ItemWriter(as_json=True).write(transcript, over=True)
-    assert json.loads(capsys.readouterr().out)["kind"] == "message"
+    assert json.loads(capsys.readouterr().out)["type"] == "message"
 
 
 def test_only_a_terminal_gets_colour_and_none_of_it_is_the_agents(
@@ -207,12 +207,13 @@ def test_a_log_is_shown_from_its_end_and_follows_nothing_that_is_over(commands: 
     assert "Answer 3" not in commands.out
     assert "earlier entries; more with --limit" in commands.words
     assert f"burrow tasks logs {slug} --follow" in commands.words
+    assert "has said nothing yet" not in commands.words
     agent.change(status="failed", error_message="No more disk.")
     assert commands.run("tasks", "logs", slug, "--follow") == 1
     assert commands.out.count("Answer 8") == 1
     assert "The run has ended: failed: No more disk." in commands.words
     records = [json.loads(line) for line in _lines(commands, "tasks", "logs", slug, "--json")]
-    assert [each["text"] for each in records if each["kind"] == "message"][-1] == "Answer 8"
+    assert [each["text"] for each in records if each["type"] == "message"][-1] == "Answer 8"
 
 
 def test_what_is_said_to_an_ended_run_begins_another_one(commands: CommandLine, lab: Lab) -> None:  # noqa: F811
@@ -271,6 +272,38 @@ def test_control_c_leaves_the_run_alone_and_says_so(commands: CommandLine, lab: 
         assert process.wait(SECONDS) == 130
         assert f"The run goes on. Follow it again with: burrow tasks logs {slug} --follow" in process.stderr.read()
     assert commands.read("tasks", "show", slug)["status"] == "in_progress"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+def test_whom_nobody_reads_any_more_follows_no_longer(commands: CommandLine, lab: Lab) -> None:  # noqa: F811
+    slug = a_task(commands, "Unread")
+    agent = Agent(lab, str(commands.read("tasks", "show", slug)["id"]))
+    agent.change(status="in_progress")
+    agent.log(STARTED, PROMPT)
+    with started("tasks", "logs", slug, "--follow", "--data", str(commands.data), **STREAMS) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        while "> Do it" not in process.stdout.readline():
+            assert process.poll() is None
+        process.stdout.close()
+        agent.log(update("tool_call", toolCallId="1", title="Unread", kind="read", status="completed"))
+        assert process.wait(SECONDS) == 1
+        assert f"The run goes on. Follow it again with: burrow tasks logs {slug} --follow" in process.stderr.read()
+
+
+def test_no_task_is_meant_by_an_empty_name(commands: CommandLine, lab: Lab) -> None:  # noqa: F811
+    for arguments in (("stop", ""), ("say", " ", "hello"), ("run", ""), ("logs", "")):
+        assert commands.run("tasks", *arguments) == 2
+        assert "No task is named" in commands.words
+
+
+def test_what_kind_of_entry_it_is_stands_beside_the_kind_of_a_call(capsys: pytest.CaptureFixture[str]) -> None:
+    transcript = Transcript()
+    call = update("tool_call", toolCallId="t", title="Show", kind="execute", status="completed")
+    transcript.apply(read_lines(logged(call)).entries)
+    ItemWriter(as_json=True).write(transcript)
+    record = json.loads(capsys.readouterr().out)
+    assert (record["type"], record["kind"]) == ("tool_call", "execute")
 
 
 def _lines(commands: CommandLine, *arguments: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,6 +20,21 @@ def has_keys() -> bool:
         return sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty()
     except ValueError:
         return False
+
+
+def forget_keys() -> None:
+    """Forget what was pressed so far: it was no answer to what is asked from now on."""
+    if os.name == "nt":
+        import msvcrt
+
+        while msvcrt.kbhit():  # type: ignore[attr-defined,unused-ignore]
+            msvcrt.getwch()  # type: ignore[attr-defined,unused-ignore]
+        return
+    import termios
+
+    # The terminal may be gone.
+    with suppress(termios.error):
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
 
 
 async def read_key() -> str:
@@ -50,12 +65,17 @@ def _each_key(handle: int) -> Iterator[None]:
     import termios
     import tty
 
-    before = termios.tcgetattr(handle)
+    try:
+        before = termios.tcgetattr(handle)
+    except termios.error:
+        yield
+        return
     tty.setcbreak(handle, termios.TCSANOW)
     try:
         yield
     finally:
-        termios.tcsetattr(handle, termios.TCSANOW, before)
+        with suppress(termios.error):
+            termios.tcsetattr(handle, termios.TCSANOW, before)
 
 
 async def _read_on_windows() -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.cli.keys import has_keys, read_key
+from app.cli.keys import forget_keys, has_keys, read_key
 from app.cli.terminal import printable, say
-from app.core.errors import NotFound
+from app.core.errors import NotFound, Rejected
 from app.core.runs.answers import QuestionAnswer
 
 if TYPE_CHECKING:
@@ -39,11 +39,14 @@ async def answer(conversation: LocalConversation, asked: Permission) -> None:
 
 
 async def choose(choices: Sequence[str]) -> int:
-    """The place of the choice whose number was pressed."""
+    """The place of the choice whose number was pressed. Raises `Rejected` when the terminal is gone."""
+    forget_keys()
     for number, words in enumerate(choices[:9], 1):
         say(f"  {number}  {printable(words)}")
     while True:
         key = await read_key()
+        if not key:
+            raise Rejected("The terminal is gone, so nobody can answer.", action="Run the task again.")
         if key.isdecimal() and 1 <= int(key) <= len(choices[:9]):
             return int(key) - 1
 

@@ -81,7 +81,8 @@ class ItemWriter:
     def _put(self, item: Item) -> None:
         if self._as_json:
             kind = "".join(f"_{c.lower()}" if c.isupper() else c for c in type(item).__name__).lstrip("_")
-            record: dict[str, Any] = {"kind": kind, **_redacted(msgspec.to_builtins(item))}
+            # Some items have a kind of their own.
+            record: dict[str, Any] = {"type": kind, **_redacted(msgspec.to_builtins(item))}
             line(msgspec.json.encode(record).decode())
             return
         for text, style in _LINES[type(item)](item):

@@ -59,10 +59,10 @@ async def _write_stored(backend: Backend, task: Task, run_id: str, writer: ItemW
         await log.read_ancestors(run, transcript.apply)
         await log.read(transcript.apply)
         writer.write(transcript, over=True)
+        if not len(transcript):
+            say("The run has said nothing yet.")
     finally:
         transcript.close()
-    if not len(transcript):
-        say("The run has said nothing yet.")
     if not run.finished:
         say(f"The run is {run.status}. Go on with: burrow tasks logs {task.slug or task.id} --follow")
     return 0
@@ -78,16 +78,20 @@ async def follow(backend: Backend, task: Task, run_id: str, writer: ItemWriter, 
     # Nobody needs what was written before, and it has no end.
     output.keeps = False
     named = task.slug or task.id
+    goes_on = f"The run goes on. Follow it again with: burrow tasks logs {named} --follow"
     follower = RunFollower(Runs(backend.fetcher, backend.require_project), task.id, run_id)
     voice = _Voice(follower, writer, named)
     subscriptions = [follower.transcript.changed.subscribe(voice.changed), follower.status.subscribe(voice.say_status)]
-    work: set[asyncio.Task[object]] = {asyncio.create_task(follower.follow(), name="followed run")}
+    work: set[asyncio.Task[object]] = {
+        asyncio.create_task(follower.follow(), name="followed run"),
+        asyncio.create_task(voice.unread.wait(), name="end of the reader"),
+    }
     if one_turn:
         work.add(asyncio.create_task(voice.turn_over.wait(), name="end of the turn"))
     try:
         await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
     except asyncio.CancelledError:
-        say(f"The run goes on. Follow it again with: burrow tasks logs {named} --follow")
+        say(goes_on)
         raise
     finally:
         for unsubscribe in subscriptions:
@@ -102,6 +106,9 @@ async def follow(backend: Backend, task: Task, run_id: str, writer: ItemWriter, 
             raise failure
     if follower.now.error is not None:
         raise follower.now.error
+    if voice.unread.is_set():
+        say(goes_on)
+        return 0
     if follower.run is not None and not follower.run.finished:
         say(f"The agent waits. Go on with: burrow tasks say {named} TEXT, or end it with: burrow tasks stop {named}")
         return 0 if voice.reason == END_TURN else NOT_COMPLETED
@@ -111,11 +118,12 @@ async def follow(backend: Backend, task: Task, run_id: str, writer: ItemWriter, 
 class _Voice:
     """Writes what a follower finds, and says what it waits for.
 
-    `turn_over` is set once the agent has ended a turn and waits; `reason` is why it ended.
+    `turn_over` is set once the agent has ended a turn and waits; `reason` is why it ended. `unread` is set once the
+    output cannot be written any more.
     """
 
     def __init__(self, follower: RunFollower, writer: ItemWriter, named: str) -> None:
-        self.turn_over = asyncio.Event()
+        self.turn_over, self.unread = asyncio.Event(), asyncio.Event()
         self.reason = ""
         self._follower, self._writer, self._named = follower, writer, named
         self._waits_for: type[BurrowError] | None = None
@@ -144,6 +152,8 @@ class _Voice:
     def _write(self, first: int | None) -> None:
         transcript = self._follower.transcript
         self._writer.write(transcript, first=first)
+        if output.failure is not None:
+            self.unread.set()
         asked = set(transcript.state.waiting) - self._asked
         if asked:
             self._asked |= asked

@@ -70,7 +70,10 @@ async def archive(options: argparse.Namespace) -> int:
 
 
 async def find_task(backend: Backend, named: str) -> Task:
-    """The task of this id or short name. Raises `NotFound`."""
+    """The task of this id or short name. Raises `NotFound`, `Rejected`."""
+    if not named.strip():
+        # A server may give tasks no short name. They are not meant by an empty variable of a script.
+        raise Rejected("No task is named.", action="List them with: burrow tasks list")
     try:
         UUID(named)
     except ValueError:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from app.core.errors import BurrowError
     from app.core.runs.worktrees.changes import FileChange, FileDifference
-    from app.core.runs.worktrees.run_changes import ChangeList, DiscardedChange, RunChanges
+    from app.core.runs.worktrees.discarding import Discarded
+    from app.core.runs.worktrees.run_changes import ChangeList, RunChanges
     from app.ui.bridge import Bridge
     from app.ui.changes.page import ChangesPage
     from app.ui.widgets.context_menu import ContextMenu
@@ -162,8 +163,8 @@ class ChangesController(QObject):
         if run is None or not changes:
             return
 
-        async def discard() -> list[DiscardedChange]:
-            done: list[DiscardedChange] = []
+        async def discard() -> list[Discarded]:
+            done: list[Discarded] = []
             try:
                 for change in changes:
                     discarded = await run.discard(change)
@@ -176,7 +177,7 @@ class ChangesController(QObject):
 
         self._act(discard)
 
-    def _offer_undo(self, run: RunChanges, done: list[DiscardedChange]) -> None:
+    def _offer_undo(self, run: RunChanges, done: list[Discarded]) -> None:
         async def take_back() -> None:
             for each in reversed(done):
                 await run.take_back(each)
@@ -233,7 +234,8 @@ class ChangesController(QObject):
 
     def _fill_menu(self, menu: ContextMenu) -> None:
         run, some = self._run, self._found is not None and bool(self._found.files)
-        open_changes = [] if self._found is None else [each.path for each in self._found.files if each.stage == "open"]
+        files = () if self._found is None else self._found.files
+        open_changes = [each.path for each in files if each.stage == "open" and not each.path.endswith("/")]
         menu.add(tr("Keep all"), lambda: self._keep(open_changes), enabled=bool(open_changes))
         message = self._page.commit.message.text()
         kept = some and self._found is not None and any(each.stage == "kept" for each in self._found.files)

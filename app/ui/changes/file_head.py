@@ -55,10 +55,11 @@ class FileHead(QWidget):
         self.keep.setText(self.tr("Do not keep") if listed.stage == "kept" else self.tr("Keep"))
         self.keep.set_icon_name("cross" if listed.stage == "kept" else "check")
         had_focus = self.keep.hasFocus()
-        self.keep.setVisible(listed.stage != "committed")
-        if had_focus and listed.stage == "committed":
+        can_keep = listed.stage != "committed" and not change.path.endswith("/")
+        self.keep.setVisible(can_keep)
+        if had_focus and not can_keep:
             self.more.setFocus()
-        self.discard.setVisible(change.kind != "submodule")
+        self.discard.setVisible(change.kind not in {"submodule", "reverted"})
         self.open.setVisible(change.kind != "deleted" and not change.path.endswith("/"))
 
     def _emit_more(self) -> None:

@@ -42,12 +42,13 @@ def open_file_menu(page: FileMenuPage, path: str, at: QPoint) -> None:
         return
     paths = page.selected() if path in page.selected() else [path]
     stages = {found.stage for each in paths if (found := page.listed(each)) is not None}
-    one, submodule = len(paths) == 1, known.change.kind == "submodule"
+    one, fixed = len(paths) == 1, known.change.kind in {"submodule", "reverted"}
+    can_keep = stages != {"committed"} and not (one and path.endswith("/"))
     there = one and not path.endswith("/") and known.change.kind != "deleted"
     menu = ContextMenu(tr("File"), page)
     words = tr("Do not keep") if stages == {"kept"} else tr("Keep")
-    menu.add(words, lambda: page.keep(paths), "Space", enabled=stages != {"committed"})
-    menu.add(tr("Discard"), lambda: page.discard(paths), "Del", enabled=not (one and submodule))
+    menu.add(words, lambda: page.keep(paths), "Space", enabled=can_keep)
+    menu.add(tr("Discard"), lambda: page.discard(paths), "Del", enabled=not (one and fixed))
     menu.addSeparator()
     menu.add(tr("Open in editor"), lambda: page.open_wanted.emit(path), "Ctrl+E", enabled=there)
     menu.add(tr("Copy path"), lambda: page.copy_path_wanted.emit(path), "Ctrl+Shift+C", enabled=one)

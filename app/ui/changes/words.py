@@ -28,6 +28,8 @@ KINDS: dict[str, State] = {
     "conflict": State("warning", marked("State", "Conflict"), "attention"),
     "untracked": State("plus", marked("State", "New"), "good"),
     "submodule": State("folder", marked("State", "Submodule"), "muted"),
+    # As it was when the run began: the next commit takes the change out of the branch.
+    "reverted": State("undo", marked("State", "Taken back"), "muted"),
 }
 STAGES = {
     "open": marked("Changes", "To decide"),
@@ -53,7 +55,7 @@ def totals(found: ChangeList) -> str:
         return ""
     number = len(found.files)
     files = tr("1 file") if number == 1 else tr("{0} files").format(QLocale().toString(number))
-    lines = [each.change for each in found.files if each.change.kind != "submodule"]
+    lines = [each.change for each in found.files if each.change.kind not in {"submodule", "reverted"}]
     came, went = sum(each.added or 0 for each in lines), sum(each.removed or 0 for each in lines)
     return f"{files}   {_signed(came, went)}"
 

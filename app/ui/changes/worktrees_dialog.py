@@ -217,7 +217,10 @@ class WorktreesDialog(QDialog):
         if record.id != self._shown:
             return
         words = [self.tr("Delete the worktree of {0}?").format(revealed_name(record.branch)), losses_summary(losses)]
-        if losses.any:
+        known = self._known[record.id]
+        if known.counted and known.size is None:
+            words.append(self.tr("Its folder is gone already: it only leaves this list, and its branch stays."))
+        elif losses.any:
             words.append(self.tr("Its folder is moved into Burrow's trash, and commits stay on their branch."))
         if self._in_use.works_in(Path(record.path)):
             words.append(self.tr("An agent works in it: its turn ends first."))
@@ -228,7 +231,12 @@ class WorktreesDialog(QDialog):
         if self._in_use.works_in(folder):
             self._say(self.tr("Waiting until the agent has ended its turn…"))
             self.stop_button.setVisible(True)
-        idle = partial(self._in_use.idle_in, folder)
+
+        async def idle() -> None:
+            await self._in_use.idle_in(folder)
+            # From here on it is not given up.
+            self.stop_button.setVisible(False)
+
         self.progress.start()
         self._bridge.spawn(
             self,

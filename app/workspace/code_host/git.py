@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECONDS = 120.0
+PIECE = 256 * 1024
 MISSING = (
     "git was not found, and cloud runs work on git repositories. Install it (for example: sudo apt install git) and"
     " start the run again."
@@ -58,6 +59,40 @@ async def git(*arguments: str, folder: Path, given: bytes = b"", seconds: float 
     if ended.code:
         raise GitFailed(f"git {arguments[0]} failed: {_complaint(ended.errors.splitlines())}")
     return ended.output.decode("utf-8", "replace")
+
+
+async def git_bytes(*arguments: str, folder: Path, most: int, seconds: float = SECONDS) -> bytes | None:
+    """Run git in `folder` and return what it writes as it is; None for more than `most` bytes. Raises `GitFailed`."""
+    process = await asyncio.create_subprocess_exec(
+        git_path(),
+        *arguments,
+        cwd=folder,
+        env=git_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        # Warnings about line ends may be many, and nobody would read them.
+        stderr=subprocess.DEVNULL,
+        creationflags=NO_CONSOLE,
+    )
+    assert process.stdout is not None
+    data = bytearray()
+    try:
+        async with asyncio.timeout(seconds):
+            while piece := await process.stdout.read(PIECE):
+                data += piece
+                if len(data) > most:
+                    return None
+            code = await process.wait()
+    except TimeoutError:
+        raise GitFailed(f"git {arguments[0]} took longer than {seconds:g} seconds.") from None
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    if code:
+        raise GitFailed(f"git {arguments[0]} failed with code {code}.")
+    return bytes(data)
 
 
 def _complaint(lines: Sequence[bytes]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from app.workspace.runner.patience import patiently
 from app.workspace.tasks import run_rows
 from app.workspace.tasks.feeds import RunFeeds
 from app.workspace.tasks.staged_files import store_file
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from app.workspace.runtime.context import Workspace
 
 SOURCE = "agent"
+TRIES = 5
 
 
 async def keep_what_was_made(workspace: Workspace, run: sqlite3.Row, folder: WorkFolder | None) -> None:
@@ -41,7 +43,10 @@ async def keep_what_was_made(workspace: Workspace, run: sqlite3.Row, folder: Wor
 
 
 async def change(workspace: Workspace, run: sqlite3.Row, values: Mapping[str, object]) -> sqlite3.Row:
-    """Change a run's row, tell those who watch it, and return it. One that has ended is returned as it is."""
+    """Change a run's row, tell those who watch it, and return it. One that has ended is returned as it is.
+
+    A database that is busy or full is tried again a few times. Raises `sqlite3.Error`.
+    """
     now = workspace.clock.now()
 
     def work(db: sqlite3.Connection) -> sqlite3.Row:
@@ -49,6 +54,7 @@ async def change(workspace: Workspace, run: sqlite3.Row, values: Mapping[str, ob
         assert found is not None
         return run_rows.change_run(db, found, values, now)
 
-    row = await workspace.db.run(work)
+    # Without its end a run would look as if it went on.
+    row = await patiently(lambda: workspace.db.run(work), TRIES)
     workspace.state(RunFeeds).changed(run["id"])
     return row

@@ -6,26 +6,26 @@ import asyncio
 import contextlib
 import json
 import logging
-import sqlite3
 from typing import TYPE_CHECKING
 
 from app.workspace.code_host.git import GitFailed
 from app.workspace.runner import credentials
 from app.workspace.runner.commands import COMMANDS
 from app.workspace.runner.made import change, keep_what_was_made
+from app.workspace.runner.patience import patiently
 from app.workspace.runner.run import STOPPED, CarriedRun
 from app.workspace.runner.work_folder import CLONE, WorkFolder, folder_of
 from app.workspace.tasks.fields import TERMINAL
 from app.workspace.tasks.run_control import CommandFailed, RunControl
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Mapping
 
     from app.workspace.runtime.context import Workspace
 
 log = logging.getLogger(__name__)
 METHOD_NOT_FOUND = -32601
-RETRY_SECONDS = 1.0
 WAITING = (
     "SELECT r.* FROM runs r JOIN tasks t ON t.id = r.task_id WHERE r.status = 'queued' AND r.environment = 'cloud'"
     " AND t.deleted = 0 ORDER BY r.created_at, r.rowid"
@@ -46,19 +46,13 @@ class Runner:
 
     async def carry_out(self) -> None:
         """Until the workspace stops; then every agent is ended."""
-        await self._clear_up()
+        await patiently(self._clear_up)
         self._workspace.state(RunControl).runner = self
         try:
             while True:
                 await self._wanted.wait()
                 self._wanted.clear()
-                try:
-                    await self._begin()
-                except sqlite3.Error as failure:
-                    # Another process holds the database. What waits is not forgotten.
-                    log.warning("queued runs cannot be read: %s", failure)
-                    self._wanted.set()
-                    await asyncio.sleep(RETRY_SECONDS)
+                await patiently(self._begin)
         finally:
             self._workspace.state(RunControl).runner = None
             tasks = [task for _, task in self._runs.values()]

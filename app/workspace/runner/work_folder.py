@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
+import os
 import re
 import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from app.workspace.code_host.git import git
+from app.workspace.code_host.git import git, git_bytes
 from app.workspace.code_host.repositories import FOLDER as REPOSITORIES
 from app.workspace.code_host.repositories import RepositoryShelf, branches_of
 
@@ -24,6 +25,12 @@ CLONE, ATTACHMENTS = "work", "attachments"
 PATCH = "changes.patch"
 MOST_DOCUMENTS = 10
 LARGEST_MADE = 3 * 1024 * 1024
+LARGEST_LIST = 16 * 1024 * 1024
+# A patch that applies, whatever the agent has set in the clone.
+PATCH_OPTIONS = (
+    *("--binary", "--no-color", "--no-ext-diff", "--no-textconv"),
+    *("--src-prefix=a/", "--dst-prefix=b/"),
+)
 NAMES_SHOWN = 5
 
 
@@ -84,12 +91,14 @@ class WorkFolder:
         What is not committed belongs to it: the folder does not outlive the run.
         """
         await git("add", "--all", "--intent-to-add", folder=self.path)
-        listed = await git("diff", "--name-only", "--diff-filter=AM", self.base, folder=self.path)
-        patch = await git("diff", "--binary", self.base, folder=self.path)
-        documents = [name for name in listed.splitlines() if name.endswith(".md")][:MOST_DOCUMENTS]
+        names = ("diff", "--name-only", "--diff-filter=AM", "-z", self.base)
+        listed = await git_bytes(*names, folder=self.path, most=LARGEST_LIST) or b""
+        documents = [os.fsdecode(each) for each in listed.split(b"\0") if each.endswith(b".md")][:MOST_DOCUMENTS]
         found = [await asyncio.to_thread(_read, self.path / name, name) for name in documents]
+        # As bytes: a text in another encoding would be another one after decoding.
+        patch = await git_bytes("diff", *PATCH_OPTIONS, self.base, folder=self.path, most=LARGEST_MADE)
         if patch:
-            found.append(MadeFile(PATCH, "text/x-diff", patch.encode()))
+            found.append(MadeFile(PATCH, "text/x-diff", patch))
         return [each for each in found if len(each.content) <= LARGEST_MADE]
 
     async def remove(self) -> None:
@@ -155,8 +164,13 @@ async def make_branch(folder: WorkFolder, title: str, run_id: str) -> str:
 def _read(path: Path, name: str) -> MadeFile:
     """A file of the clone; nothing of what a link in it leads to."""
     try:
-        content = b"" if path.is_symlink() else path.read_bytes()
+        content = b""
+        if path.is_file() and not path.is_symlink():
+            with open(path, "rb") as file:
+                # One more, so that a file that is too large is known as such.
+                content = file.read(LARGEST_MADE + 1)
     except OSError:
         content = b""
+    name = name.encode("utf-8", "replace").decode()
     kind = "text/markdown" if name.endswith(".md") else mimetypes.guess_type(name)[0]
     return MadeFile(name, kind or "application/octet-stream", content)

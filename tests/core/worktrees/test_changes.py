@@ -12,18 +12,16 @@ from app.core.runs.worktrees.changes import (
     changed_files,
     commit,
     difference_of,
-    discard,
     keep,
-    take_back,
 )
+from app.core.runs.worktrees.discarding import discard, take_back
 from app.core.runs.worktrees.git import GitTrouble
 from tests.core.worktrees.conftest import run_git
 
 LONG = "".join(f"line {each}\n" for each in range(40))
 
 
-def content_of(path: str | None) -> bytes:
-    assert path is not None
+def content_of(path: str) -> bytes:
     return Path(path).read_bytes()
 
 
@@ -81,11 +79,11 @@ async def test_what_is_discarded_is_moved_aside_and_can_be_taken_back(changed: P
     assert await changed_files(changed, "base") == ()
     assert (changed / "a.txt").read_text() == "one\ntwo\nthree\n"
     assert (changed / "moved.txt").read_text() == LONG
-    kept = {each.path: each.aside for each in done}
+    kept = {path: place for each in done for path, place in each.asides}
     assert content_of(kept["a.txt"]) == b"one\n2\nthree"
     assert content_of(kept["new\n*.txt"]) == b"x\ny"
-    assert kept["gone.txt"] is None
-    await take_back(changed, done[0])
+    assert "gone.txt" not in kept
+    await take_back(changed, done[0], asides)
     assert (changed / "a.txt").read_text() == "one\n2\nthree"
     # What stood there meanwhile is not lost either.
     assert b"one\ntwo\nthree\n" in {each.read_bytes() for each in asides.rglob("*") if each.is_file()}

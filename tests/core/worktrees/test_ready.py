@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +77,41 @@ async def test_what_is_there_already_stays_and_a_link_leads_nothing_out(
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def names_in(folder: Path) -> set[str]:
+    return {each.name for each in folder.iterdir()}
+
+
+async def test_what_cannot_be_copied_is_left_with_the_reason(
+    repository: Path, worktrees: Worktrees, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = repository / "build" / "inside"
+    inside.mkdir(parents=True)
+    run_git(inside, "init", "--quiet")
+    for name in ("build/result", "closed.env", "open.env"):
+        (repository / name).write_text("x")
+    (repository / ".worktreeinclude").write_text("build/\n*.env\n")
+    made = await worktrees.create(repository, "x")
+    copy = shutil.copy2
+
+    def copy_some(source: Path, target: Path) -> None:
+        copy(source, target)
+        if source.name == "closed.env":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        if source.name == "full.env":
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("app.core.runs.worktrees.carried.shutil.copy2", copy_some)
+    carried = await carry(repository, Path(made.path))
+    assert carried.copied == ("build/result", "open.env")
+    assert carried.left == (("build/inside/", "it is a repository of its own"), ("closed.env", "Permission denied"))
+    # A part of a file would look like the whole at the next start.
+    (repository / "full.env").write_text("x")
+    with pytest.raises(OSError, match="No space left"):
+        await carry(repository, Path(made.path))
+    assert names_in(Path(made.path)) >= {"build", "open.env"}
+    assert not {each for each in names_in(Path(made.path)) if "closed" in each or "full" in each or "burrow" in each}
+
+
 def write_environment(folder: Path, text: str, name: str = "default.toml") -> None:
     place = folder / ".posthog-code" / "environments"
     place.mkdir(parents=True, exist_ok=True)
@@ -101,13 +140,28 @@ def test_environments_are_read_and_wrong_ones_named(tmp_path: Path) -> None:
     write_environment(tmp_path, "[setup]\nscript = 5", "types.toml")
     write_environment(tmp_path, "x = '" + "x" * 300_000 + "'", "large.toml")
     write_environment(tmp_path, "", "bare.toml")
+    write_environment(tmp_path, "x = " + "[" * 20_000, "nested.toml")
     found = find_environments(tmp_path)
     bare, web = sorted(found.environments, key=lambda each: each.id)
     assert (bare.id, bare.name, bare.script) == ("bare", "bare", "")
     assert (web.name, web.version, [each.command for each in web.actions]) == ("Web", "1", ["npm test"])
-    assert [name.rpartition("/")[2] for name, _ in found.wrong] == ["broken.toml", "large.toml", "types.toml"]
-    assert "$.setup.script" in found.wrong[2][1]
+    assert [name.rpartition("/")[2] for name, _ in found.wrong] == [
+        "broken.toml",
+        "large.toml",
+        "nested.toml",
+        "types.toml",
+    ]
+    assert "$.setup.script" in found.wrong[3][1]
     assert find_environments(tmp_path / "gone").environments == ()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+def test_an_environment_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    write_environment(tmp_path, "")
+    os.mkfifo(tmp_path / ".posthog-code" / "environments" / "pipe.toml")
+    found = find_environments(tmp_path)
+    assert [each.id for each in found.environments] == ["default"]
+    assert found.wrong == ((".posthog-code/environments/pipe.toml", "It cannot be used: it is no file."),)
 
 
 class Settings:

@@ -133,7 +133,7 @@ async def test_deleting_waits_for_a_turn_and_can_be_given_up(
     opened.end()
 
 
-async def test_a_folder_that_is_gone_counts_as_something_to_lose(
+async def test_a_folder_that_is_gone_counts_as_something_to_lose_and_can_leave_the_list(
     qapp: QApplication, repository: Path, tmp_path: Path
 ) -> None:
     worktrees = Worktrees(tmp_path / "data")
@@ -141,9 +141,12 @@ async def test_a_folder_that_is_gone_counts_as_something_to_lose(
     shutil.move(record.path, tmp_path / "moved")
     opened = Opened(worktrees, NoneInUse())
     await opened.choose(record, "what cannot be found out")
+    await until(lambda: opened.dialog._known[record.id].counted)
     await opened.ask()
+    assert "only leaves this list" in opened.dialog.question.text
     opened.dialog.question.yes.click()
-    await until(lambda: "is gone" in opened.dialog.card.text())
+    await until(lambda: opened.dialog.none.isVisible())
+    assert record.branch in run_git(repository, "branch", "--list")
     opened.end()
 
 

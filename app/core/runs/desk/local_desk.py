@@ -146,7 +146,7 @@ class LocalDesk:
             if record is None:
                 raise NotFound("This run is not on this machine.")
             asides = folder_of(self._data, run) / DISCARDED
-            found = self._changes[run] = RunChanges(Path(record.folder), record.base or "HEAD", asides)
+            found = self._changes[run] = RunChanges(Path(record.folder), record.base, asides)
         return found
 
     def works_in(self, folder: Path) -> bool:

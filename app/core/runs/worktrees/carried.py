@@ -7,7 +7,10 @@ leads out of the repository.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import os
+import secrets
 import shutil
 from typing import TYPE_CHECKING
 
@@ -32,7 +35,10 @@ class Carried(Value, frozen=True):
 
 
 async def carry(repository: Path, worktree: Path) -> Carried:
-    """Copy and link from `repository` into `worktree`. What is there already stays. Raises `GitTrouble`, `OSError`."""
+    """Copy and link from `repository` into `worktree`. What is there already stays.
+
+    Raises `GitTrouble`, and `OSError` where the disk is full.
+    """
     links = await _matching(repository, LINK, "--directory")
     copies = [each for each in await _matching(repository, INCLUDE) if not _is_below(each, links)]
     return await asyncio.to_thread(_carry, repository, worktree, copies, links)
@@ -64,24 +70,44 @@ def _carry(repository: Path, worktree: Path, copies: list[str], links: list[str]
     linked: list[str] = []
     left: list[tuple[str, str]] = []
     total = 0
+    linking = set(links)
     for name in (*links, *copies):
-        link = name in links
+        link = name in linking
         source, target = repository / name.rstrip("/"), worktree / name.rstrip("/")
         why = _why_not(source, target, repository, worktree)
         if not why and not link:
             total += source.stat().st_size
             why = "too much is copied" if len(copied) >= MOST_FILES or total > MOST_BYTES else ""
+        if not why and not link and source.is_dir():
+            # Git names one as a whole.
+            why = "it is a repository of its own"
+        if not why:
+            why = _bring(source, target, link=link)
         if why:
             left.append((name, why))
-            continue
+        else:
+            (linked if link else copied).append(name)
+    return Carried(tuple(copied), tuple(linked), tuple(left))
+
+
+def _bring(source: Path, target: Path, *, link: bool) -> str:
+    """Link or copy; why it did not work. Raises `OSError` for a full disk."""
+    beside = target.with_name(f".{secrets.token_hex(6)}.burrow")
+    try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if link:
             os.symlink(source, target, target_is_directory=source.is_dir())
-            linked.append(name)
         else:
-            shutil.copy2(source, target)
-            copied.append(name)
-    return Carried(tuple(copied), tuple(linked), tuple(left))
+            # Whoever ends in the middle leaves no part of a file that a later call would take for the whole.
+            shutil.copy2(source, beside)
+            os.replace(beside, target)
+    except OSError as failure:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        if failure.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        return f"{failure.strerror or failure}"
+    return ""
 
 
 def _why_not(source: Path, target: Path, repository: Path, worktree: Path) -> str:

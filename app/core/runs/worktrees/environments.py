@@ -86,8 +86,10 @@ def find_environments(folder: Path) -> FoundEnvironments:
     for name in _names(folder):
         try:
             found.append(_read(folder, name))
-        except (OSError, ValueError) as failure:
-            said = getattr(failure, "strerror", None) or str(failure)
+        except (OSError, ValueError, RecursionError) as failure:
+            # The parser has no bound for what is nested.
+            deep = isinstance(failure, RecursionError)
+            said = "it is nested too deeply" if deep else getattr(failure, "strerror", None) or str(failure)
             wrong.append((f"{FOLDER}/{name}", f"It cannot be used: {said}."))
     return FoundEnvironments(tuple(found), tuple(wrong))
 
@@ -104,6 +106,9 @@ def _read(folder: Path, name: str) -> WorkEnvironment:
     path = folder / FOLDER / name
     if not path.resolve().is_relative_to(folder.resolve()):
         raise ValueError("it leads out of the repository")
+    if not path.is_file():
+        # Reading a pipe would wait for its writer.
+        raise ValueError("it is no file")
     with open(path, "rb") as file:
         data = file.read(LARGEST + 1)
     if len(data) > LARGEST:

@@ -34,6 +34,8 @@ ERROR_BYTES = 2_000
 SETTINGS = (
     *("core.fsmonitor=false", "core.pager=cat", "protocol.ext.allow=never", "submodule.recurse=false"),
     *("core.quotePath=false", "advice.detachedHead=false", "color.ui=false"),
+    # Looking at a signature runs `gpg.program`; the others change what a difference looks like, or name a file.
+    *("log.showSignature=false", "diff.suppressBlankEmpty=false", f"diff.orderFile={os.devnull}"),
 )
 NO_HOOKS = f"core.hooksPath={os.devnull}"
 # What a shell around Burrow may have set would make git work on another repository.
@@ -55,10 +57,12 @@ async def git(
     fine: Sequence[int] = (0,),
     given: bytes | None = None,
     hooks: bool = False,
+    enough: int | None = None,
 ) -> bytes:
     """The standard output of a git command in `folder`. `fine` are the exit codes that are no failure.
 
-    `given` is its standard input. With `hooks`, the repository's hooks run. Raises `GitTrouble` with git's own words,
+    `given` is its standard input. With `hooks`, the repository's hooks run. After `enough` bytes it is ended, and what
+    it said until then is returned. Raises `GitTrouble` with git's own words,
     and when it takes longer than `seconds`.
     """
     name = arguments[0]
@@ -66,7 +70,7 @@ async def git(
     words = ("git", *(word for each in settings for word in ("-c", each)), *arguments)
     # A name with a star in it is that name. The one command that knows only names refuses to be told so.
     environment = _environment() | ({} if name == "check-ignore" else {"GIT_LITERAL_PATHSPECS": "1"})
-    call = _GitProcess(words, folder, environment, given)
+    call = _GitProcess(words, folder, environment, given, enough)
     try:
         async with asyncio.timeout(seconds):
             code, output, errors = await asyncio.to_thread(call.run)
@@ -87,8 +91,8 @@ async def git(
 
 
 async def git_line(folder: Path, *arguments: str) -> str:
-    """The first line of what git says. Raises `GitTrouble`."""
-    return os.fsdecode((await git(folder, *arguments)).split(b"\n", 1)[0])
+    """The one line that git says; a path in it may have line breaks. Raises `GitTrouble`."""
+    return os.fsdecode((await git(folder, *arguments)).removesuffix(b"\n"))
 
 
 def names_of(output: bytes) -> list[str]:
@@ -125,8 +129,16 @@ class _GitProcess:
     (CPython gh-119710).
     """
 
-    def __init__(self, words: tuple[str, ...], folder: Path, environment: dict[str, str], given: bytes | None) -> None:
+    def __init__(
+        self,
+        words: tuple[str, ...],
+        folder: Path,
+        environment: dict[str, str],
+        given: bytes | None,
+        enough: int | None,
+    ) -> None:
         self._words, self._folder, self._environment, self._given = words, folder, environment, given
+        self._enough = enough
         self._process: subprocess.Popen[bytes] | None = None
         self._ended = False
         self._lock = threading.Lock()
@@ -149,6 +161,8 @@ class _GitProcess:
             finally:
                 self._kill(process)
                 process.wait()
+            if self._enough is not None and len(output) >= self._enough:
+                return 0, output, b""
             errors.seek(max(0, errors.seek(0, os.SEEK_END) - ERROR_BYTES))
             return process.returncode, output, errors.read()
 
@@ -176,13 +190,14 @@ class _GitProcess:
             )
             return self._process
 
-    @staticmethod
-    def _output(process: subprocess.Popen[bytes]) -> bytes:
+    def _output(self, process: subprocess.Popen[bytes]) -> bytes:
         assert process.stdout is not None
         data = bytearray()
         with process.stdout as pipe:
             while chunk := pipe.read1(READ_BYTES):  # type: ignore[attr-defined]
                 data += chunk
+                if self._enough is not None and len(data) >= self._enough:
+                    return bytes(data)
                 if len(data) > LARGEST_OUTPUT:
                     raise _TooMuch
         process.wait()

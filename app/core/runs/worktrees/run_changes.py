@@ -7,37 +7,29 @@ import os
 import shutil
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from app.core.errors import BurrowError, Facts, Rejected
 from app.core.posthog.types import Value
 from app.core.private import make_private_folder, replace_private
 from app.core.runs.worktrees.changes import (
-    Discarded,
     FileChange,
     changed_files,
     commit,
     difference_of,
-    discard,
     keep,
-    move_aside,
-    take_back,
+    paths_of,
+    tracked_changes,
 )
+from app.core.runs.worktrees.discarding import Discarded, discard, take_back
 from app.core.runs.worktrees.git import GitTrouble, as_input, git, git_line
+from app.core.runs.worktrees.under_way import under_way
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from app.core.runs.worktrees.changes import FileDifference
 
-# What git is in the middle of, by the file or folder of its own folder that says so.
-UNDER_WAY = {
-    "MERGE_HEAD": "a merge",
-    "rebase-merge": "a rebase",
-    "rebase-apply": "a rebase",
-    "CHERRY_PICK_HEAD": "a cherry-pick",
-    "REVERT_HEAD": "a revert",
-}
 LOCK = "index.lock"
 MESSAGE = "commit-message"
 
@@ -82,16 +74,8 @@ class ChangeList(Value, frozen=True, kw_only=True):
     under_way: str = ""
 
 
-class DiscardedChange(Value, frozen=True):
-    """`entries` are the lines of the index that the file had, for `git update-index --index-info`."""
-
-    change: FileChange
-    discarded: Discarded
-    entries: bytes
-
-
 class RunChanges:
-    """`base` is the commit that the run began at. What is discarded is moved into `asides`.
+    """`base` is the commit that the run began at, empty where there was none. What is discarded is moved into `asides`.
 
     Methods raise `NoRepository`, `RepositoryBusy`, `GitTrouble` and `OSError`. What writes waits for what writes.
     """
@@ -103,25 +87,24 @@ class RunChanges:
 
     async def look(self) -> ChangeList:
         """What is changed now."""
-        top = await self._top()
+        top, base = await self._top(), await self._begun()
         async with self._told():
-            changes, status, head = await asyncio.gather(
-                changed_files(top, self.base),
-                git(top, "status", "--porcelain=v2", "-z", "--branch", "--untracked-files=all", "--no-renames"),
-                git_line(top, "rev-parse", "HEAD"),
+            changes, status = await asyncio.gather(
+                changed_files(top, base),
+                _status(top),
             )
             git_folder = Path(await git_line(top, "rev-parse", "--absolute-git-dir"))
-        stages, branch, conflicts = _read_status(status)
-        listed = [self._listed(each, stages, conflicts) for each in changes]
-        found = await asyncio.to_thread(lambda: [name for name in UNDER_WAY if (git_folder / name).exists()])
+            changes += await self._reverted(top, changes, status)
+        listed = [status.listed(each) for each in sorted(changes, key=lambda each: each.path)]
+        unfinished = await under_way(git_folder)
         return ChangeList(
-            top=str(top), files=tuple(listed), branch=branch, head=head, under_way=UNDER_WAY[found[0]] if found else ""
+            top=str(top), files=tuple(listed), branch=status.branch, head=status.head, under_way=unfinished
         )
 
     async def difference(self, change: FileChange, *, context: int = 3) -> FileDifference:
         """The lines of one file that differ."""
         async with self._told():
-            return await difference_of(self.folder, self.base, change, context=context)
+            return await difference_of(self.folder, await self._begun(), change, context=context)
 
     async def keep(self, changes: Sequence[FileChange]) -> None:
         """Have the next commit include them as they are now."""
@@ -130,17 +113,17 @@ class RunChanges:
 
     async def release(self, changes: Sequence[FileChange]) -> None:
         """The other way round. The files stay as they are."""
-        paths = _paths_of(changes)
+        paths = paths_of(changes)
         if paths:
             async with self._alone():
                 top = await self._top()
                 # Paths as arguments have a limit, so they go through standard input.
                 await git(
-                    *(top, "reset", "--quiet", "--pathspec-from-file=-", "--pathspec-file-nul", "HEAD"),
+                    *(top, "reset", "--quiet", "--pathspec-from-file=-", "--pathspec-file-nul"),
                     given=as_input(paths),
                 )
 
-    async def discard(self, change: FileChange) -> DiscardedChange:
+    async def discard(self, change: FileChange) -> Discarded:
         """Bring back what the file was when the run began. Raises `Rejected` for what cannot be brought back."""
         if change.kind == "submodule":
             raise Rejected(
@@ -148,27 +131,15 @@ class RunChanges:
                 Facts(attr="file"),
                 action="Discard its changes inside of it.",
             )
+        if change.kind == "reverted":
+            raise Rejected(f"{change.path} is as it was when the run began.", Facts(attr="file"))
         async with self._alone():
-            top = await self._top()
-            entries = await self._entries(top, change)
-            return DiscardedChange(change, await discard(top, self.base, change, self.asides), entries)
+            return await discard(await self._top(), await self._begun(), change, self.asides)
 
-    async def take_back(self, done: DiscardedChange) -> None:
+    async def take_back(self, done: Discarded) -> None:
         """Undo `discard`: files and index are what they were. What stands in their place goes aside."""
-        change = done.change
         async with self._alone():
-            top = await self._top()
-            await take_back(top, done.discarded)
-            # What the discard had brought back.
-            returned = change.old_path if change.kind == "renamed" else ""
-            if done.discarded.aside is None:
-                returned = change.path
-            if returned:
-                await asyncio.to_thread(move_aside, top, returned, self.asides)
-            known = {os.fsdecode(each.split(b"\t", 1)[1]) for each in done.entries.split(b"\0") if each}
-            gone = [each for each in _paths_of([change]) if each not in known]
-            await git(top, "update-index", "--force-remove", "-z", "--stdin", given=as_input(gone))
-            await git(top, "update-index", "-z", "--index-info", given=done.entries)
+            await take_back(await self._top(), done, self.asides)
 
     async def typed(self) -> str:
         """The message that was typed and not used yet."""
@@ -194,20 +165,34 @@ class RunChanges:
         await asyncio.to_thread(write)
 
     async def commit(self, message: str, changes: Sequence[FileChange], *, hooks: bool = False) -> str:
-        """Commit these files as they are now; returns the commit's hash. Raises `Rejected` without message or files."""
+        """Commit these files; returns the commit's hash.
+
+        Raises `Rejected` without message or files, and for a file that is another one than that which was kept.
+        """
         async with self._alone():
+            stages = (await _status(await self._top())).stages
+            for path in paths_of(changes):
+                if stages.get(path) == "open":
+                    raise Rejected(
+                        f"{path} has changed since it was kept.",
+                        Facts(attr="file"),
+                        action="Look at it again, then keep it.",
+                    )
             return await commit(self.folder, message, changes, hooks=hooks)
 
-    def _listed(self, change: FileChange, stages: dict[str, str], conflicts: set[str]) -> ListedChange:
-        paths = _paths_of([change])
-        if conflicts.intersection(paths):
-            return ListedChange(FileChange(change.path, "conflict", "", change.added, change.removed), "open")
-        found = {stages.get(each, "committed") for each in paths}
-        stage = "open" if "open" in found else "kept" if "kept" in found else "committed"
-        return ListedChange(change, stage)
+    async def _reverted(self, top: Path, changes: Sequence[FileChange], status: _Status) -> tuple[FileChange, ...]:
+        """Files that are as they were when the run began, and others in the last commit."""
+        shown = set(paths_of(changes))
+        missing = [each for each in status.stages if each not in shown]
+        if not missing or not status.head:
+            return ()
+        known = {path: each for each in await tracked_changes(top, "HEAD") for path in paths_of([each])}
+        found = [(each, known[each]) for each in missing if each in known]
+        return tuple([FileChange(path, "reverted", "", each.added, each.removed) for path, each in found])
 
-    async def _entries(self, top: Path, change: FileChange) -> bytes:
-        return await git(top, "ls-files", "--stage", "-z", "--", *_paths_of([change]))
+    async def _begun(self) -> str:
+        """The commit that the run began at, or the tree without files."""
+        return self.base or await git_line(await self._top(), "hash-object", "-t", "tree", os.devnull)
 
     async def _top(self) -> Path:
         if not await asyncio.to_thread(self.folder.is_dir):
@@ -239,25 +224,42 @@ class RunChanges:
             raise
 
 
-def _paths_of(changes: Sequence[FileChange]) -> list[str]:
-    return [path for change in changes for path in (change.path, change.old_path) if path]
+class _Status(NamedTuple):
+    """What `git status` says (git-status(1), "Porcelain Format Version 2"): stages by path, and paths in conflict."""
+
+    stages: dict[str, str]
+    conflicts: set[str]
+    branch: str
+    head: str
+
+    @staticmethod
+    def of(output: bytes) -> _Status:
+        stages: dict[str, str] = {}
+        conflicts: set[str] = set()
+        facts: dict[str, str] = {}
+        for entry in map(os.fsdecode, output.split(b"\0")):
+            if entry.startswith("# "):
+                name, _, value = entry.removeprefix("# ").partition(" ")
+                # A branch that is not there, or no commit.
+                facts[name] = "" if value in {"(detached)", "(initial)"} else value
+            elif entry.startswith("1 "):
+                # 1 XY sub mH mI mW hH hI path
+                fields = entry.split(" ", 8)
+                stages[fields[8]] = "kept" if fields[1][1] == "." else "open"
+            elif entry.startswith("u "):
+                conflicts.add(entry.split(" ", 10)[10])
+            elif entry.startswith("? "):
+                stages[entry[2:]] = "open"
+        return _Status(stages, conflicts, facts.get("branch.head", ""), facts.get("branch.oid", ""))
+
+    def listed(self, change: FileChange) -> ListedChange:
+        paths = paths_of([change])
+        if self.conflicts.intersection(paths):
+            return ListedChange(FileChange(change.path, "conflict", "", change.added, change.removed), "open")
+        found = {self.stages.get(each, "committed") for each in paths}
+        return ListedChange(change, "open" if "open" in found else "kept" if "kept" in found else "committed")
 
 
-def _read_status(output: bytes) -> tuple[dict[str, str], str, set[str]]:
-    """Stages by path, the branch, and the paths in conflict (git-status(1), "Porcelain Format Version 2")."""
-    stages: dict[str, str] = {}
-    conflicts: set[str] = set()
-    branch = ""
-    for entry in map(os.fsdecode, output.split(b"\0")):
-        if entry.startswith("# branch.head "):
-            name = entry.removeprefix("# branch.head ")
-            branch = "" if name == "(detached)" else name
-        elif entry.startswith("1 "):
-            # 1 XY sub mH mI mW hH hI path
-            fields = entry.split(" ", 8)
-            stages[fields[8]] = "kept" if fields[1][1] == "." else "open"
-        elif entry.startswith("u "):
-            conflicts.add(entry.split(" ", 10)[10])
-        elif entry.startswith("? "):
-            stages[entry[2:]] = "open"
-    return stages, branch, conflicts
+async def _status(top: Path) -> _Status:
+    words = ("status", "--porcelain=v2", "-z", "--branch", "--untracked-files=all", "--no-renames")
+    return _Status.of(await git(top, *words))

@@ -22,7 +22,8 @@ from app.core.errors import BurrowError, Facts, Rejected
 from app.core.posthog.types import Value
 from app.core.private import make_private_folder, replace_private
 from app.core.runs.worktrees.git import GitTrouble, git, git_line
-from app.core.runs.worktrees.losses import Losses, losses_of
+from app.core.runs.worktrees.losses import Losses, links_in, losses_of, submodules_in
+from app.core.runs.worktrees.under_way import autostashes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -84,17 +85,23 @@ class Worktrees:
             ) from None
         number = secrets.token_hex(4)
         slug = _UNUSABLE.sub("-", name.lower()).strip("-")[:40] or "run"
-        branch = await self._free_branch(top, f"{PREFIX}{slug}", number)
         path = self._folder / f"{top.name}-{number}" / slug
         await asyncio.to_thread(make_private_folder, path.parent)
-        made = ("worktree", "add", "--quiet", "--no-track", "-b", branch, str(path), commit)
-        await git(top, *made, seconds=CHECKOUT_SECONDS)
         record = WorktreeRecord(
-            id=number, repository=str(top), path=str(path), branch=branch, base=commit, created=time.time()
+            id=number,
+            repository=str(top),
+            path=str(path),
+            branch=await _new_branch(top, slug, number, commit),
+            base=commit,
+            created=time.time(),
         )
-        await asyncio.to_thread((await _git_folder(path) / MARK).write_text, number, "utf-8")
-        await self._save(record)
-        return record
+        try:
+            await git(top, "worktree", "add", "--quiet", record.path, record.branch, seconds=CHECKOUT_SECONDS)
+            await asyncio.to_thread((await _git_folder(path) / MARK).write_text, number, "utf-8")
+            return await self._save(record)
+        except BaseException:
+            await asyncio.shield(self._undo(record))
+            raise
 
     async def all(self) -> tuple[WorktreeRecord, ...]:
         """All that Burrow made, the oldest first, archived ones too."""
@@ -124,19 +131,34 @@ class Worktrees:
         """Delete it. `agreed` is what the person saw; `idle` returns when no turn is under way in it.
 
         Where something would be lost, the folder is moved aside instead, with what is staged, and that place is
-        returned. Its branch goes only if another one has all of its commits. Raises `WorktreeChanged`, `Rejected`,
-        `GitTrouble`; then nothing has happened.
+        returned. Its branch goes only if another one has all of its commits, and commits that are on no branch get one.
+        Of one whose folder is gone only the record goes. Raises `WorktreeChanged`, `Rejected`, `GitTrouble`, `OSError`;
+        then the worktree is where it was.
         """
         if idle is not None:
             await idle()
+        if not await asyncio.to_thread(os.path.lexists, record.path):
+            await asyncio.to_thread(self._forget, record)
+            return None
         await self._check_is_it(record)
         now = await losses_of(Path(record.path), record.branch, Path(record.repository))
         if now != agreed:
             raise WorktreeChanged(now)
+        await _check_not_locked(Path(record.path))
+        # Whoever is cancelled in the middle of it leaves nothing half done.
+        return await asyncio.shield(self._take_away(record, now))
+
+    async def _take_away(self, record: WorktreeRecord, losses: Losses) -> Path | None:
         repository, path = Path(record.repository), Path(record.path)
-        aside = await self._move_aside(record) if now.any else None
-        # Without --force git looks once more by itself. It forgets one that has been moved.
-        await git(repository, "worktree", "remove", str(path))
+        # Git removes none that may have submodules.
+        aside = await self._move_aside(record) if losses.any or await links_in(path) else None
+        try:
+            # Without --force git looks once more by itself. It forgets one that has been moved.
+            await git(repository, "worktree", "remove", record.path, seconds=CHECKOUT_SECONDS)
+        except GitTrouble:
+            if aside is not None:
+                await asyncio.to_thread(shutil.move, aside / path.name, path)
+            raise
         with contextlib.suppress(GitTrouble):
             # Refused while commits are on this branch alone.
             await git(repository, "branch", "--delete", "--quiet", record.branch)
@@ -146,9 +168,11 @@ class Worktrees:
     async def _move_aside(self, record: WorktreeRecord) -> Path:
         path = Path(record.path)
         aside = self._folder / TRASH / f"{path.name}-{record.id}-{secrets.token_hex(3)}"
-        await asyncio.to_thread(make_private_folder, aside)
         # The index is in git's own folder, which does not move along.
         staged = await git(path, "diff", "--cached", "--binary", "--no-ext-diff", "--no-textconv")
+        await _keep_commits(record)
+        await _detach_submodules(path)
+        await asyncio.to_thread(make_private_folder, aside)
         await asyncio.to_thread((aside / "staged.patch").write_bytes, staged)
         await asyncio.to_thread(shutil.move, path, aside / path.name)
         return aside
@@ -173,10 +197,20 @@ class Worktrees:
                 action="Look at the folder yourself; Burrow does not touch it.",
             )
 
-    async def _free_branch(self, repository: Path, wanted: str, number: str) -> str:
-        names = (f"refs/heads/{wanted}", f"refs/heads/{PREFIX[:-1]}")
-        taken = await git(repository, "for-each-ref", "--format=%(refname)", *names)
-        return f"{wanted}-{number}" if f"refs/heads/{wanted}".encode() in taken.splitlines() else wanted
+    async def _undo(self, record: WorktreeRecord) -> None:
+        """Remove what there is of a worktree that could not be made. Nobody has worked in it."""
+        path, repository = Path(record.path), Path(record.repository)
+        await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+        for words in (
+            # A half-made one is locked.
+            ("worktree", "unlock", record.path),
+            ("worktree", "remove", record.path),
+            # Only while it is where it began.
+            ("update-ref", "-d", f"refs/heads/{record.branch}", record.base),
+        ):
+            with contextlib.suppress(GitTrouble):
+                await git(repository, *words)
+        await asyncio.to_thread(self._forget, record)
 
     async def _save(self, record: WorktreeRecord) -> WorktreeRecord:
         def write() -> None:
@@ -202,3 +236,57 @@ class Worktrees:
 
 async def _git_folder(worktree: Path) -> Path:
     return Path(await git_line(worktree, "rev-parse", "--absolute-git-dir"))
+
+
+async def _new_branch(repository: Path, slug: str, number: str, commit: str) -> str:
+    """Make a branch; returns its name. A name may be taken, also by a branch that is called like one of its folders."""
+    names = (f"{PREFIX}{slug}", f"{PREFIX}{slug}-{number}", f"{PREFIX[:-1]}-{slug}-{number}")
+    for name in names:
+        try:
+            await git(repository, "branch", "--no-track", name, commit)
+        except GitTrouble:
+            if name == names[-1]:
+                raise
+        else:
+            break
+    return name
+
+
+async def _check_not_locked(worktree: Path) -> None:
+    locked = await _git_folder(worktree) / "locked"
+    if await asyncio.to_thread(locked.exists):
+        raise Rejected(
+            f"{worktree} is locked in git.",
+            Facts(attr="folder"),
+            action="Whoever locked it has a reason. Unlock it with: git worktree unlock",
+        )
+
+
+async def _keep_commits(record: WorktreeRecord) -> None:
+    """Give a branch to commits that only the HEAD of the worktree leads to, and keep what a rebase has put away."""
+    path = Path(record.path)
+    with contextlib.suppress(GitTrouble):
+        # A HEAD without a commit is an error.
+        head = await git_line(path, "rev-parse", "--verify", "HEAD^{commit}")
+        elsewhere = ("--not", "--branches", "--remotes", "--tags")
+        if await git(path, "rev-list", "--max-count=1", head, *elsewhere):
+            await git(path, "branch", "--no-track", f"{record.branch}-{record.id}-head", head)
+    for commit in await asyncio.to_thread(autostashes, await _git_folder(path)):
+        await git(path, "stash", "store", "--quiet", "-m", f"From the worktree of {record.branch}", commit)
+
+
+async def _detach_submodules(worktree: Path) -> None:
+    """Make each submodule a repository of its own, as its commits are in git's own folder of the worktree."""
+    for name in await submodules_in(worktree):
+        submodule = worktree / name
+        await _detach_submodules(submodule)
+        link = submodule / ".git"
+        own = await _git_folder(submodule)
+        if await asyncio.to_thread(link.is_file):
+            await git(submodule, "config", "--unset-all", "core.worktree", fine=(0, 5))
+            await asyncio.to_thread(_take_in, own, link)
+
+
+def _take_in(own: Path, link: Path) -> None:
+    link.unlink()
+    shutil.move(own, link)
