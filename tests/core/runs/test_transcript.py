@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.core.runs.items import ConfigChoice, Message, Permission, Prompt, TextPart, ToolCall, Usage
-from app.core.runs.log_entries import entries_of, read_entry, read_lines, split_page
+from app.core.runs.log_entries import entries_of, iterate_lines, read_entry, split_page
 from app.core.runs.transcript import Change, Transcript
 from tests.core.runs.logs import (
     ask,
@@ -316,15 +316,23 @@ def test_the_prefix_of_extensions_may_be_doubled() -> None:
     assert shown(said) == ["warn x"]
 
 
-def test_lines_that_are_no_entries_are_counted_and_hide_nothing() -> None:
+def test_lines_that_are_no_entries_hide_nothing() -> None:
     good = wrapped(message("Hi"))
     bare = b'{"jsonrpc":"2.0","method":"_posthog/console","params":{"message":"\\ud800 x"}}'
-    read = read_lines(b"\n".join([b"{", good, b"", b"[]", bare, b'{"type":"notification"}', b"\xff\xfe"]))
-    assert (len(read.entries), read.unreadable) == (2, 4)
+    lines = [b"{", good, b"", b" ", b"[]", bare, b'{"type":"notification"}', b"\xff\xfe"]
     said = Transcript()
-    said.apply(read.entries)
+    said.apply(tuple(iterate_lines(b"\n".join(lines))))
     assert shown(said) == ["says Hi", "info \ufffd x"]
     assert len(list(entries_of(split_page(b"[" + good + b",7]")))) == 1
+
+
+def test_a_question_with_half_a_character_is_asked() -> None:
+    """JSON can say half of a surrogate pair; strict decoders refuse it."""
+    asked = read_entry(wrapped(stream_ask()).replace(b"Write", rb"\ud83d Write"), live=True)
+    assert asked is not None
+    said = Transcript()
+    said.apply([asked])
+    assert shown(said) == ["asks \ufffd Write ?"]
 
 
 def test_an_event_that_comes_twice_counts_once() -> None:
