@@ -115,6 +115,9 @@ class Reducer:
     def say(self, kind: type[Message] | type[Thought], text: str, parent: str) -> None:
         """Add a chunk: to the open text of its kind and parent, or as the beginning of a new one."""
         at = self.at
+        if not text:
+            self.working()
+            return
         if at.text == (kind, parent):
             self.items.grow(text)
             self.touched.add(len(self.items) - 1)

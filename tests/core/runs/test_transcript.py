@@ -35,6 +35,13 @@ def test_chunks_of_one_kind_are_one_text() -> None:
     assert shown(said) == ["says I see.", "thinks Hm", "says Done."]
 
 
+def test_a_chunk_without_text_is_no_message_and_begins_a_turn_all_the_same() -> None:
+    said = transcript_of(chunk(""), chunk("", "agent_thought_chunk"))
+    assert (shown(said), said.state.busy) == ([], True)
+    said.apply(entries(chunk("a"), chunk(""), chunk("b")))
+    assert shown(said) == ["says ab"]
+
+
 def test_a_text_is_open_until_something_else_follows() -> None:
     said = transcript_of(chunk("I "))
     assert items(said) == [Message(key="message:0.0", at=items(said)[0].at, text="I ", open=True)]
