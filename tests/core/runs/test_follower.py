@@ -422,3 +422,26 @@ def test_a_stream_that_ends_as_it_should_is_opened_again_soon_however_many_faile
     assert pauses[0] == 0
     assert 0 < max(pauses[1:4]) <= 0.6
     assert pauses[5] > 1.5
+
+
+def test_time_without_a_network_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    one = Backoff(StillClock())
+    pauses = [one.offline() for _ in range(20)]
+    assert pauses[0] < 1 < 24 <= pauses[-1] <= 36
+    # The first answer of a network that is back is often an error.
+    assert (one.failed() or 9) <= 0.6
+
+
+def test_a_stream_that_held_for_long_and_ended_as_it_should_makes_earlier_failures_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.undo()
+    clock = StillClock()
+    one = Backoff(clock)
+    for _ in range(2 * backoff.MOST_FAILURES):
+        one.connected()
+        assert one.failed() is not None
+        one.connected()
+        clock.advance(900)
+        assert one.ended() == 0
