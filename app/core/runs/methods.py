@@ -226,8 +226,8 @@ def _said(value: object) -> str:
     """A message that is text, or an object that has one."""
     if isinstance(value, str):
         return value
-    if isinstance(value, dict):
-        return _said(value.get("message"))
+    if isinstance(value, dict) and (text := value.get("message")) and isinstance(text, str):
+        return text
     return "" if value is None else msgspec.json.encode(value).decode()
 
 

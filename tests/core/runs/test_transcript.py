@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from app.core.runs.items import ConfigChoice, Message, Permission, Prompt, TextPart, ToolCall, Usage
 from app.core.runs.log_entries import entries_of, iterate_lines, read_entry, split_page
 from app.core.runs.transcript import Change, Transcript
+from app.core.runs.updates import OUTPUT_CHARACTERS
 from tests.core.runs.logs import (
+    Rpc,
     ask,
     call,
     chunk,
@@ -190,6 +193,21 @@ def test_the_stream_and_the_log_may_name_a_permission_by_different_ids() -> None
     assert shown(said)[1:] == ["asks Write allow"]
 
 
+@pytest.mark.parametrize("form", [ask, stream_ask])
+def test_two_questions_about_one_call_are_two(form: Callable[..., Rpc]) -> None:
+    said = transcript_of(prompt("a"), call(), form("p1"), form("p2"))
+    assert shown(said)[2:] == ["asks Write ?", "asks Write ?"]
+    assert [item.request_id for item in items(said) if isinstance(item, Permission)] == ["p1", "p2"]
+    said.apply(entries(progress()))
+    assert said.state.waiting == ()
+
+
+def test_a_question_keeps_the_id_that_the_stream_gave_however_often_the_log_repeats_it() -> None:
+    for rpcs in ((ask(7), stream_ask("p1"), ask(7)), (stream_ask("p1"), ask(7), ask(7))):
+        [found] = [item for item in items(transcript_of(prompt("a"), *rpcs)) if isinstance(item, Permission)]
+        assert found.request_id == "p1"
+
+
 @pytest.mark.parametrize(
     ("rpc", "answer"),
     [
@@ -226,6 +244,36 @@ def test_a_cancelled_turn_closes_what_was_asked_and_marks_what_comes_later() -> 
     ]
     said.apply(entries(prompt("b", 2), message("Fine")))
     assert shown(said)[-1] == "says Fine"
+
+
+def test_a_call_that_goes_on_after_its_turn_was_cancelled_is_late() -> None:
+    said = transcript_of(prompt("a"), call("c1"), call("c2"), note("cancel"), progress("c2"), ended())
+    assert shown(said)[1:3] == ["read c1 cancelled", "read c2 completed"]
+    said.apply(entries(progress("c1", content=output("x"))))
+    assert shown(said)[1:3] == ["read c1 completed (late)", "read c2 completed"]
+
+
+def test_output_that_comes_in_pieces_is_one_text_of_which_the_end_is_kept() -> None:
+    def piece(text: str) -> Rpc:
+        return progress("c1", None, _meta={"terminal_output": {"data": text}})
+
+    said = transcript_of(prompt("a"), call("c1", kind="execute"))
+    mark, more = said.mark(), entries(piece("on"), piece("e\n"), piece("two"), progress("c1"))
+    said.apply(more)
+    read_again = said.rebuild(mark)
+    read_again.apply(more)
+    read_again.finish()
+    shell = items(said)[1]
+    assert isinstance(shell, ToolCall)
+    assert shell.parts == (TextPart("one\ntwo", terminal=True),)
+
+    for size in (1_000, 77_777):
+        long = transcript_of(prompt("a"), call("c1", kind="execute"))
+        whole = "".join(f"line {number}\n" for number in range(50_000))
+        long.apply(entries(*(piece(whole[at : at + size]) for at in range(0, len(whole), size))))
+        shell = items(long)[1]
+        assert isinstance(shell, ToolCall)
+        assert shell.parts == (TextPart(f"…\n{whole[-OUTPUT_CHARACTERS:]}", terminal=True),)
 
 
 def test_a_question_has_its_choices_and_a_plan_its_text() -> None:
@@ -321,6 +369,11 @@ def test_a_command_of_the_person_is_a_card() -> None:
 def test_the_prefix_of_extensions_may_be_doubled() -> None:
     said = transcript_of({"jsonrpc": "2.0", "method": "__posthog/console", "params": {"level": "warn", "message": "x"}})
     assert shown(said) == ["warn x"]
+
+
+def test_what_is_said_in_another_form_is_shown_as_it_is() -> None:
+    said = transcript_of(note("console", message={"a": [1]}), note("console", message={"message": "x"}))
+    assert shown(said) == ['info {"a":[1]}', "info x"]
 
 
 def test_lines_that_are_no_entries_hide_nothing() -> None:
