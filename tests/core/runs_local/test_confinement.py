@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -73,6 +74,25 @@ def test_files_are_read_in_part_and_written_with_the_mode_that_they_had(folder: 
 
 @pytest.mark.parametrize(
     ("path", "words"),
+def test_a_line_ends_where_agents_end_it(folder: WorkingFolder) -> None:
+    folder.write_text("a.c", "one\n\x0ctwo\u2028\nthree\r\nfour")
+    assert [folder.read_text("a.c", line, 1) for line in (2, 3, 4, 5)] == ["\x0ctwo\u2028\n", "three\r\n", "four", ""]
+
+
+def test_a_file_that_is_written_twice_at_once_has_one_of_both_contents(folder: WorkingFolder) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: folder.write_text("a.txt", str(number % 10) * 50_000), range(40)))
+    assert folder.read_text("a.txt") in [str(number) * 50_000 for number in range(10)]
+    assert sorted(os.listdir(folder.path)) == ["a.txt", "file.txt", "in", "link.txt", "out"]
+
+
+def test_a_name_that_is_too_long_is_refused_in_words(folder: WorkingFolder) -> None:
+    for attempt in (lambda: folder.read_text("n" * 300), lambda: folder.write_text("n" * 300, "x")):
+        with pytest.raises(RpcError, match="File name too long"):
+            attempt()
+    folder.write_text("ж" * 120, "x")
+
+
     [
         *(("gone.txt", "No such file"), ("", "no path"), (5, "no path")),
         *(("a\0b", "no path"), ("in", "is no file"), ("pipe", "no file")),
