@@ -148,4 +148,7 @@ def _moment(value: object) -> datetime | None:
         found = datetime.fromisoformat(value)
     except ValueError:
         return None
+    # At the ends of the calendar are placeholders, which not every time zone can show.
+    if not 1 < found.year < 9999:
+        return None
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)

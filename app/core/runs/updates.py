@@ -18,7 +18,6 @@ from app.core.runs.items import (
     Thought,
     ToolCall,
     Unknown,
-    Usage,
 )
 from app.core.runs.params import text_of
 from app.core.runs.permissions import answered_elsewhere
@@ -297,10 +296,7 @@ def _mode(reducer: Reducer, update: ModeUpdate) -> None:
 
 
 def _usage(reducer: Reducer, update: UsageUpdate) -> None:
-    if update.used is not None:
-        former = reducer.at.state.usage
-        size = update.size or (former.size if former is not None else 0)
-        reducer.at.state = msgspec.structs.replace(reducer.at.state, usage=Usage(update.used, size))
+    reducer.use(update.used, update.size)
 
 
 def _status(reducer: Reducer, update: StatusUpdate) -> None:

@@ -467,6 +467,18 @@ def test_what_is_no_json_is_no_entry() -> None:
     assert read_entry(b"null") is None
 
 
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59+00:00", "yesterday", "", "2026-13-01"])
+def test_a_time_that_no_clock_shows_is_none(at: str) -> None:
+    read = read_entry(wrapped(message("Hi"), at))
+    assert read is not None
+    assert read.at is None
+
+
+@pytest.mark.parametrize("kind", [note("usage_update", used=10**30), update("usage_update", used=5, size=-(2**63))])
+def test_numbers_that_count_no_tokens_are_not_shown(kind: Rpc) -> None:
+    assert transcript_of(update("usage_update", used=1, size=2), kind).state.usage == Usage(1, 2)
+
+
 def test_a_question_that_a_repeated_stream_seemed_to_settle_waits_again_once_the_log_was_read() -> None:
     said = transcript_of(prompt("a"), call(), ask("p1"))
     mark = said.mark()
