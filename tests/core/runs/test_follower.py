@@ -6,11 +6,13 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from app.core.errors import NotFound, ServerTrouble
+from app.core.posthog.runs import LOG_PAGE
 from app.core.runs import backoff, follower
 from app.core.runs.backoff import Backoff
 from app.core.runs.follow_status import ENDED, FAILED, LIVE, WAITING, FollowStatus
@@ -38,7 +40,7 @@ from tests.core.runs.logs import (
     update,
 )
 from tests.core.runs.scripted_run import CUT, HANG, ROTATE, RUN, ScriptedRun, stored_form
-from tests.core.scripted import DEAD, Reply
+from tests.core.scripted import DEAD, Reply, Request
 from tests.until import until
 
 CONVERSATION: list[Rpc] = [
@@ -286,6 +288,21 @@ async def test_a_run_that_has_ended_is_only_read(tmp_path: Path) -> None:
         assert run.connections == []
         assert same(one.transcript, expected())
         assert not one.transcript.state.busy
+        one.close()
+
+
+async def test_a_log_whose_pages_do_not_say_whether_others_follow_is_read_whole(tmp_path: Path) -> None:
+    said = [note("console", message=str(number)) for number in range(LOG_PAGE + 1)]
+    async with signed_in(tmp_path) as rig:
+        run = ScriptedRun(rig, said, released=len(said), status="completed")
+        pages = rig.server.views[f"{RUN}session_logs/"]
+
+        def without_word(request: Request) -> Reply:
+            return replace(pages(request), headers={})  # type: ignore[operator]
+
+        rig.server.views[f"{RUN}session_logs/"] = without_word
+        one = await follow(run, tmp_path)
+        assert len(one.transcript) == len(said)
         one.close()
 
 
