@@ -293,6 +293,28 @@ async def test_what_is_large_is_masked_without_stopping_the_loop_and_keeps_its_p
     assert mask_long(text).count("\n") == 100_001
 
 
+async def test_a_large_part_of_a_text_is_shown_in_its_place_and_masked_beside_the_loop(tmp_path: Path) -> None:
+    log = RunLog(tmp_path / "log.jsonl")
+    shown: list[Any] = []
+    log.added.subscribe(lambda entries: shown.extend(json.loads(each.raw)["notification"] for each in entries))
+    parts = [
+        "Author",
+        "ization: Bearer abcdef",
+        "0123456789\n" + "some words " * 20_000 + "the key is phx",
+        "_0123456789ab.",
+    ]
+    for part in parts:
+        log.update({"update": {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": part}}})
+    # The loop was not held for the large one.
+    assert len(str(shown)) < 1_000
+    log.notify("last")
+    await log.close()
+    *live, whole = [each["params"]["update"]["content"]["text"] for each in shown[:-1]]
+    assert whole == f"Authorization: [redacted]\n{'some words ' * 20_000}the key is [redacted]."
+    assert "".join(live) == whole.removesuffix("[redacted].")
+    assert shown[-1]["method"] == "last"
+
+
 def test_source_code_is_not_masked() -> None:
     code = "token = next(tokens)\npassword: str = ask()\n"
     assert masked({"content": {"text": code}}) == {"content": {"text": code}}
