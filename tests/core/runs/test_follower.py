@@ -124,6 +124,23 @@ async def test_a_run_that_is_killed_at_every_event_boundary_has_the_same_transcr
             one.close()
 
 
+async def test_a_turn_that_is_killed_at_every_event_boundary_lacks_and_doubles_nothing(tmp_path: Path) -> None:
+    """Here nothing ends, so nothing is read again: only what the streams bring is shown."""
+    talk = CONVERSATION[:-2]
+    want = timeless(items(expected(talk)))
+    async with signed_in(tmp_path) as rig:
+        for at in range(4, len(talk)):
+            for way in (CUT, ROTATE):
+                run = ScriptedRun(rig, talk, released=4, ends=False, plans=[(at - 4, way), (1_000, HANG)], repeats=min(at - 4, 2))
+                async with following(run, tmp_path) as one:
+                    await until(lambda run=run: bool(run.connections))  # type: ignore[misc]
+                    run.release(len(talk))
+                    found = lambda one=one: timeless(items(one.transcript))  # noqa: E731
+                    await until(lambda found=found: found() == want)  # type: ignore[misc]
+                    await until(lambda run=run: len(run.connections) == 2)  # type: ignore[misc]
+                    assert found() == want, (at, way)
+
+
 async def test_a_run_whose_every_connection_brings_one_event_has_the_same_transcript(tmp_path: Path) -> None:
     async with signed_in(tmp_path) as rig:
         ways: list[Callable[[], ScriptedRun]] = [
