@@ -23,7 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from app.core.runs.log_entries import LogEntry, iterate_lines, read_entry, read_lines
+from app.core.runs.log_entries import LogEntry, iterate_lines, read_entry
 from app.core.runs.slices import apply_in_slices
 from app.core.runs.transcript import Transcript
 
@@ -93,7 +93,7 @@ def opened(content: bytes, folder: Path) -> tuple[float, Transcript]:
     """Milliseconds of processor time."""
     started = process_time()
     transcript = Transcript(folder=folder)
-    transcript.apply(read_lines(content).entries)
+    transcript.apply(tuple(iterate_lines(content)))
     return (process_time() - started) * 1000, transcript
 
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from app.cli.run_items import ItemWriter
-from app.core.runs.log_entries import read_lines
+from app.core.runs.log_entries import iterate_lines
 from app.core.runs.transcript import Transcript
 from tests._command import SECONDS, STREAMS, burrow, started
 from tests._in_process import CommandLine
@@ -116,7 +116,7 @@ def test_items_are_written_once_when_they_are_whole_without_secrets(capsys: pyte
     transcript, writer = Transcript(), ItemWriter()
 
     def add(*messages: dict[str, Any]) -> str:
-        transcript.apply(read_lines(logged(*messages)).entries)
+        transcript.apply(tuple(iterate_lines(logged(*messages))))
         writer.write(transcript)
         return capsys.readouterr().out
 
@@ -136,7 +136,7 @@ def test_items_are_written_once_when_they_are_whole_without_secrets(capsys: pyte
 def test_a_long_text_is_cut_unless_it_is_wanted_whole(capsys: pytest.CaptureFixture[str]) -> None:
     lines = "\n".join(f"line {number}" for number in range(100))
     transcript = Transcript()
-    transcript.apply(read_lines(logged(update("agent_message", content=text(lines)))).entries)
+    transcript.apply(tuple(iterate_lines(logged(update("agent_message", content=text(lines))))))
     ItemWriter().write(transcript, over=True)
     assert "60 more lines; --full" in capsys.readouterr().out
     ItemWriter(full=True).write(transcript, over=True)
@@ -150,7 +150,7 @@ def test_only_a_terminal_gets_colour_and_none_of_it_is_the_agents(
 ) -> None:
     transcript = Transcript()
     thought = update("agent_thought_chunk", content=text("Hm \x1b[31mred"))
-    transcript.apply(read_lines(logged(thought)).entries)
+    transcript.apply(tuple(iterate_lines(logged(thought))))
     monkeypatch.setattr("app.cli.terminal._is_terminal", lambda _stream: True)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)

@@ -10,13 +10,11 @@ if TYPE_CHECKING:
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 REPLACEMENT = "\ufffd"
+BACKSLASH = ord("\\")
 # A surrogate as an escape, and one that was encoded by itself, which UTF-8 forbids (RFC 3629, section 3).
-_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _ENCODED_SURROGATE = re.compile(rb"\xed[\xa0-\xbf]")
-# One escape after the other: what looks like an escape after an escaped backslash is none. A pair is one escape.
-_ESCAPES = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[dD][89a-fA-F]([0-9a-fA-F]{2})|.)"
-)
+_ESCAPED_PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 _PAIR_OR_HALF = re.compile(rb"\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf]|\xed[\xa0-\xbf][\x80-\xbf]")
 
 
@@ -28,9 +26,7 @@ def mended_json(text: bytes) -> bytes:
     text = text.removeprefix(BYTE_ORDER_MARK)
     if _ENCODED_SURROGATE.search(text) is not None:
         text = _PAIR_OR_HALF.sub(_whole_character, text)
-    if _ESCAPED_SURROGATE.search(text) is not None:
-        text = _ESCAPES.sub(lambda found: found[0] if found[1] is None else rb"\ufffd", text)
-    return text
+    return _without_halves(text)
 
 
 async def without_byte_order_mark(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -48,6 +44,31 @@ async def without_byte_order_mark(chunks: AsyncIterator[bytes]) -> AsyncIterator
             yield whole
     if start:
         yield start
+
+
+def _without_halves(text: bytes) -> bytes:
+    """JSON without escapes of lone surrogates. It may have megabytes, so only those are looked at."""
+    parts: list[bytes] = []
+    kept = looked = 0
+    for found in _ESCAPED_SURROGATE.finditer(text):
+        start = found.start()
+        if start < looked or _is_escaped(text, start):
+            continue
+        pair = _ESCAPED_PAIR.match(text, start)
+        if pair is not None:
+            looked = pair.end()
+            continue
+        parts += (text[kept:start], rb"\ufffd")
+        kept = looked = found.end()
+    return b"".join((*parts, text[kept:])) if parts else text
+
+
+def _is_escaped(text: bytes, at: int) -> bool:
+    """Whether the backslash there belongs to the one before it."""
+    before = at
+    while before and text[before - 1] == BACKSLASH:
+        before -= 1
+    return (at - before) % 2 == 1
 
 
 def _whole_character(found: re.Match[bytes]) -> bytes:

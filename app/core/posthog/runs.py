@@ -34,10 +34,10 @@ UNAUTHORIZED, FORBIDDEN = 401, 403
 
 
 class LogPart(NamedTuple):
-    """A part of a stored log: a JSON array of entries. `more` says whether others follow."""
+    """A part of a stored log: a JSON array of entries. `more` says whether others follow, None where nothing does."""
 
     content: bytes
-    more: bool
+    more: bool | None
 
 
 class StreamedEvent(NamedTuple):
@@ -118,7 +118,8 @@ class Runs:
         answer = await self._fetcher.get(
             self._path(task, run, "session_logs"), params={"limit": limit, "offset": offset}
         )
-        return LogPart(answer.content, answer.headers.get("X-Has-More", "").lower() == "true")
+        said = answer.headers.get("X-Has-More")
+        return LogPart(answer.content, None if said is None else said.lower() == "true")
 
     async def whole_log(self, task: str, run: str) -> bytes:
         """The stored log as JSON lines, from where the run says it is stored; empty while nothing is.

@@ -22,21 +22,19 @@ class Backoff:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._in_a_row = self._in_all = self._short = 0
+        self._in_a_row = self._in_all = self._short = self._offline = 0
         self._since: float | None = None
 
     def connected(self) -> None:
         self._since = self._clock.boot()
-
-    def healthy(self) -> bool:
-        """Whether the connection has held for so long that earlier failures do not count."""
-        return self._since is not None and self._clock.boot() - self._since >= HEALTHY_SECONDS
+        self._offline = 0
 
     def ended(self) -> float | None:
         """As `failed`, after a connection that ended as it should: no pause, unless it ends so again and again.
 
         Only those in a row count for the pause. The run may have ended, which a person wants to see soon.
         """
+        self._forgive()
         if self._since is not None and self._clock.boot() - self._since >= LEAST_SECONDS:
             self._short = 0
         self._short += 1
@@ -47,8 +45,7 @@ class Backoff:
 
     def failed(self, at_least: float = 0.0) -> float | None:
         """The pause before the next attempt, or None when it is no use any more. `at_least` is what the server asks."""
-        if self.healthy():
-            self._in_a_row = self._in_all = 0
+        self._forgive()
         self._since = None
         self._in_a_row += 1
         self._in_all += 1
@@ -57,14 +54,19 @@ class Backoff:
         return max(at_least, self._varied(PAUSES[self._in_a_row - 1]))
 
     def offline(self) -> float:
-        """The pause while there is no connection at all. It is no use only until there is one."""
+        """The pause while there is no connection at all. That is no failure: it is no use only until there is one."""
         self._since = None
-        self._in_a_row = min(self._in_a_row + 1, len(PAUSES))
-        return self._varied(PAUSES[self._in_a_row - 1])
+        self._offline = min(self._offline + 1, len(PAUSES))
+        return self._varied(PAUSES[self._offline - 1])
 
     def reset(self) -> None:
-        self._in_a_row = self._in_all = self._short = 0
+        self._in_a_row = self._in_all = self._short = self._offline = 0
         self._since = None
+
+    def _forgive(self) -> None:
+        """After a connection that held for long, earlier failures do not count."""
+        if self._since is not None and self._clock.boot() - self._since >= HEALTHY_SECONDS:
+            self._in_a_row = self._in_all = 0
 
     def _varied(self, seconds: float) -> float:
         return seconds * random.uniform(1 - JITTER, 1 + JITTER)

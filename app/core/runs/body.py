@@ -26,13 +26,16 @@ if TYPE_CHECKING:
 
 
 class TranscriptMark(NamedTuple):
-    """A place in a log: what was made of the entries before it."""
+    """A place in a log: what was made of the entries before it.
+
+    `growing` are the items that later entries add to, by their indexes, as they were there.
+    """
 
     items: int
     position: Position
     turns: int
     raw: RawMark
-    last: Item | None
+    growing: tuple[tuple[int, Item], ...]
 
 
 class TranscriptBody:
@@ -59,19 +62,22 @@ class TranscriptBody:
 
     def mark(self) -> TranscriptMark:
         last = len(self.items) - 1
-        growing = last >= 0 and self.items.kind(last) in {Message, Thought}
+        growing = {*self.reducer.at.running.values()}
+        if last >= 0 and self.items.kind(last) in {Message, Thought}:
+            growing.add(last)
         return TranscriptMark(
             last + 1,
             self.reducer.at.copy(),
             len(self.reducer.turns),
             self.raw.mark(),
-            self.items.item(last) if growing else None,
+            tuple((index, self.items.item(index)) for index in sorted(growing)),
         )
 
     def copy(self, mark: TranscriptMark) -> TranscriptBody:
         """A body that has what this one had at `mark`. Both go on with the same file.
 
-        Items before the mark keep what came to them later. To apply later entries again changes nothing in them.
+        Other items before the mark than the growing ones keep what came to them later. To apply later entries again
+        changes nothing in them.
         """
         other = TranscriptBody(self.reducer.run_id, self.spill)
         other.items = self.items.copy(mark.items)
@@ -80,8 +86,8 @@ class TranscriptBody:
         other.reducer.at = mark.position.copy()
         other.reducer.turns = self.reducer.turns[: mark.turns]
         other.reducer.stopped = self.reducer.stopped
-        if mark.last is not None:
-            other.items.replace(mark.items - 1, mark.last)
+        for index, item in mark.growing:
+            other.items.replace(index, item)
         for key, index in tuple(other.reducer.at.waiting.items()):
             asked = other.items.item(index)
             if isinstance(asked, Permission) and asked.answer == ELSEWHERE:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from app.core.errors import BurrowError, NotFound, ProtocolTrouble
+from app.core.posthog.runs import LOG_PAGE
 from app.core.runs.log_entries import entries_of, iterate_lines, split_page
 from app.core.runs.slices import apply_in_slices
 
@@ -43,7 +44,8 @@ class StoredLog:
                 raise ProtocolTrouble("The log of the run is no list.") from None
             await apply_in_slices(apply, entries_of(lines))
             offset += len(lines)
-            if not page.more or not lines:
+            # Without a word of the server, a page that is full is not the last.
+            if not lines or not (len(lines) >= LOG_PAGE if page.more is None else page.more):
                 return offset
 
     async def read_ancestors(self, run: TaskRun, apply: Callable[[Sequence[LogEntry]], object]) -> None:

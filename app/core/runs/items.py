@@ -172,7 +172,7 @@ class Permission(Item, frozen=True):
     """The agent asks whether it may go on, or asks `questions`. `plan` is the plan that it asks to approve.
 
     `answer` is empty while it waits, else the id of the option that was chosen, or `cancelled`; `answer_name` is the
-    name of that option.
+    name of that option. `streamed`: a stream asked, whose ids are those that answers must have.
     """
 
     request_id: str
@@ -186,6 +186,7 @@ class Permission(Item, frozen=True):
     input: str = ""
     answer: str = ""
     answer_name: str = ""
+    streamed: bool = False
 
 
 class Notice(Item, frozen=True):

@@ -1,13 +1,13 @@
 """Entries of run logs, read from their bytes (docs/wire.md, "Run logs", "Run stream").
 
-An entry is a JSON-RPC message in a wrapper with the time, or the bare message. Lines that are neither are left out and
-counted. The parameters of a message stay bytes until whoever knows the method decodes them (`params.py`).
+An entry is a JSON-RPC message in a wrapper with the time, or the bare message. Lines that are neither are left out. The
+parameters of a message stay bytes until whoever knows the method decodes them (`params.py`).
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -59,13 +59,7 @@ class _Line(_Rpc):
     type: Any = None
     timestamp: Any = None
     notification: _Rpc | None = None
-
-
-class ReadLog(NamedTuple):
-    """What was read; `unreadable` counts the lines that were left out."""
-
-    entries: tuple[LogEntry, ...]
-    unreadable: int = 0
+    request_id: Any = msgspec.field(default=None, name="requestId")
 
 
 _line = msgspec.json.Decoder(_Line)
@@ -74,13 +68,16 @@ _page = msgspec.json.Decoder(list[msgspec.Raw])
 
 def read_entry(raw: bytes, *, event_id: str = "", live: bool = False) -> LogEntry | None:
     """One entry, or None for what is none. `raw` is kept."""
-    line = _decoded(raw)
+    readable = raw
+    line = _decoded(readable)
+    if line is None:
+        readable = mended_json(raw)
+        line = _decoded(readable)
     if line is None:
         return None
     if line.type == PERMISSION_REQUEST:
         # Its parameters are beside its type.
-        asked = _identifier(msgspec.json.decode(raw, type=_Asked).requestId)
-        message = RpcMessage(REQUEST_PERMISSION, asked, msgspec.Raw(raw))
+        message = RpcMessage(REQUEST_PERMISSION, _identifier(line.request_id), msgspec.Raw(readable))
     else:
         rpc: _Rpc = line if line.notification is None else line.notification
         if rpc.method is None and rpc.id is None:
@@ -97,11 +94,6 @@ def entry(method: str, params: object, *, id: str = "", live: bool = True) -> Lo
         rpc["id"] = id
     raw = msgspec.json.encode({"type": "notification", "timestamp": at.isoformat(), "notification": rpc})
     return LogEntry(RpcMessage(method, id, msgspec.Raw(msgspec.json.encode(params))), at, "", live, raw)
-
-
-def read_lines(content: bytes) -> ReadLog:
-    """The entries of a log in JSON lines, the oldest first."""
-    return _read(line for line in content.split(b"\n") if line and not line.isspace())
 
 
 def split_page(content: bytes) -> list[msgspec.Raw]:
@@ -122,7 +114,7 @@ def entries_of(lines: Iterable[bytes | msgspec.Raw]) -> Iterator[LogEntry]:
 
 
 def iterate_lines(content: bytes) -> Iterator[LogEntry]:
-    """As `read_lines`, one entry at a time, without those that cannot be read."""
+    """The entries of a log in JSON lines, the oldest first, one at a time, without those that cannot be read."""
     start = 0
     while start < len(content):
         end = content.find(b"\n", start)
@@ -133,23 +125,9 @@ def iterate_lines(content: bytes) -> Iterator[LogEntry]:
             yield found
 
 
-def _read(lines: Iterable[bytes]) -> ReadLog:
-    found = [read_entry(line) for line in lines]
-    entries = tuple([each for each in found if each is not None])
-    return ReadLog(entries, len(found) - len(entries))
-
-
-class _Asked(msgspec.Struct):
-    requestId: Any = None
-
-
 def _decoded(raw: bytes) -> _Line | None:
     try:
         return _line.decode(raw)
-    except UNREADABLE:
-        pass
-    try:
-        return _line.decode(mended_json(raw))
     except UNREADABLE:
         return None
 
@@ -169,5 +147,8 @@ def _moment(value: object) -> datetime | None:
     try:
         found = datetime.fromisoformat(value)
     except ValueError:
+        return None
+    # At the ends of the calendar are placeholders, which not every time zone can show.
+    if not 1 < found.year < 9999:
         return None
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from app.core.runs.contents import prompt_text
-from app.core.runs.items import Prompt, Setup, SetupStep, ShellCommand, Usage
+from app.core.runs.items import Prompt, Setup, SetupStep, ShellCommand
 from app.core.runs.params import Block, Failure, Note, Prompted, Result, Shell, decoded
 from app.core.runs.permissions import answered, requested, responded
 from app.core.runs.update_params import ConfigOptions
@@ -180,11 +180,7 @@ def _cleared(reducer: Reducer, entry: LogEntry) -> None:
 
 def _usage(reducer: Reducer, entry: LogEntry) -> None:
     note = _note(entry)
-    size = note.context_size or note.size
-    if note.used is not None:
-        former = reducer.at.state.usage
-        usage = Usage(note.used, size or (former.size if former is not None else 0))
-        reducer.at.state = msgspec.structs.replace(reducer.at.state, usage=usage)
+    reducer.use(note.used, note.context_size or note.size)
 
 
 def _branch_created(reducer: Reducer, entry: LogEntry) -> None:
@@ -226,8 +222,8 @@ def _said(value: object) -> str:
     """A message that is text, or an object that has one."""
     if isinstance(value, str):
         return value
-    if isinstance(value, dict):
-        return _said(value.get("message"))
+    if isinstance(value, dict) and (text := value.get("message")) and isinstance(text, str):
+        return text
     return "" if value is None else msgspec.json.encode(value).decode()
 
 

@@ -8,6 +8,7 @@ new from where it leaves the log.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -27,6 +28,8 @@ COMPARED = 2_000
 # So many entries that one of both lacks do not end the comparison.
 TOLERANCE = 4
 CONVINCING = 3
+# So many ways are followed. A piece of one letter fits nearly everywhere, and it is the end of the log that counts.
+MOST_FITS = 5_000
 
 
 class _Fit(NamedTuple):
@@ -90,7 +93,9 @@ class Overlap:
 
     def _compare(self, entry: LogEntry) -> Iterable[LogEntry]:
         sent = _sent(entry)
-        fits = set(self._followed(sent))
+        if sent.piece == "":
+            return ()
+        fits = set(islice(self._followed(sent), MOST_FITS))
         if fits:
             self._fits = {fit for fit in fits if fit.place < len(self._stored)}
             self._held.append(entry)
@@ -118,7 +123,7 @@ class Overlap:
         """How each fit goes on with an entry; for the first entry, every place where it fits."""
         if not self._fits:
             if not self._held:
-                for index in range(len(self._stored)):
+                for index in reversed(range(len(self._stored))):
                     yield from self._begun(index, sent)
             return
         for fit in self._fits:
@@ -131,10 +136,11 @@ class Overlap:
                 yield _Fit(index + 1)
             return
         # The stream may have been opened in the middle of the message.
-        place = -1 if stored.text is None else stored.text.find(sent.piece)
+        place = -1 if stored.text is None else stored.text.rfind(sent.piece)
         while stored.text is not None and place >= 0:
-            yield _advanced(index, place + len(sent.piece), stored.text)
-            place = stored.text.find(sent.piece, place + 1)
+            end = place + len(sent.piece)
+            yield _advanced(index, end, stored.text)
+            place = stored.text.rfind(sent.piece, 0, end - 1)
 
     def _next(self, fit: _Fit, sent: _Sent) -> Iterator[_Fit]:
         last = fit.place + 1 if fit.offset else min(fit.place + TOLERANCE, len(self._stored))

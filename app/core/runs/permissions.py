@@ -40,10 +40,12 @@ def requested(reducer: Reducer, entry: LogEntry) -> None:
     at = reducer.at
     item = _item(reducer, f"permission:{at.session}.{request_id}", request_id, call_id, asked)
     known = reducer.found(item.key, Permission)
-    if known is None and (waiting := _waiting_for(reducer, call_id)) is not None:
+    if known is None and (waiting := _waiting_for(reducer, call_id, streamed=not item.streamed)) is not None:
         # The log names it by the agent's request, the stream by the id that the answer must have.
         index, first = waiting
-        reducer.put(index, msgspec.structs.replace(item, key=first.key, turn=first.turn, at=first.at, late=first.late))
+        if item.streamed:
+            same = msgspec.structs.replace(item, key=first.key, turn=first.turn, at=first.at, late=first.late)
+            reducer.put(index, same)
         return
     if known is None:
         reducer.working()
@@ -53,7 +55,7 @@ def requested(reducer: Reducer, entry: LogEntry) -> None:
             reducer.put(index, msgspec.structs.replace(item, answer=CANCELLED))
         else:
             reducer.wait_for(index, item.key)
-    elif not known[1].answer:
+    elif not known[1].answer and (item.streamed or not known[1].streamed):
         merged = msgspec.structs.replace(item, turn=known[1].turn, at=known[1].at)
         if merged != known[1]:
             reducer.put(known[0], merged)
@@ -79,8 +81,8 @@ def responded(reducer: Reducer, request_id: str, outcome: PermissionOutcome) -> 
 
 
 def answered_elsewhere(reducer: Reducer, call_id: str) -> None:
-    """The tool call that a permission is about is over."""
-    if reducer.at.waiting and (found := _waiting_for(reducer, call_id)) is not None:
+    """The tool call that permissions are about is over."""
+    while reducer.at.waiting and (found := _waiting_for(reducer, call_id)) is not None:
         reducer.answer(found[1].key, ELSEWHERE)
 
 
@@ -93,12 +95,13 @@ def _close(reducer: Reducer, request_id: str, answer: str) -> bool:
     return False
 
 
-def _waiting_for(reducer: Reducer, call_id: str) -> tuple[int, Permission] | None:
+def _waiting_for(reducer: Reducer, call_id: str, *, streamed: bool | None = None) -> tuple[int, Permission] | None:
+    """The oldest question that waits about a call, of one form or of either."""
     if not call_id:
         return None
     for index in reducer.at.waiting.values():
         asked = reducer.items.item(index)
-        if isinstance(asked, Permission) and asked.call_id == call_id:
+        if isinstance(asked, Permission) and asked.call_id == call_id and streamed in {None, asked.streamed}:
             return index, asked
     return None
 
@@ -138,6 +141,7 @@ def _item(reducer: Reducer, key: str, request_id: str, call_id: str, asked: Aske
         parts=() if call is None or call.content is None else parts_of(call.content, terminal=kind == "execute"),
         plan=plan,
         input=raw_input,
+        streamed=asked.request_id is not None,
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from app.core.runs.items import Message, Notice, Permission, Prompt, SessionState, Thought, ToolCall, TurnEnd
+from app.core.runs.items import Message, Notice, Permission, Prompt, SessionState, Thought, ToolCall, TurnEnd, Usage
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,6 +22,8 @@ CANCELLED = "cancelled"
 ELSEWHERE = "elsewhere"
 # The source of notices that are Burrow's own.
 OURS = "burrow"
+# More is no count of tokens, and may be more than a widget can show.
+MOST_TOKENS = 10**15
 FINAL = frozenset({"completed", "failed", CANCELLED})
 RUNNING = frozenset({"pending", "in_progress"})
 
@@ -115,6 +117,9 @@ class Reducer:
     def say(self, kind: type[Message] | type[Thought], text: str, parent: str) -> None:
         """Add a chunk: to the open text of its kind and parent, or as the beginning of a new one."""
         at = self.at
+        if not text:
+            self.working()
+            return
         if at.text == (kind, parent):
             self.items.grow(text)
             self.touched.add(len(self.items) - 1)
@@ -151,6 +156,13 @@ class Reducer:
     def call_key(self, call_id: str) -> str:
         """The key of the newest tool call of that id."""
         return self.at.reused.get(call_id) or f"call:{call_id}"
+
+    def use(self, used: int | None, size: int | None) -> None:
+        """So many tokens of the context are in use. A size that is not said stays what it was."""
+        former = self.at.state.usage
+        size = size or (former.size if former is not None else 0)
+        if used is not None and max(abs(used), abs(size)) < MOST_TOKENS:
+            self.at.state = msgspec.structs.replace(self.at.state, usage=Usage(used, size))
 
     # Turns
 

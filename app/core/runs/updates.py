@@ -18,11 +18,10 @@ from app.core.runs.items import (
     Thought,
     ToolCall,
     Unknown,
-    Usage,
 )
 from app.core.runs.params import text_of
 from app.core.runs.permissions import answered_elsewhere
-from app.core.runs.reducer import FINAL, RUNNING
+from app.core.runs.reducer import CANCELLED, FINAL, RUNNING
 from app.core.runs.update_params import (
     Announcement,
     CallUpdate,
@@ -45,12 +44,16 @@ from app.core.runs.update_params import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from app.core.runs.items import Part
     from app.core.runs.log_entries import LogEntry
     from app.core.runs.reducer import Reducer
     from app.core.runs.update_params import Config, ToolFields
 
 RANKS = {"pending": 0, "in_progress": 1}
 LAST = 2
+# Of the output that comes piece by piece, so much is kept of its end. The raw log has all.
+OUTPUT_CHARACTERS = 200_000
+CUT = "…\n"
 
 
 def session_update(reducer: Reducer, entry: LogEntry) -> None:
@@ -186,8 +189,8 @@ def _merge(reducer: Reducer, update: ToolFields, known: tuple[int, ToolCall] | N
     terminal = kind == "execute" or (kind is None and known is not None and known[1].kind == "execute")
     parts = None if update.content is None else parts_of(update.content, terminal=terminal)
     if update.meta is not None and update.meta.terminal_output is not None:
-        said = TextPart(update.meta.terminal_output.data or "", terminal=True)
-        parts = (*(parts if parts is not None else known[1].parts if known is not None else ()), said)
+        former = parts if parts is not None else known[1].parts if known is not None else ()
+        parts = _with_output(former, update.meta.terminal_output.data or "")
     if known is None:
         status = update.status or "pending"
         key = reducer.call_key(call_id)
@@ -242,11 +245,24 @@ def _merge(reducer: Reducer, update: ToolFields, known: tuple[int, ToolCall] | N
         fields["parent"] = reducer.parent_key(parent)
     merged = msgspec.structs.replace(call, **fields)
     if merged != call:
-        reducer.put(index, merged)
+        # It went on although its turn was cancelled.
+        late = call.late or call.status == CANCELLED
+        reducer.put(index, msgspec.structs.replace(merged, late=late))
     if over:
         at.running.pop(call.key, None)
         # Whoever it waited for has allowed or refused it.
         answered_elsewhere(reducer, call_id)
+
+
+def _with_output(parts: tuple[Part, ...], data: str) -> tuple[Part, ...]:
+    """The parts of a call with more of what its program put out: the end of it, as far as it fits."""
+    last = parts[-1] if parts else None
+    if not isinstance(last, TextPart) or not last.terminal:
+        last, parts = TextPart("", terminal=True), (*parts, TextPart(""))
+    text = last.text + data
+    if len(text) > OUTPUT_CHARACTERS:
+        text = CUT + text[-OUTPUT_CHARACTERS:]
+    return (*parts[:-1], TextPart(text, terminal=True))
 
 
 def _plan(reducer: Reducer, update: PlanUpdate) -> None:
@@ -280,10 +296,7 @@ def _mode(reducer: Reducer, update: ModeUpdate) -> None:
 
 
 def _usage(reducer: Reducer, update: UsageUpdate) -> None:
-    if update.used is not None:
-        former = reducer.at.state.usage
-        size = update.size or (former.size if former is not None else 0)
-        reducer.at.state = msgspec.structs.replace(reducer.at.state, usage=Usage(update.used, size))
+    reducer.use(update.used, update.size)
 
 
 def _status(reducer: Reducer, update: StatusUpdate) -> None:

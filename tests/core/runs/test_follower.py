@@ -6,11 +6,13 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from app.core.errors import NotFound, ServerTrouble
+from app.core.posthog.runs import LOG_PAGE
 from app.core.runs import backoff, follower
 from app.core.runs.backoff import Backoff
 from app.core.runs.follow_status import ENDED, FAILED, LIVE, WAITING, FollowStatus
@@ -38,7 +40,7 @@ from tests.core.runs.logs import (
     update,
 )
 from tests.core.runs.scripted_run import CUT, HANG, ROTATE, RUN, ScriptedRun, stored_form
-from tests.core.scripted import DEAD, Reply
+from tests.core.scripted import DEAD, Reply, Request
 from tests.until import until
 
 CONVERSATION: list[Rpc] = [
@@ -120,6 +122,23 @@ async def test_a_run_that_is_killed_at_every_event_boundary_has_the_same_transcr
             assert same(one.transcript, expected()), f"cut after {at}"
             assert len(run.connections) == 2
             one.close()
+
+
+async def test_a_turn_that_is_killed_at_every_event_boundary_lacks_and_doubles_nothing(tmp_path: Path) -> None:
+    """Here nothing ends, so nothing is read again: only what the streams bring is shown."""
+    talk = CONVERSATION[:-2]
+    want = timeless(items(expected(talk)))
+    async with signed_in(tmp_path) as rig:
+        for at in range(4, len(talk)):
+            for way in (CUT, ROTATE):
+                run = ScriptedRun(rig, talk, released=4, ends=False, plans=[(at - 4, way), (1_000, HANG)], repeats=min(at - 4, 2))
+                async with following(run, tmp_path) as one:
+                    await until(lambda run=run: bool(run.connections))  # type: ignore[misc]
+                    run.release(len(talk))
+                    found = lambda one=one: timeless(items(one.transcript))  # noqa: E731
+                    await until(lambda found=found: found() == want)  # type: ignore[misc]
+                    await until(lambda run=run: len(run.connections) == 2)  # type: ignore[misc]
+                    assert found() == want, (at, way)
 
 
 async def test_a_run_whose_every_connection_brings_one_event_has_the_same_transcript(tmp_path: Path) -> None:
@@ -289,6 +308,21 @@ async def test_a_run_that_has_ended_is_only_read(tmp_path: Path) -> None:
         one.close()
 
 
+async def test_a_log_whose_pages_do_not_say_whether_others_follow_is_read_whole(tmp_path: Path) -> None:
+    said = [note("console", message=str(number)) for number in range(LOG_PAGE + 1)]
+    async with signed_in(tmp_path) as rig:
+        run = ScriptedRun(rig, said, released=len(said), status="completed")
+        pages = rig.server.views[f"{RUN}session_logs/"]
+
+        def without_word(request: Request) -> Reply:
+            return replace(pages(request), headers={})  # type: ignore[operator]
+
+        rig.server.views[f"{RUN}session_logs/"] = without_word
+        one = await follow(run, tmp_path)
+        assert len(one.transcript) == len(said)
+        one.close()
+
+
 async def test_a_run_that_broke_off_in_a_turn_is_read_as_far_as_its_log_goes(tmp_path: Path) -> None:
     broken = [note("run_started", runId="r1"), prompt("Go", 1), message("I begin."), note("error", message="Killed.")]
     async with signed_in(tmp_path) as rig:
@@ -422,3 +456,26 @@ def test_a_stream_that_ends_as_it_should_is_opened_again_soon_however_many_faile
     assert pauses[0] == 0
     assert 0 < max(pauses[1:4]) <= 0.6
     assert pauses[5] > 1.5
+
+
+def test_time_without_a_network_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    one = Backoff(StillClock())
+    pauses = [one.offline() for _ in range(20)]
+    assert pauses[0] < 1 < 24 <= pauses[-1] <= 36
+    # The first answer of a network that is back is often an error.
+    assert (one.failed() or 9) <= 0.6
+
+
+def test_a_stream_that_held_for_long_and_ended_as_it_should_makes_earlier_failures_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.undo()
+    clock = StillClock()
+    one = Backoff(clock)
+    for _ in range(2 * backoff.MOST_FAILURES):
+        one.connected()
+        assert one.failed() is not None
+        one.connected()
+        clock.advance(900)
+        assert one.ended() == 0

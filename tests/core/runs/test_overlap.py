@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from app.core.runs import overlap as overlap_module
 from app.core.runs.overlap import Overlap
 from tests.core.runs.logs import Rpc, call, chunk, ended, entries, message, note, progress, prompt, stream_ask, update
 from tests.core.runs.scripted_run import stored_form
@@ -91,3 +92,19 @@ def test_logs_of_one_word_are_told_apart() -> None:
 
 def _is_chunk(rpc: Rpc) -> bool:
     return bool(rpc.get("params", {}).get("update", {}).get("sessionUpdate") == "agent_message_chunk")
+
+
+def test_a_piece_that_fits_nearly_everywhere_is_looked_for_near_the_end_only() -> None:
+    said = "e" * overlap_module.MOST_FITS * 2 + "nd"
+    stored = [prompt("a"), message(said)]
+    overlap = Overlap(entries(*stored))
+    assert overlap.new(entries(chunk("e"))) == []
+    assert len(overlap._fits) == overlap_module.MOST_FITS
+    # What is at the end is found all the same.
+    assert new(stored, [chunk("e"), chunk("end"), chunk("new")]) == [chunk("new")]
+
+
+def test_a_piece_without_text_says_nothing() -> None:
+    stored = stored_form(TALK[:11])
+    assert new(stored, [chunk(""), *TALK[8:11], TALK[11]]) == [TALK[11]]
+    assert new(stored, [chunk(""), TALK[12]]) == [TALK[12]]

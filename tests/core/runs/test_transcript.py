@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from app.core.runs.items import ConfigChoice, Message, Permission, Prompt, TextPart, ToolCall, Usage
-from app.core.runs.log_entries import entries_of, read_entry, read_lines, split_page
+from app.core.runs.log_entries import entries_of, iterate_lines, read_entry, split_page
 from app.core.runs.transcript import Change, Transcript
+from app.core.runs.updates import OUTPUT_CHARACTERS
 from tests.core.runs.logs import (
+    Rpc,
     ask,
     call,
     chunk,
@@ -33,6 +36,13 @@ from tests.core.runs.logs import (
 def test_chunks_of_one_kind_are_one_text() -> None:
     said = transcript_of(chunk("I "), chunk("see."), chunk("Hm", "agent_thought_chunk"), chunk("Done."))
     assert shown(said) == ["says I see.", "thinks Hm", "says Done."]
+
+
+def test_a_chunk_without_text_is_no_message_and_begins_a_turn_all_the_same() -> None:
+    said = transcript_of(chunk(""), chunk("", "agent_thought_chunk"))
+    assert (shown(said), said.state.busy) == ([], True)
+    said.apply(entries(chunk("a"), chunk(""), chunk("b")))
+    assert shown(said) == ["says ab"]
 
 
 def test_a_text_is_open_until_something_else_follows() -> None:
@@ -183,6 +193,21 @@ def test_the_stream_and_the_log_may_name_a_permission_by_different_ids() -> None
     assert shown(said)[1:] == ["asks Write allow"]
 
 
+@pytest.mark.parametrize("form", [ask, stream_ask])
+def test_two_questions_about_one_call_are_two(form: Callable[..., Rpc]) -> None:
+    said = transcript_of(prompt("a"), call(), form("p1"), form("p2"))
+    assert shown(said)[2:] == ["asks Write ?", "asks Write ?"]
+    assert [item.request_id for item in items(said) if isinstance(item, Permission)] == ["p1", "p2"]
+    said.apply(entries(progress()))
+    assert said.state.waiting == ()
+
+
+def test_a_question_keeps_the_id_that_the_stream_gave_however_often_the_log_repeats_it() -> None:
+    for rpcs in ((ask(7), stream_ask("p1"), ask(7)), (stream_ask("p1"), ask(7), ask(7))):
+        [found] = [item for item in items(transcript_of(prompt("a"), *rpcs)) if isinstance(item, Permission)]
+        assert found.request_id == "p1"
+
+
 @pytest.mark.parametrize(
     ("rpc", "answer"),
     [
@@ -219,6 +244,36 @@ def test_a_cancelled_turn_closes_what_was_asked_and_marks_what_comes_later() -> 
     ]
     said.apply(entries(prompt("b", 2), message("Fine")))
     assert shown(said)[-1] == "says Fine"
+
+
+def test_a_call_that_goes_on_after_its_turn_was_cancelled_is_late() -> None:
+    said = transcript_of(prompt("a"), call("c1"), call("c2"), note("cancel"), progress("c2"), ended())
+    assert shown(said)[1:3] == ["read c1 cancelled", "read c2 completed"]
+    said.apply(entries(progress("c1", content=output("x"))))
+    assert shown(said)[1:3] == ["read c1 completed (late)", "read c2 completed"]
+
+
+def test_output_that_comes_in_pieces_is_one_text_of_which_the_end_is_kept() -> None:
+    def piece(text: str) -> Rpc:
+        return progress("c1", None, _meta={"terminal_output": {"data": text}})
+
+    said = transcript_of(prompt("a"), call("c1", kind="execute"))
+    mark, more = said.mark(), entries(piece("on"), piece("e\n"), piece("two"), progress("c1"))
+    said.apply(more)
+    read_again = said.rebuild(mark)
+    read_again.apply(more)
+    read_again.finish()
+    shell = items(said)[1]
+    assert isinstance(shell, ToolCall)
+    assert shell.parts == (TextPart("one\ntwo", terminal=True),)
+
+    for size in (1_000, 77_777):
+        long = transcript_of(prompt("a"), call("c1", kind="execute"))
+        whole = "".join(f"line {number}\n" for number in range(50_000))
+        long.apply(entries(*(piece(whole[at : at + size]) for at in range(0, len(whole), size))))
+        shell = items(long)[1]
+        assert isinstance(shell, ToolCall)
+        assert shell.parts == (TextPart(f"…\n{whole[-OUTPUT_CHARACTERS:]}", terminal=True),)
 
 
 def test_a_question_has_its_choices_and_a_plan_its_text() -> None:
@@ -316,15 +371,28 @@ def test_the_prefix_of_extensions_may_be_doubled() -> None:
     assert shown(said) == ["warn x"]
 
 
-def test_lines_that_are_no_entries_are_counted_and_hide_nothing() -> None:
+def test_what_is_said_in_another_form_is_shown_as_it_is() -> None:
+    said = transcript_of(note("console", message={"a": [1]}), note("console", message={"message": "x"}))
+    assert shown(said) == ['info {"a":[1]}', "info x"]
+
+
+def test_lines_that_are_no_entries_hide_nothing() -> None:
     good = wrapped(message("Hi"))
     bare = b'{"jsonrpc":"2.0","method":"_posthog/console","params":{"message":"\\ud800 x"}}'
-    read = read_lines(b"\n".join([b"{", good, b"", b"[]", bare, b'{"type":"notification"}', b"\xff\xfe"]))
-    assert (len(read.entries), read.unreadable) == (2, 4)
+    lines = [b"{", good, b"", b" ", b"[]", bare, b'{"type":"notification"}', b"\xff\xfe"]
     said = Transcript()
-    said.apply(read.entries)
+    said.apply(tuple(iterate_lines(b"\n".join(lines))))
     assert shown(said) == ["says Hi", "info \ufffd x"]
     assert len(list(entries_of(split_page(b"[" + good + b",7]")))) == 1
+
+
+def test_a_question_with_half_a_character_is_asked() -> None:
+    """JSON can say half of a surrogate pair; strict decoders refuse it."""
+    asked = read_entry(wrapped(stream_ask()).replace(b"Write", rb"\ud83d Write"), live=True)
+    assert asked is not None
+    said = Transcript()
+    said.apply([asked])
+    assert shown(said) == ["asks \ufffd Write ?"]
 
 
 def test_an_event_that_comes_twice_counts_once() -> None:
@@ -397,6 +465,18 @@ def test_credentials_are_masked_in_sight_and_source_code_is_not() -> None:
 
 def test_what_is_no_json_is_no_entry() -> None:
     assert read_entry(b"null") is None
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59+00:00", "yesterday", "", "2026-13-01"])
+def test_a_time_that_no_clock_shows_is_none(at: str) -> None:
+    read = read_entry(wrapped(message("Hi"), at))
+    assert read is not None
+    assert read.at is None
+
+
+@pytest.mark.parametrize("kind", [note("usage_update", used=10**30), update("usage_update", used=5, size=-(2**63))])
+def test_numbers_that_count_no_tokens_are_not_shown(kind: Rpc) -> None:
+    assert transcript_of(update("usage_update", used=1, size=2), kind).state.usage == Usage(1, 2)
 
 
 def test_a_question_that_a_repeated_stream_seemed_to_settle_waits_again_once_the_log_was_read() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,13 @@ from app.core.errors import Rejected
 from app.core.redaction import hide
 from app.core.runs.agent_environment import agent_environment
 from app.core.runs.local.agents import agent_of_command, found_agents
-from app.core.runs.local.approval import Consent, rule_of
+from app.core.runs.local.approval import Consent, GrantedCalls, rule_of
 from app.core.runs.local.folder import WorkingFolder
 from app.core.runs.local.masking import MaskedStream, masked
 from app.core.runs.local.run_log import RunLog
 from app.core.runs.local.servers import RunServers
 from app.core.runs.local.status import RunPhase
+from app.core.runs.local.terminals import MOST_TERMINALS, Terminals
 from app.core.runs.long_texts import mask_long
 from tests.core.runs_local.running import Watched, running, scripted
 from tests.until import until
@@ -72,6 +75,25 @@ def test_files_are_read_in_part_and_written_with_the_mode_that_they_had(folder: 
     assert (folder.path / "a/b/c.txt").read_text() == "deep"
 
 
+def test_a_line_ends_where_agents_end_it(folder: WorkingFolder) -> None:
+    folder.write_text("a.c", "one\n\x0ctwo\u2028\nthree\r\nfour")
+    assert [folder.read_text("a.c", line, 1) for line in (2, 3, 4, 5)] == ["\x0ctwo\u2028\n", "three\r\n", "four", ""]
+
+
+def test_a_file_that_is_written_twice_at_once_has_one_of_both_contents(folder: WorkingFolder) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: folder.write_text("a.txt", str(number % 10) * 50_000), range(40)))
+    assert folder.read_text("a.txt") in [str(number) * 50_000 for number in range(10)]
+    assert sorted(os.listdir(folder.path)) == ["a.txt", "file.txt", "in", "link.txt", "out"]
+
+
+def test_a_name_that_is_too_long_is_refused_in_words(folder: WorkingFolder) -> None:
+    for attempt in (lambda: folder.read_text("n" * 300), lambda: folder.write_text("n" * 300, "x")):
+        with pytest.raises(RpcError, match="File name too long"):
+            attempt()
+    folder.write_text("ж" * 120, "x")
+
+
 @pytest.mark.parametrize(
     ("path", "words"),
     [
@@ -101,6 +123,9 @@ async def test_reading_is_free_and_writing_is_asked_for(tmp_path: Path) -> None:
         await it.phase(RunPhase.READY)
         await it.turn("write:b.txt")
         assert [(it.run.folder.path / each).read_text() for each in ("a.txt", "b.txt")] == ["new\n", "new\n"]
+        # Until the person chooses a mode in which nothing is written.
+        it.run._agent._mode = "plan"
+        assert "no files are written" in await it.turn("write:c.txt")
 
 
 async def test_what_the_person_allowed_the_agent_is_not_asked_again_in_that_turn(tmp_path: Path) -> None:
@@ -111,6 +136,51 @@ async def test_what_the_person_allowed_the_agent_is_not_asked_again_in_that_turn
         assert (it.run.folder.path / "granted.txt").read_text() == "new\n"
         it.run.say("write:granted.txt")
         assert len(await it.question()) == 1
+
+
+@pytest.mark.parametrize(
+    ("allowed", "command", "arguments", "is_it"),
+    [
+        ("ls -l", "ls", ["-l"], True),
+        ("ls -l", "ls -l", [], True),
+        ("ls | wc", "/bin/sh", ["-c", "ls | wc"], True),
+        (["bash", "-lc", "ls | wc"], "bash", ["-lc", "ls | wc"], True),
+        ("ls", "sh", ["-c", "rm -rf .", "ls"], False),
+        ("ls", "./anything", ["-c", "ls"], False),
+        ("ls", "sh", ["-c", "ls; rm -rf ."], False),
+        ("ls", "sh", ["-ci", "ls"], False),
+        ("ls", "", [], False),
+    ],
+)
+def test_a_command_is_the_one_that_was_allowed(
+    allowed: object, command: str, arguments: list[str], is_it: bool
+) -> None:
+    granted = GrantedCalls()
+    granted.remember({"rawInput": {"command": allowed}})
+    assert granted.allows("execute", {"command": command, "args": arguments}) is is_it
+
+
+async def test_commands_that_start_at_once_are_counted(folder: WorkingFolder) -> None:
+    terminals = Terminals(folder, dict(os.environ))
+    sleep = {"command": "sleep", "args": ["60"]}
+    made = await asyncio.gather(*(terminals.create(sleep) for _ in range(MOST_TERMINALS + 2)), return_exceptions=True)
+    await terminals.end()
+    assert [str(each) for each in made if not isinstance(each, dict)] == [
+        f"There are {MOST_TERMINALS} terminals already; release some first (-32602)"
+    ] * 2
+
+
+async def test_what_a_command_is_given_is_shown_before_it_runs(tmp_path: Path) -> None:
+    async with running(tmp_path, scripted()) as it:
+        given = [{"name": "GIT_SSH_COMMAND", "value": "evil"}]
+        asking = asyncio.ensure_future(
+            it.run._agent.requests.handle("terminal/create", {"command": "git", "args": ["fetch"], "env": given})
+        )
+        [question] = await it.question()
+        assert it.stored()[-1]["params"]["toolCall"]["rawInput"]["env"] == given
+        it.run.answer(question, "reject")
+        with pytest.raises(RpcError, match="did not allow"):
+            await asking
 
 
 async def test_commands_run_in_the_folder_and_are_asked_for(tmp_path: Path) -> None:
@@ -222,6 +292,28 @@ async def test_what_is_large_is_masked_without_stopping_the_loop_and_keeps_its_p
     assert stored == ["first", "large", "session/update", "last"]
     assert "abcdef0123456789" not in log.path.read_text()
     assert mask_long(text).count("\n") == 100_001
+
+
+async def test_a_large_part_of_a_text_is_shown_in_its_place_and_masked_beside_the_loop(tmp_path: Path) -> None:
+    log = RunLog(tmp_path / "log.jsonl")
+    shown: list[Any] = []
+    log.added.subscribe(lambda entries: shown.extend(json.loads(each.raw)["notification"] for each in entries))
+    parts = [
+        "Author",
+        "ization: Bearer abcdef",
+        "0123456789\n" + "some words " * 20_000 + "the key is phx",
+        "_0123456789ab.",
+    ]
+    for part in parts:
+        log.update({"update": {"sessionUpdate": "agent_message_chunk", "content": {"type": "text", "text": part}}})
+    # The loop was not held for the large one.
+    assert len(str(shown)) < 1_000
+    log.notify("last")
+    await log.close()
+    *live, whole = [each["params"]["update"]["content"]["text"] for each in shown[:-1]]
+    assert whole == f"Authorization: [redacted]\n{'some words ' * 20_000}the key is [redacted]."
+    assert "".join(live) == whole.removesuffix("[redacted].")
+    assert shown[-1]["method"] == "last"
 
 
 def test_source_code_is_not_masked() -> None:

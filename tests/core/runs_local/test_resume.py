@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.core.runs.local import session as session_module
+from app.core.runs.local.replay import Replay
 from app.core.runs.local.status import RunPhase
+from tests.core.runs.logs import entries, message, prompt, update
 from tests.core.runs_local.running import Watched, running, scripted
 from tests.until import until
 
@@ -47,6 +50,47 @@ async def test_what_was_said_elsewhere_meanwhile_is_added(tmp_path: Path) -> Non
     async with running(tmp_path, scripted(load="longer"), session="s-1") as it:
         assert prompts(it) == ["elsewhere"]
         assert "said elsewhere" in str(it.stored())
+
+
+def replayed(*said: str) -> Replay:
+    """What an agent repeats: what begins with `>` is a prompt."""
+    replay = Replay()
+    for each in said:
+        kind = "user_message_chunk" if each.startswith(">") else "agent_message_chunk"
+        content = {"type": "text", "text": each.removeprefix(">")}
+        replay.add({"update": {"sessionUpdate": kind, "content": content}})
+    return replay
+
+
+STORED = [prompt("one"), message("Well. "), update("usage_update", used=1), message("Done."), prompt("two", 2)]
+
+
+@pytest.mark.parametrize(
+    ("said", "missing"),
+    [
+        ([">one", "Well. Done.", ">two"], []),
+        ([">one", "Well. ", "Done.", ">two", "Done."], ["Done."]),
+        # What is said last may have been said before.
+        ([">one", "Well. Done.", ">two", "So. ", ">three", "Well. Done."], ["So. ", "three", "Well. Done."]),
+        # In other words.
+        ([">one", "Good and done.", ">two"], []),
+        ([">one", "Good and done."], []),
+        ([">something", "else"], []),
+        # As after a compaction.
+        (["A summary.", ">two", "More."], ["More."]),
+        # The answer was cut off.
+        ([">one", "Well. Done. And more."], ["Well. Done. And more."]),
+        ([], []),
+    ],
+)
+def test_what_was_said_since_is_found_whatever_was_said_before(said: list[str], missing: list[str]) -> None:
+    found = replayed(*said).missing(entries(*STORED))
+    assert [each["content"]["text"] for each in contents(found)] == missing
+
+
+def contents(messages: list[dict[str, object]]) -> list[Any]:
+    params: list[Any] = [each["params"] for each in messages]
+    return [each["update"] if "update" in each else {"content": each["prompt"][0]} for each in params]
 
 
 async def test_a_log_that_is_lost_is_not_a_reason_to_load(tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ MODES = {
     **dict.fromkeys(("acceptedits", "autoedit"), EDITING),
     **dict.fromkeys(("auto", "bypasspermissions", "bypass", "fullaccess", "agentfullaccess", "yolo", "dontask"), FREE),
 }
+# An agent asks about a text, and has one of these carry it out.
+SHELLS = frozenset({"sh", "bash", "dash", "zsh"})
 
 
 def rule_of(mode: str) -> ModeRule:
@@ -72,19 +74,27 @@ class GrantedCalls:
         """The person allowed this kind of request until the run ends."""
         self._always.add(kind)
 
+    def always_allows(self, kind: str) -> bool:
+        """Whether this kind of request was allowed until the run ends."""
+        return kind in self._always
+
     def forget_calls(self) -> None:
         """The turn is over: what was allowed in it counts no longer."""
         self._files.clear()
         self._commands.clear()
 
     def allows(self, kind: str, params: Mapping[str, object]) -> bool:
-        """Whether a request of the agent is among what was allowed. `kind` is `edit` or `execute`."""
-        if kind in self._always:
-            return True
+        """Whether a request of the agent is among the calls that were allowed. `kind` is `edit` or `execute`."""
         if kind == "edit":
             return str(params.get("path")) in self._files
         words = [str(params.get("command")), *map(str, _list(params.get("args")))]
-        return bool({" ".join(words), words[-1] if words[1:2] in (["-c"], ["-lc"]) else ""} & self._commands)
+        return " ".join(words) in self._commands or _script_of(words) in self._commands
+
+
+def _script_of(words: list[str]) -> str | None:
+    """The text that a shell is to carry out and nothing beside it; None for another command."""
+    name = words[0].rpartition("/")[2]
+    return words[2] if len(words) == 3 and name in SHELLS and words[1] in {"-c", "-lc"} else None
 
 
 def _list(value: object) -> list[object]:

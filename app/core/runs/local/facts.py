@@ -121,7 +121,7 @@ def mode_of(options: list[object]) -> str:
     """The mode that the settings say, empty without one."""
     for each in options:
         option = _members(each)
-        if "mode" in {option.get("id"), option.get("category")}:
+        if "mode" in (option.get("id"), option.get("category")):
             return _text(option.get("currentValue"))
     return ""
 

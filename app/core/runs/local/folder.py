@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
+import secrets
 import stat
 from pathlib import Path
 
@@ -62,7 +64,8 @@ class WorkingFolder:
         if line is None and limit is None:
             return text
         first = max(line - 1, 0) if isinstance(line, int) else 0
-        lines = text.splitlines(keepends=True)
+        # A form feed or a separator of Unicode within a line ends none for agents.
+        lines = io.StringIO(text, newline="").readlines()
         return "".join(lines[first : first + limit] if isinstance(limit, int) else lines[first:])
 
     def write_text(self, path: object, content: object) -> None:
@@ -70,10 +73,10 @@ class WorkingFolder:
         if not isinstance(content, str):
             raise RpcError(INVALID_PARAMS, "The content is no text")
         real = self.resolve(path)
-        if real == self.path or real.is_dir():
-            raise RpcError(INVALID_PARAMS, f"{path} is a folder")
         data = content.encode("utf-8", "surrogatepass")
         try:
+            if real == self.path or real.is_dir():
+                raise RpcError(INVALID_PARAMS, f"{path} is a folder")
             real.parent.mkdir(parents=True, exist_ok=True)
             if os.open in os.supports_dir_fd:
                 self._write_within(real, data, path)
@@ -118,7 +121,8 @@ def replace_with(path: Path, data: bytes, folder: int | None = None) -> None:
         mode = stat.S_IMODE(former.st_mode)
     except FileNotFoundError:
         mode = NEW_FILE_MODE
-    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.new")
+    # Several writes of one file may be under way.
+    temporary = path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}.new")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | CAREFUL, mode, dir_fd=folder)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -81,9 +81,9 @@ class MaskedStream:
         if cut == 0 and len(self._held) > LONGEST_WORD:
             cut = len(self._held)
         shown, self._held = self._held[:cut], self._held[cut:]
-        return mask_credentials(shown)
+        return mask_long(shown)
 
     def flush(self) -> str:
         """The rest."""
         rest, self._held = self._held, ""
-        return mask_credentials(rest)
+        return mask_long(rest)

@@ -31,7 +31,7 @@ class ModeOption(NamedTuple):
 def option_of_mode(options: Sequence[object], mode: str) -> ModeOption | None:
     """The setting by which an agent works in `mode`; None where it has no such mode."""
     for each in options:
-        if not isinstance(each, dict) or "mode" not in {each.get("id"), each.get("category")}:
+        if not isinstance(each, dict) or "mode" not in (each.get("id"), each.get("category")):
             continue
         values = [str(choice["value"]) for choice in _choices(each.get("options")) if "value" in choice]
         for name in (plain_mode(mode), *LOCAL_MODES.get(mode, ())):

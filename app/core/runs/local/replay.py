@@ -1,13 +1,15 @@
 """What an agent says again when an earlier session is loaded, compared with what is stored of it.
 
-Agents give what they replay other ids, or none, so texts are compared. What is stored stays as it is; what it lacks at
-the end, because the session went on elsewhere, is added.
+Agents give what they replay other ids, or none, and divide it in other ways. So what is compared is the text of each
+prompt and all that was said in answer to it, in their order. What is stored stays as it is; what it lacks at the end,
+because the session went on elsewhere, is added.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -21,9 +23,15 @@ if TYPE_CHECKING:
 PROMPT = "session/prompt"
 USER_CHUNK = "user_message_chunk"
 _KINDS = {**{kind: kind for kind in WHOLE.values()}, **WHOLE, USER_CHUNK: "prompt"}
+MESSAGE = "agent_message"
+COMPARED = frozenset({"prompt", MESSAGE})
 _SPACE = re.compile(r"\s+")
 
+# Of two conversations that differ, so many of the last texts are compared.
+MOST_COMPARED = 300
+
 Members = dict[str, object]
+Text = tuple[str, str]
 
 
 class Replay:
@@ -42,24 +50,28 @@ class Replay:
         return not any(_identity(each) for each in self._updates)
 
     def missing(self, stored: Iterable[LogEntry]) -> list[Members]:
-        """The messages that are to be added to what is stored: those after the last that is known, else all of them.
+        """The messages that are to be added to what is stored: those after the last that is known.
 
         Without anything stored the replay is all that there is.
         """
-        known = set(_identities(stored))
         said = list(_joined(self._updates))
-        last = max((index for index, each in enumerate(said) if _identity(each) in known), default=-1)
-        if known and last < 0:
-            # Another conversation, or one in other words. What is stored is what the person knows.
-            return []
-        return [_message(each, index) for index, each in enumerate(said) if index > last]
+        known, parts = _parts(_identities(stored)), _parts(map(_identity, said))
+        after = parts[_known_of([each.text for each in parts], [each.text for each in known]) :]
+        return [_message(said[index], index) for index in range(after[0].begin, len(said))] if after else []
+
+
+class _Part(NamedTuple):
+    """A prompt, or all that was said after it: its kind and its text without space, and where it begins."""
+
+    text: Text
+    begin: int
 
 
 def history_text(stored: Iterable[LogEntry], most: int) -> str:
     """The end of a conversation as text, for an agent that is to go on with it without having led it."""
     lines = []
     for kind, text in _identities(stored):
-        if kind in {"prompt", "agent_message"}:
+        if kind in COMPARED:
             lines.append(f"{'User' if kind == 'prompt' else 'Agent'}: {text}")
     whole = "\n\n".join(lines)
     return whole if len(whole) <= most else f"…{whole[-most:]}"
@@ -80,6 +92,39 @@ def unfinished_prompt(stored: Iterable[LogEntry]) -> str:
         elif not message.method and message.id == open_id:
             open_id = ""
     return open_id
+
+
+def _known_of(said: list[Text], known: list[Text]) -> int:
+    """How many of the texts that were said again are known: all up to the last that is. All where none is.
+
+    Then it is another conversation, or one in other words, and what is stored is what the person knows.
+    """
+    same = next((at for at, (one, other) in enumerate(zip(said, known, strict=False)) if one != other), None)
+    if same is None:
+        return min(len(said), len(known))
+    first, last = max(same, len(known) - MOST_COMPARED), max(same, len(said) - MOST_COMPARED)
+    *blocks, _ = SequenceMatcher(None, known[first:], said[last:], autojunk=False).get_matching_blocks()
+    if not blocks and not same:
+        return len(said)
+    ours, theirs = (same, same) if not blocks else (first + blocks[-1].a, last + blocks[-1].b)
+    size = blocks[-1].size if blocks else 0
+    rest, answer = known[ours + size : ours + size + 1], said[theirs + size : theirs + size + 1]
+    # The same answer in other words is known; one that goes on where the stored one was cut off is not.
+    known_answer = rest and answer and rest[0][0] == answer[0][0] == MESSAGE and not answer[0][1].startswith(rest[0][1])
+    return theirs + size + bool(known_answer)
+
+
+def _parts(identities: Iterable[tuple[str, str] | None]) -> list[_Part]:
+    found: list[_Part] = []
+    for index, identity in enumerate(identities):
+        if identity is None or identity[0] not in COMPARED:
+            continue
+        kind, text = identity[0], _SPACE.sub("", identity[1])
+        if found and kind == MESSAGE == found[-1].text[0]:
+            found[-1] = _Part((kind, found[-1].text[1] + text), found[-1].begin)
+        else:
+            found.append(_Part((kind, text), index))
+    return found
 
 
 def _joined(updates: Iterable[Members]) -> Iterator[Members]:

@@ -105,8 +105,12 @@ class AgentRequests:
             return
         if consent is Consent.REFUSE:
             raise RpcError(INVALID_PARAMS, f"In the mode “{self._mode()}” no files are written")
+        if self.granted.always_allows(kind):
+            return
         content = [] if shown is None else [await asyncio.to_thread(shown)]
-        words = {name: params[name] for name in ("command", "args", "cwd", "path") if params.get(name) is not None}
+        words = {
+            name: params[name] for name in ("command", "args", "cwd", "env", "path") if params.get(name) is not None
+        }
         call = {"toolCallId": "", "title": title, "kind": kind, "content": content, "rawInput": words}
         options = [
             {"optionId": ALLOW, "name": "Allow", "kind": "allow_once"},

@@ -108,6 +108,10 @@ class RunLog:
         if self._text is None:
             self._text = _Text(key, kind, dict(params), datetime.now(UTC))
         self._text.parts.append(text)
+        if is_large(text):
+            self._text.stop_waiting()
+            self._masking = asyncio.create_task(self._show_large(self._text, text), name="run log masks")
+            return
         self._show(self._text.stream.feed(text))
         self._text.wait(self._show_rest)
 
@@ -126,9 +130,22 @@ class RunLog:
 
     async def _mask(self, messages: list[tuple[dict[str, object], datetime]]) -> None:
         """Mask in a thread, then do what came meanwhile."""
-        done = [(await asyncio.to_thread(masked_message, message), at) for message, at in messages]
-        for message, at in done:
-            self._store(message, at)
+        try:
+            done = [(await asyncio.to_thread(masked_message, message), at) for message, at in messages]
+            for message, at in done:
+                self._store(message, at)
+        finally:
+            self._go_on()
+
+    async def _show_large(self, text: _Text, part: str) -> None:
+        """Mask a part of a text in a thread, then do what came meanwhile."""
+        try:
+            self._show(await asyncio.to_thread(text.stream.feed, part))
+            text.wait(self._show_rest)
+        finally:
+            self._go_on()
+
+    def _go_on(self) -> None:
         self._masking = None
         while self._steps and self._masking is None:
             self._steps.popleft()()
@@ -140,9 +157,7 @@ class RunLog:
     def _show(self, text: str) -> None:
         if not text or self._text is None:
             return
-        update = {**self._text.update, "sessionUpdate": self._text.kind, "content": {"type": "text", "text": text}}
-        params = masked({**self._text.params, "update": update})
-        self._emit(_line({"jsonrpc": "2.0", "method": UPDATE, "params": params}, datetime.now(UTC)), live=True)
+        self._emit(_line(self._text.live(text), datetime.now(UTC)), live=True)
 
     def _store(self, message: Mapping[str, object], at: datetime) -> None:
         line = _line(message, at)
@@ -179,6 +194,7 @@ class _Text:
         self.update = {name: each for name, each in update.items() if name not in {"content", "sessionUpdate"}}
         self.parts: list[str] = []
         self.stream = MaskedStream()
+        self._shown = masked({**self.params, "update": {**self.update, "sessionUpdate": kind}})
         self._timer: asyncio.TimerHandle | None = None
 
     def message(self) -> dict[str, object]:
@@ -186,6 +202,13 @@ class _Text:
         content = {"type": "text", "text": "".join(self.parts)}
         update = {**self.update, "sessionUpdate": WHOLE[self.kind], "content": content}
         return {"jsonrpc": "2.0", "method": UPDATE, "params": {**self.params, "update": update}}
+
+    def live(self, text: str) -> dict[str, object]:
+        """A part of it that is masked already, as an update."""
+        params = self._shown
+        assert isinstance(params, dict)
+        update = {**params["update"], "content": {"type": "text", "text": text}}
+        return {"jsonrpc": "2.0", "method": UPDATE, "params": {**params, "update": update}}
 
     def wait(self, then: Callable[[], None]) -> None:
         """Call `then` when no further part comes for a moment."""

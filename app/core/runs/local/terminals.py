@@ -33,25 +33,28 @@ class Terminals:
         self._folder = folder
         self._environment = environment
         self._open: dict[str, _Terminal] = {}
-        self._count = 0
+        self._count = self._starting = 0
 
     async def create(self, params: Mapping[str, object]) -> dict[str, object]:
         """`terminal/create`. Without `args`, a command of several words is one for the shell, as agents expect."""
         command, folder, variables = command_of(params), params.get("cwd"), _variables(params.get("env"))
         path = self._folder.path if folder is None else await asyncio.to_thread(self._folder.resolve, folder)
-        if len(self._open) >= MOST_TERMINALS:
+        if len(self._open) + self._starting >= MOST_TERMINALS:
             raise RpcError(INVALID_PARAMS, f"There are {MOST_TERMINALS} terminals already; release some first")
         limit = params.get("outputByteLimit")
         most = min(limit, OUTPUT_BYTES) if isinstance(limit, int) and not isinstance(limit, bool) else OUTPUT_BYTES
         self._count += 1
         name = f"terminal-{self._count}"
         terminal = _Terminal(max(most, 0), lambda: self.changed(name, False))
+        self._starting += 1
         try:
             terminal.process = await CommandProcess.start(
                 command, path, {**self._environment, **variables}, terminal.take
             )
         except NotStarted as failure:
             raise RpcError(INVALID_PARAMS, str(failure)) from None
+        finally:
+            self._starting -= 1
         self._open[name] = terminal
         terminal.waiting = asyncio.create_task(self._until_over(name, terminal), name=name)
         return {"terminalId": name}
