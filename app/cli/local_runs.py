@@ -67,7 +67,8 @@ async def run_here(options: argparse.Namespace) -> int:
         conversation = await desk.start(task, await _start(options, services, desk, task))
         record = conversation.record
         say(f"{printable(record.agent.name)} works in {printable(record.folder)}")
-        run = _ForegroundRun(conversation, ItemWriter(as_json=options.json))
+        bypass = services.storage.settings.get(BYPASS_SETTING) is True
+        run = _ForegroundRun(conversation, ItemWriter(as_json=options.json), bypass=bypass)
         status = "cancelled"
         try:
             with interruption.before(run.stop_first):
@@ -84,8 +85,9 @@ async def run_here(options: argparse.Namespace) -> int:
 class _ForegroundRun:
     """Writes what a run says, and asks what its agent asks, until its turn is over."""
 
-    def __init__(self, conversation: LocalConversation, writer: ItemWriter) -> None:
-        self._conversation, self._writer = conversation, writer
+    def __init__(self, conversation: LocalConversation, writer: ItemWriter, *, bypass: bool) -> None:
+        """`bypass`: whether answers are offered after which the agent asks for nothing."""
+        self._conversation, self._writer, self._bypass = conversation, writer, bypass
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._stopping: asyncio.Task[None] | None = None
@@ -131,7 +133,9 @@ class _ForegroundRun:
 
     async def _ask(self, asked: Permission) -> None:
         """Ask until it is answered, here or by the end of the turn."""
-        asking = asyncio.create_task(answer(self._conversation, asked), name="question on the terminal")
+        asking = asyncio.create_task(
+            answer(self._conversation, asked, bypass=self._bypass), name="question on the terminal"
+        )
         try:
             while not asking.done() and asked.key in self._conversation.transcript.state.waiting:
                 self._news.clear()

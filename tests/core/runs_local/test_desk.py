@@ -214,6 +214,11 @@ async def test_an_agent_without_the_mode_that_was_chosen_says_so_in_the_log(tmp_
         ("acceptEdits", ["default", "auto_edit"], "auto_edit"),
         ("bypassPermissions", ["yolo"], "yolo"),
         ("auto", ["build", "plan"], None),
+        (
+            "plan",
+            ["https://agents.example/modes#agent", "https://agents.example/modes#plan"],
+            "https://agents.example/modes#plan",
+        ),
     ],
 )
 def test_a_mode_is_found_under_the_name_that_the_agent_has_for_it(

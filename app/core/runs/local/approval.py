@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
+from app.core.runs.local.mode_names import BYPASS, LOCAL_MODES, plain_mode
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -36,13 +38,13 @@ FREE = ModeRule(Consent.ALLOW, Consent.ALLOW)
 MODES = {
     **dict.fromkeys(("plan", "readonly", "ask", "architect"), READING),
     **dict.fromkeys(("acceptedits", "autoedit"), EDITING),
-    **dict.fromkeys(("auto", "bypasspermissions", "bypass", "fullaccess", "agentfullaccess", "yolo", "dontask"), FREE),
+    **dict.fromkeys(("auto", *LOCAL_MODES[BYPASS]), FREE),
 }
 
 
 def rule_of(mode: str) -> ModeRule:
     """What a mode says."""
-    return MODES.get("".join(each for each in mode.lower() if each.isalnum()), ASKING)
+    return MODES.get(plain_mode(mode), ASKING)
 
 
 class GrantedCalls:
