@@ -13,6 +13,7 @@ from app.cli.common import connect, services_of
 from app.cli.local_asks import agree_to_setup, answer
 from app.cli.run_items import ItemWriter
 from app.cli.signals import interruption
+from app.cli.task_files import forget_files, waiting_files
 from app.cli.tasks import find_task
 from app.cli.terminal import output, printable, say
 from app.core.errors import BurrowError, Facts, Rejected
@@ -64,7 +65,10 @@ async def run_here(options: argparse.Namespace) -> int:
         await backend.ready()
         task = await find_task(backend, options.task)
         desk = services.local_runs
-        conversation = await desk.start(task, await _start(options, services, desk, task))
+        files = await waiting_files(backend, task)
+        conversation = await desk.start(task, await _start(options, services, desk, task), files)
+        if files:
+            await forget_files(backend, task)
         record = conversation.record
         say(f"{printable(record.agent.name)} works in {printable(record.folder)}")
         bypass = services.storage.settings.get(BYPASS_SETTING) is True

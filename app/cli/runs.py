@@ -9,6 +9,7 @@ import msgspec
 from app.cli.common import backend_of
 from app.cli.run_items import ItemWriter
 from app.cli.run_logs import follow
+from app.cli.task_files import forget_files, waiting_files
 from app.cli.tasks import find_task, latest_run
 from app.cli.terminal import data, line, printable, say
 from app.core.errors import BurrowError, Facts, QuotaReached, Rejected
@@ -80,7 +81,8 @@ async def run_task(options: argparse.Namespace) -> int:
         bypass = settings.get(BYPASS_SETTING) is True
         chosen = _chosen(options, _last(backend, task, options), models, bypass=bypass)
         try:
-            started = await backend.run_start.start(task, chosen)
+            files = await waiting_files(backend, task)
+            started = await backend.run_start.start(task, chosen, files)
         except QuotaReached as limit:
             raise _with_reset(limit) from None
         except Rejected as refusal:
@@ -88,6 +90,8 @@ async def run_task(options: argparse.Namespace) -> int:
         key = _key(backend, task)
         if key is not None:
             await settings.set(SETTING, RunMemory(settings).with_last(key, chosen))
+        if files:
+            await forget_files(backend, task)
         _show(started, options)
         if options.follow and started.latest_run is not None:
             writer = ItemWriter(as_json=options.json)

@@ -18,6 +18,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QVBoxLayout, QWidget
 
 from app.core.errors import Rejected
+from app.core.posthog.waiting_files import keep
 from app.core.runs.desk.local_conversation import LocalConversation
 from app.core.runs.desk.local_desk import LocalDesk
 from app.core.runs.desk.memory import LocalChoice
@@ -26,6 +27,7 @@ from app.core.runs.local.agents import LocalAgent, survey_agent
 from app.core.runs.local.facts import SignInHint
 from app.core.runs.local.record import LocalRecord
 from app.core.runs.local.status import LocalStatus, RunPhase
+from app.core.storage.attachments import Attachment, Attachments, encode
 from app.ui.bridge import Bridge
 from app.ui.context import Context
 from app.ui.tasks.local_conversation import notice_of
@@ -36,7 +38,7 @@ from app.ui.transcript.page import TranscriptPage
 from app.ui.transcript.run_notice import LocalAction, LocalNotice, RunNoticeCard
 from tests.core.conftest import Remembered
 from tests.ui._screens import look, nameless, save
-from tests.ui._tasks_fakes import FakeBackend, FakeNavigator, FakeServices, FakeTasks, settle, task
+from tests.ui._tasks_fakes import ANA, PROJECT, FakeBackend, FakeNavigator, FakeServices, FakeTasks, settle, task
 from tests.ui._walk import clipped, overlapping
 from tests.until import until
 
@@ -49,6 +51,7 @@ class LocalServices(FakeServices):
     def __init__(self, folder: Path, settings: Remembered) -> None:
         super().__init__()
         self.folder = folder
+        self.storage.attachments = Attachments(folder)  # type: ignore[attr-defined]
         self.local_runs = LocalDesk(folder, settings, lambda: None, self.busy)
 
 
@@ -91,6 +94,16 @@ class LocalPlace:
         self.page.reply.focus()
         QTest.keyClick(self.page.reply.field, Qt.Key.Key_Return)
         await settle()
+
+    def kept(self, name: str, content: bytes) -> Attachment:
+        made: Attachment = self.services.storage.attachments.add_content(name, "text/plain", content)  # type: ignore[attr-defined]
+        return made
+
+    async def attach(self, name: str, content: bytes) -> None:
+        """Have a file wait for a run of the task."""
+        await keep(self.services.storage.drafts, ANA, PROJECT.id, "t1", encode([self.kept(name, content)]))  # type: ignore[arg-type]
+        self.place.files.refresh()
+        await until(lambda: bool(self.place.files.get("t1")))
 
     def press(self, words: str) -> None:
         found = [
@@ -143,6 +156,7 @@ def repository(folder: Path) -> Path:
 async def test_a_run_on_this_machine_from_the_form_to_the_day_after(qapp: QApplication, tmp_path: Path) -> None:
     made, data = repository(tmp_path / "shop"), tmp_path / "data"
     async with local_place(qapp, data) as local:
+        await local.attach("notes.md", b"# Notes\n")
         local.place.task_actions.run_here()
         await until(lambda: local.panel.form.agent.count() > 1)
         form = local.panel.form
@@ -157,6 +171,7 @@ async def test_a_run_on_this_machine_from_the_form_to_the_day_after(qapp: QAppli
         await until(lambda: bool(local.services.local_runs.of("t1")))
         await settle()
         assert not local.panel.isVisible()
+        assert local.place.files.get("t1") == ()
         # The permission, by its number.
         await until(lambda: local.page.ask.permission is not None, 20.0)
         assert [work.kind.value for work in local.services.busy.works()] == ["run"]
@@ -172,10 +187,12 @@ async def test_a_run_on_this_machine_from_the_form_to_the_day_after(qapp: QAppli
         assert worktree != made
         assert local.services.busy.works() == ()
         # A follow-up that is stopped.
+        local.page.reply.set_files(encode([local.kept("shot.png", b"no picture")]))
         await local.say("only read, and take your time")
         await until(lambda: local.page.header.stop.isVisible(), 10.0)
         QTest.keyClick(local.page.view, Qt.Key.Key_Period, Qt.KeyboardModifier.ControlModifier)
         await local.turns(2)
+        assert [each.files for each in local.items(Prompt)] == [("notes.md",), ("shot.png",)]  # type: ignore[attr-defined]
         # A crash, which the page tells of, with what can be done.
         await local.say("crash on purpose")
         await until(lambda: local.conversation.status.phase is RunPhase.ENDED, 10.0)

@@ -11,9 +11,9 @@ from app.core.errors import NotFound, Rejected, StorageTrouble
 from app.core.events import Event
 from app.core.runs.agent_environment import agent_environment
 from app.core.runs.answers import answered_questions, chosen_option
-from app.core.runs.desk.kept_files import FILES, keep_file
+from app.core.runs.desk.kept_files import keep_file
 from app.core.runs.desk.task_runs import IN_PROGRESS, STATUS_OF_PHASE, run_of
-from app.core.runs.local.record import folder_of
+from app.core.runs.local.record import FILES, folder_of
 from app.core.runs.local.run import LocalRun
 from app.core.runs.local.status import RunPhase
 from app.core.runs.local.unsent import UnsentFile

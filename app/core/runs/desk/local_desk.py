@@ -15,12 +15,13 @@ from app.core.errors import NotFound
 from app.core.events import Event
 from app.core.posthog.types import Value
 from app.core.runs.agent_environment import agent_environment
+from app.core.runs.desk.kept_files import keep_files
 from app.core.runs.desk.local_conversation import LocalConversation
 from app.core.runs.desk.task_runs import run_of
 from app.core.runs.local.agents import LocalAgent, check_agent, found_agents, survey_agent
 from app.core.runs.local.claim import RunClaim
 from app.core.runs.local.folder import WorkingFolder
-from app.core.runs.local.record import LocalRecord, folder_of, load_record, load_records, save_record
+from app.core.runs.local.record import FILES, LocalRecord, folder_of, load_record, load_records, save_record
 from app.core.runs.local.status import RunPhase
 from app.core.runs.local.write_back import WriteBack
 from app.core.runs.worktrees.git import GitTrouble, git_line
@@ -29,10 +30,11 @@ from app.core.runs.worktrees.setup import SetupConsent
 from app.core.runs.worktrees.worktrees import Worktrees
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from app.core.backend import Backend
     from app.core.busy import Busy
+    from app.core.posthog.run_files import RunFile
     from app.core.posthog.runs import Runs
     from app.core.posthog.types import Task, TaskRun
     from app.core.runs.local.servers import RunServers
@@ -186,13 +188,16 @@ class LocalDesk:
         found = await asyncio.to_thread(found_agents, self._agents_environment())
         return (*found, survey_agent())
 
-    async def start(self, task: Task, wanted: LocalStart) -> LocalConversation:
+    async def start(self, task: Task, wanted: LocalStart, files: Sequence[RunFile] = ()) -> LocalConversation:
         """Start a run of a task: it is there when this returns, and the agent starts by `LocalConversation.start`.
 
-        Raises `Rejected` with `attr` `agent` or `folder`, `GitTrouble`, `StorageTrouble`.
+        `files` go with what it is told first. Raises `Rejected` with `attr` `agent` or `folder`, `GitTrouble`,
+        `StorageTrouble`; then there is no run.
         """
         await self.load()
         await asyncio.to_thread(check_agent, wanted.agent, self._agents_environment())
+        run = secrets.token_hex(8)
+        kept = await keep_files(folder_of(self._data, run) / FILES, files)
         worktree, branch, base = "", "", ""
         folder = str(await asyncio.to_thread(lambda: WorkingFolder(Path(wanted.folder).expanduser()).path))
         repository = folder
@@ -204,7 +209,7 @@ class LocalDesk:
             with contextlib.suppress(GitTrouble):
                 base = await git_line(Path(folder), "rev-parse", "--verify", "HEAD^{commit}")
         record = LocalRecord(
-            id=secrets.token_hex(8),
+            id=run,
             agent=wanted.agent,
             folder=folder,
             task=task.id,
@@ -223,10 +228,10 @@ class LocalDesk:
         self._open[record.id] = conversation
         self._write_back(record)
         text = prompt_of(task)
-        if text:
+        if text or kept:
             # It waits in sight while the agent starts.
             await conversation.open()
-            conversation.local.say(text)
+            conversation.local.say(text, kept)
         self._tell(task.id)
         return conversation
 

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 RUNS_FOLDER = "runs"
 RECORD, LOG = "run.json", "log.jsonl"
+# In the folder of a run: the files that went with its messages.
+FILES = "files"
 
 
 class LocalRecord(Value, frozen=True, kw_only=True):
