@@ -34,6 +34,7 @@ MODE_NAMES = {
     "read-only": ("read-only",),
 }
 EFFORTS = ("low", "medium", "high", "xhigh", "max", "ultracode")
+LOCAL_ONLY = ("agent", "folder", "worktree", "no_servers")
 GITHUB_NEEDED = "github_authorization_required"
 
 
@@ -56,6 +57,7 @@ def add_arguments(group: Any, add: Callable[..., argparse.ArgumentParser]) -> No
     here.add_argument("--agent", metavar="CMD", help="the agent: survey, codex, gemini, … or its command")
     here.add_argument("--folder", metavar="DIR", help="where the agent works; by default in this folder")
     here.add_argument("--worktree", action="store_true", help="work in a fresh git worktree of that folder")
+    here.add_argument("--no-servers", action="store_true", help="hand no MCP servers to the agent")
     stop = add(group, "stop", stop_run, "End the latest run of a task.", acts=True)
     stop.add_argument("task", help=named)
 
@@ -66,8 +68,9 @@ async def run_task(options: argparse.Namespace) -> int:
         from app.cli.local_runs import run_here
 
         return await run_here(options)
-    if options.agent or options.folder or options.worktree:
-        raise Rejected("--agent, --folder and --worktree are for runs on this machine.", action="Add --local.")
+    given = [f"--{name.replace('_', '-')}" for name in LOCAL_ONLY if getattr(options, name)]
+    if given:
+        raise Rejected(f"For runs on this machine only: {', '.join(given)}.", action="Add --local.")
     async with backend_of(options) as backend:
         task = await find_task(backend, options.task)
         if task.latest_run is not None and not task.latest_run.finished and task.latest_run.environment == "cloud":
