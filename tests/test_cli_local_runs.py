@@ -49,6 +49,7 @@ def test_what_cannot_run_here_is_refused_with_the_way_out(commands: CommandLine,
         ("--local", "--mode", "bypass"): "Allow it in the window: Settings, Runs.",
         ("--local", "--agent", "codex"): "npm install -g @zed-industries/codex-acp",
         ("--local", "--agent", "survey", "--folder", str(tmp_path / "none")): "Choose a folder that exists.",
+        ("--local", "--environment", "node", "--folder", str(tmp_path)): "keeps its environments in .posthog-code",
         ("--local", "--agent", "survey", "--folder", str(tmp_path), "--worktree"): "a git repository that has a commit",
     }
     for arguments, words in refused.items():

@@ -25,6 +25,7 @@ from app.core.runs.items import Permission, TurnEnd
 from app.core.runs.local.agents import PRESETS, SURVEY, agent_of_command, survey_agent
 from app.core.runs.local.mode_names import ACCEPT_EDITS, AUTO, BYPASS, DEFAULT, PLAN
 from app.core.runs.local.status import RunPhase
+from app.core.runs.worktrees.environments import file_called
 
 if TYPE_CHECKING:
     import argparse
@@ -213,9 +214,13 @@ async def _start(options: argparse.Namespace, services: Services, desk: LocalDes
         )
     memory = LocalMemory(settings)
     agent = _named(options.agent) if options.agent else memory.last(task.repository or "").agent
+    folder, environment = _absolute(options.folder), ""
+    if options.environment:
+        environment = file_called(await desk.environments(folder), options.environment)
     start = LocalStart(
         agent=agent or (await desk.agents())[0],
-        folder=_absolute(options.folder),
+        folder=folder,
+        environment=environment,
         worktree=options.worktree,
         base=options.branch or "HEAD",
         mode=mode,

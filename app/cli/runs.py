@@ -34,7 +34,7 @@ MODE_NAMES = {
     "read-only": ("read-only",),
 }
 EFFORTS = ("low", "medium", "high", "xhigh", "max", "ultracode")
-LOCAL_ONLY = ("agent", "folder", "worktree", "no_servers")
+LOCAL_ONLY = ("agent", "folder", "worktree", "environment", "no_servers")
 GITHUB_NEEDED = "github_authorization_required"
 
 
@@ -57,6 +57,7 @@ def add_arguments(group: Any, add: Callable[..., argparse.ArgumentParser]) -> No
     here.add_argument("--agent", metavar="CMD", help="the agent: survey, codex, gemini, … or its command")
     here.add_argument("--folder", metavar="DIR", help="where the agent works; by default in this folder")
     here.add_argument("--worktree", action="store_true", help="work in a fresh git worktree of that folder")
+    here.add_argument("--environment", metavar="NAME", help="the repository's environment; none for a run without one")
     here.add_argument("--no-servers", action="store_true", help="hand no MCP servers to the agent")
     stop = add(group, "stop", stop_run, "End the latest run of a task.", acts=True)
     stop.add_argument("task", help=named)

@@ -27,6 +27,7 @@ from app.core.runs.local.agents import LocalAgent, survey_agent
 from app.core.runs.local.facts import SignInHint
 from app.core.runs.local.record import LocalRecord
 from app.core.runs.local.status import LocalStatus, RunPhase
+from app.core.runs.worktrees.environments import NONE, FoundEnvironments, WorkEnvironment
 from app.core.storage.attachments import Attachment, Attachments, encode
 from app.ui.bridge import Bridge
 from app.ui.context import Context
@@ -147,6 +148,10 @@ async def local_place(qapp: QApplication, folder: Path, text: str = TASK) -> Asy
 def repository(folder: Path) -> Path:
     folder.mkdir()
     (folder / "README.md").write_text("# Shop\n")
+    environments = folder / ".posthog-code/environments"
+    environments.mkdir(parents=True)
+    for name in ("node", "python"):
+        (environments / f"{name}.toml").write_text('[setup]\nscript = "exit 1"\n')
     who = ("-c", "user.name=a", "-c", "user.email=a@b")
     for words in (("init", "-q", "-b", "main"), ("add", "."), (*who, "commit", "-qm", "first")):
         subprocess.run(("git", *words), cwd=folder, check=True)
@@ -165,12 +170,14 @@ async def test_a_run_on_this_machine_from_the_form_to_the_day_after(qapp: QAppli
         QTest.keyClick(form.folder, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
         assert "There is no folder" in local.panel.card.text()
         form.folder.setText(str(made))
+        await until(lambda: form.environment.count() == 3)
+        form.environment.setCurrentIndex(2)
         form.where.setCurrentIndex(1)
         form.where.activated.emit(1)
         QTest.keyClick(form.folder, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
         await until(lambda: bool(local.services.local_runs.of("t1")))
         await settle()
-        assert not local.panel.isVisible()
+        await until(lambda: not local.panel.isVisible())
         assert local.place.files.get("t1") == ()
         # The permission, by its number.
         await until(lambda: local.page.ask.permission is not None, 20.0)
@@ -182,6 +189,7 @@ async def test_a_run_on_this_machine_from_the_form_to_the_day_after(qapp: QAppli
         await local.turns(1)
         (asked,) = local.items(Permission)
         assert asked.answer  # type: ignore[attr-defined]
+        assert local.conversation.record.environment == NONE
         worktree = Path(local.conversation.record.folder)
         assert worktree.name in local.page.header.branch.text()
         assert worktree != made
@@ -229,6 +237,12 @@ CRASH = LocalNotice(
     "bad",
     ("thread 'main' panicked at core/src/session.rs:212:9:", "called `Option::unwrap()` on a `None` value"),
 )
+ENVIRONMENTS = FoundEnvironments(
+    (
+        WorkEnvironment("node", "Node 22", ".posthog-code/environments/node.toml", script="npm ci\n"),
+        WorkEnvironment("docs", "Documentation", ".posthog-code/environments/docs.toml"),
+    )
+)
 ACTIONS = (LocalAction("command:0", "Test", "npm test"), LocalAction("command:1", "Start the shop", "npm start"))
 
 
@@ -249,6 +263,7 @@ def test_form_and_notices_fit_at_every_text_size(
         choice = LocalChoice(agent=survey_agent(), folder="/home/mei/src/shop", worktree=True, base="main")
         panel.open_for(choice, bypass=False)
         panel.form.show_agents([LocalAgent("codex", "Codex", ("codex-acp",)), survey_agent()])
+        panel.form.show_environments(ENVIRONMENTS)
         cards[0].show_notice(SETUP, ())
         cards[1].show_notice(CRASH, ACTIONS)
         panel.show_error(Rejected("No worktree can be made of /home/mei/src/shop: it has no commit."))
@@ -263,6 +278,35 @@ def test_form_and_notices_fit_at_every_text_size(
         page.close()
         page.deleteLater()
         QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+
+def test_of_several_environments_the_one_used_last_is_offered_first(qapp: QApplication) -> None:
+    panel, wanted = LocalRunPanel(), []
+    panel.form.folder_named.connect(wanted.append)
+    node, docs = (each.file for each in ENVIRONMENTS.environments)
+    panel.open_for(LocalChoice(agent=survey_agent(), folder="/shop", environment=docs), bypass=False)
+    panel.form.show_agents([survey_agent()])
+    # Nobody waits for a slow disk.
+    assert panel.form.start().environment == docs
+    panel.form._named_soon.timeout.emit()
+    assert wanted == ["/shop"]
+    panel.form.show_environments(ENVIRONMENTS)
+    assert panel.form.start().environment == docs
+    choices = [panel.form.environment.itemText(each) for each in range(panel.form.environment.count())]
+    assert choices == ["Node 22", "Documentation", "None"]
+    panel.form.environment.setCurrentIndex(2)
+    assert panel.form.start().environment == NONE
+    # Another folder has one only, which needs no choice.
+    panel.form.folder.setText("/other")
+    panel.form.show_environments(FoundEnvironments(ENVIRONMENTS.environments[:1]))
+    assert panel.form._environment_field.isHidden()
+    assert panel.form.start().environment == ""
+    plain = msgspec.structs.replace(ENVIRONMENTS.environments[0], file="a.toml", script="")
+    # Else the first that sets a worktree up.
+    fresh = FoundEnvironments((plain, *ENVIRONMENTS.environments[:1]))
+    panel.form.show_environments(fresh)
+    assert panel.form.start().environment == node
+    panel.deleteLater()
 
 
 def test_each_state_of_an_agent_says_what_can_be_done() -> None:

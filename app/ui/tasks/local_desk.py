@@ -71,7 +71,13 @@ class LocalRunDesk(QObject):
             page.put_panel(panel)
             panel.run_wanted.connect(self._run)
             panel.closed.connect(self._closed)
+            panel.form.folder_named.connect(self._look_for_environments)
         return self._panel
+
+    def _look_for_environments(self, folder: str) -> None:
+        if self._panel is not None and folder:
+            work = self._local.connect_runs().environments(folder)
+            self._context.bridge.spawn(self._panel, work, done=self._panel.form.show_environments, key="environments")
 
     def _run(self, start: LocalStart) -> None:
         task, panel = self._controller.cache.get(self._task_id), self._panel

@@ -24,6 +24,7 @@ from app.core.runs.local.folder import WorkingFolder
 from app.core.runs.local.record import FILES, LocalRecord, folder_of, load_record, load_records, save_record
 from app.core.runs.local.status import RunPhase
 from app.core.runs.local.write_back import WriteBack
+from app.core.runs.worktrees.environments import find_environments
 from app.core.runs.worktrees.git import GitTrouble, git_line
 from app.core.runs.worktrees.run_changes import RunChanges
 from app.core.runs.worktrees.setup import SetupConsent
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from app.core.posthog.runs import Runs
     from app.core.posthog.types import Task, TaskRun
     from app.core.runs.local.servers import RunServers
+    from app.core.runs.worktrees.environments import FoundEnvironments
     from app.core.runs.worktrees.setup import ConsentSettings
 
 # How long the end may take that tells the server what it does not know yet. The rest is told after the next start.
@@ -51,7 +53,8 @@ UNDER_WAY = frozenset({RunPhase.STARTING, RunPhase.WORKING, RunPhase.STOPPING})
 class LocalStart(Value, frozen=True, kw_only=True):
     """What to start. `folder` is where the agent works, or the repository that a `worktree` is made from.
 
-    `base` is the commit or branch that a worktree begins at. An empty `mode` leaves it to the agent.
+    `base` is the commit or branch that a worktree begins at. An empty `mode` leaves it to the agent. `environment` is
+    as in `LocalRecord`.
     """
 
     agent: LocalAgent
@@ -59,6 +62,7 @@ class LocalStart(Value, frozen=True, kw_only=True):
     worktree: bool = False
     base: str = "HEAD"
     mode: str = ""
+    environment: str = ""
 
 
 class ServersOfRuns(Protocol):
@@ -188,6 +192,10 @@ class LocalDesk:
         found = await asyncio.to_thread(found_agents, self._agents_environment())
         return (*found, survey_agent())
 
+    async def environments(self, folder: str) -> FoundEnvironments:
+        """Those that a folder's repository keeps. A folder that is not there has none."""
+        return await asyncio.to_thread(lambda: find_environments(Path(folder).expanduser()))
+
     async def start(self, task: Task, wanted: LocalStart, files: Sequence[RunFile] = ()) -> LocalConversation:
         """Start a run of a task: it is there when this returns, and the agent starts by `LocalConversation.start`.
 
@@ -220,6 +228,7 @@ class LocalDesk:
             branch=branch,
             base=base,
             mode=wanted.mode,
+            environment=wanted.environment,
             created=time.time(),
         )
         conversation = self._conversation(record)
