@@ -8,6 +8,8 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 
@@ -15,9 +17,15 @@ import pytest
 
 from app.cli.local_asks import choose
 from app.core.errors import Rejected
-from tests._command import SECONDS, started
+from app.core.mcp.proxy.clients import KnownClient
+from app.core.mcp.proxy.service import PORT_SETTING
+from app.core.mcp.servers.local_policies import ASK
+from app.core.services import Services
+from tests._command import SECONDS, DataFolder, Process, started
 from tests._in_process import CommandLine
+from tests.core.proxy._service import free_port
 from tests.core.runs_local.running import SCRIPT
+from tests.test_cli_proxy import clients_of, with_services
 from tests.test_cli_runs import a_task, commands, folder  # noqa: F401 - fixtures
 from tests.workspace.conftest import lab, shared_lab, shared_workspace  # noqa: F401 - fixtures
 
@@ -39,11 +47,12 @@ def test_what_cannot_run_here_is_refused_with_the_way_out(commands: CommandLine,
     slug = a_task(commands, "Refused here")
     refused = {
         ("--local", "--model", "survey-small"): "without --local",
-        ("--folder", str(tmp_path)): "Add --local.",
+        ("--folder", str(tmp_path), "--no-servers"): "Add --local.",
         ("--local", "--branch", "main"): "Add --worktree.",
         ("--local", "--mode", "bypass"): "Allow it in the window: Settings, Runs.",
         ("--local", "--agent", "codex"): "npm install -g @zed-industries/codex-acp",
         ("--local", "--agent", "survey", "--folder", str(tmp_path / "none")): "Choose a folder that exists.",
+        ("--local", "--environment", "node", "--folder", str(tmp_path)): "keeps its environments in .posthog-code",
         ("--local", "--agent", "survey", "--folder", str(tmp_path), "--worktree"): "a git repository that has a commit",
     }
     for arguments, words in refused.items():
@@ -56,7 +65,8 @@ def test_without_a_terminal_what_the_agent_asks_is_refused_and_the_server_has_th
     repository: Path,
 ) -> None:
     slug = a_task(commands, "Survey the shop")
-    code = commands.run("tasks", "run", slug, "--local", "--agent", "survey", "--folder", str(repository), "--worktree")
+    options = ("--folder", str(repository), "--worktree", "--no-servers")
+    code = commands.run("tasks", "run", slug, "--local", "--agent", "survey", *options)
     assert "There is no terminal to ask on, so this is refused: Write SURVEY.md" in commands.words
     assert "on the branch burrow/" in commands.words
     assert code in {0, 1}
@@ -70,7 +80,8 @@ def test_without_a_terminal_what_the_agent_asks_is_refused_and_the_server_has_th
 
 def test_a_crash_ends_with_the_last_words_of_the_agent(commands: CommandLine, tmp_path: Path) -> None:  # noqa: F811
     made = commands.read("tasks", "create", "crash", "--title", "Crash")
-    assert commands.run("tasks", "run", made["slug"], "--local", "--agent", MISBEHAVING, "--folder", str(tmp_path)) == 1
+    options = ("--folder", str(tmp_path), "--no-servers")
+    assert commands.run("tasks", "run", made["slug"], "--local", "--agent", MISBEHAVING, *options) == 1
     assert "out of memory" in commands.words
     assert "ended with code 9" in commands.words
 
@@ -81,27 +92,16 @@ def test_a_person_answers_by_number_stops_the_turn_and_then_ends_the_run(
     folder: Path,  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    import pty
-
     made = commands.read("tasks", "create", "ask ask wait", "--title", "Ask twice")
-    leader, follower = pty.openpty()
-    arguments = ("tasks", "run", made["slug"], "--local", "--agent", MISBEHAVING, "--folder", str(tmp_path))
-    process = started(*arguments, "--data", str(folder), stdin=follower, stdout=follower, stderr=follower)
-    os.close(follower)
-    terminal = Seen(leader)
-    try:
+    options = ("--agent", MISBEHAVING, "--folder", str(tmp_path), "--no-servers")
+    with on_terminal("tasks", "run", made["slug"], "--local", *options, "--data", str(folder)) as terminal:
         terminal.wait_for("The agent asks: first")
         terminal.wait_for("  2  No")
-        os.write(leader, b"x")
-        os.write(leader, b"2")
+        terminal.press("x2")
         terminal.wait_for("The agent asks: first", 2)
-        process.send_signal(signal.SIGINT)
+        terminal.process.send_signal(signal.SIGINT)
         terminal.wait_for("Press Ctrl+C again to end the run.")
-        assert process.wait(SECONDS) == 1
-    finally:
-        os.close(leader)
-        if process.poll() is None:
-            process.kill()
+        assert terminal.process.wait(SECONDS) == 1
     assert commands.read("tasks", "show", made["slug"])["status"] == "cancelled"
 
 
@@ -123,16 +123,69 @@ async def test_a_key_from_before_the_question_is_no_answer(monkeypatch: pytest.M
             await choose(["Yes", "No"])
 
 
+def test_the_agent_gets_the_servers_with_a_key_of_its_own_and_a_call_that_asks_is_asked_on_the_terminal(
+    commands: CommandLine,  # noqa: F811
+    folder: Path,  # noqa: F811
+    repository: Path,
+) -> None:
+    made = commands.read("tasks", "create", "only read", "--title", "Use the tools")
+    with_services(DataFolder(folder), lambda services: services.local_policies.set("workspace", "who_am_i", ASK))
+    with_services(DataFolder(folder), lambda services: services.storage.settings.set(PORT_SETTING, free_port()))
+    options = ("--agent", "survey", "--folder", str(repository))
+    with on_terminal("tasks", "run", made["slug"], "--local", *options, "--data", str(folder)) as terminal:
+        terminal.wait_for("Run: Use the tools")
+        terminal.wait_for("  3  Refuse it")
+        assert [each.revoked_at for each in run_keys(folder)] == [None]
+        terminal.press("1")
+        assert terminal.process.wait(SECONDS) == 0
+        terminal.wait_for("list_event_names)")
+    assert "✓ List tasks" in terminal.text
+    assert "✓ Who am I" in terminal.text
+    assert [each.revoked_at is None for each in run_keys(folder)] == [False]
+
+
+def test_without_a_proxy_the_run_goes_on_and_it_is_said(
+    commands: CommandLine,  # noqa: F811
+    folder: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    made = commands.read("tasks", "create", "env", "--title", "No proxy")
+    place, kept = folder / "proxy", folder / "proxy-aside"
+    if place.exists():
+        place.rename(kept)
+    place.write_text("no folder")
+    try:
+        options = ("--agent", MISBEHAVING, "--folder", str(tmp_path))
+        assert commands.run("tasks", "run", made["slug"], "--local", *options) == 0
+    finally:
+        place.unlink()
+    assert "The agent gets no MCP servers: " in commands.words
+    assert '"servers": []' in commands.out
+
+
+def run_keys(folder: Path) -> list[KnownClient]:  # noqa: F811
+    """The clients of the proxy that runs made."""
+
+    async def found(services: Services) -> list[KnownClient]:
+        async with clients_of(services) as clients:
+            return [each for each in clients.clients if each.client.name.startswith("Run: ")]
+
+    return with_services(DataFolder(folder), found)
+
+
 def done(text: str) -> list[str]:
     """What was asked and done. A plan is written once it is complete, and stands where it began in the log."""
     return [line for line in text.splitlines() if line.startswith(("✓ ", "✗ ", "> ", "–"))]
 
 
 class Seen:
-    """What was written on a terminal."""
+    """A command on a terminal, and what was written there."""
 
-    def __init__(self, leader: int) -> None:
-        self._leader, self.text = leader, ""
+    def __init__(self, process: Process, leader: int) -> None:
+        self.process, self._leader, self.text = process, leader, ""
+
+    def press(self, keys: str) -> None:
+        os.write(self._leader, keys.encode())
 
     def wait_for(self, words: str, times: int = 1) -> None:
         deadline = monotonic() + SECONDS
@@ -140,3 +193,18 @@ class Seen:
             assert monotonic() < deadline, self.text
             if select.select([self._leader], [], [], 0.5)[0]:
                 self.text += os.read(self._leader, 65536).decode("utf-8", "replace")
+
+
+@contextmanager
+def on_terminal(*arguments: str) -> Iterator[Seen]:
+    import pty
+
+    leader, follower = pty.openpty()
+    process = started(*arguments, stdin=follower, stdout=follower, stderr=follower)
+    os.close(follower)
+    try:
+        yield Seen(process, leader)
+    finally:
+        os.close(leader)
+        if process.poll() is None:
+            process.kill()

@@ -8,6 +8,7 @@ from app.cli.keys import forget_keys, has_keys, read_key
 from app.cli.terminal import printable, say
 from app.core.errors import NotFound, Rejected
 from app.core.runs.answers import QuestionAnswer
+from app.core.runs.local.mode_names import asks_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
 CANNOT_ASK = "There is no terminal to ask on"
 
 
-async def answer(conversation: LocalConversation, asked: Permission) -> None:
-    """Ask the person, and tell the agent. A question that is over meanwhile is left alone."""
+async def answer(conversation: LocalConversation, asked: Permission, *, bypass: bool) -> None:
+    """Ask the person, and tell the agent. A question that is over meanwhile is left alone.
+
+    An answer that lets the agent do everything without a question is offered with `bypass` only.
+    """
     try:
         if not has_keys():
             await _refuse(conversation, asked)
@@ -32,8 +36,9 @@ async def answer(conversation: LocalConversation, asked: Permission) -> None:
             await conversation.answer(asked, answers=answers)
         else:
             say(f"The agent asks: {printable(asked.title)}")
-            number = await choose([option.name or option.option_id for option in asked.options])
-            await conversation.answer(asked, asked.options[number].option_id)
+            offered = [option for option in asked.options if bypass or not asks_nothing(option.option_id)]
+            number = await choose([option.name or option.option_id for option in offered])
+            await conversation.answer(asked, offered[number].option_id)
     except NotFound:
         return
 

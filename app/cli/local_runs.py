@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.cli.common import connect, services_of
 from app.cli.local_asks import agree_to_setup, answer
 from app.cli.run_items import ItemWriter
-from app.cli.signals import interruption
+from app.cli.run_servers import ask_about, served
+from app.cli.signals import interruption, to_the_end
+from app.cli.task_files import forget_files, waiting_files
 from app.cli.tasks import find_task
 from app.cli.terminal import output, printable, say
 from app.core.errors import BurrowError, Facts, Rejected
@@ -23,10 +25,13 @@ from app.core.runs.items import Permission, TurnEnd
 from app.core.runs.local.agents import PRESETS, SURVEY, agent_of_command, survey_agent
 from app.core.runs.local.mode_names import ACCEPT_EDITS, AUTO, BYPASS, DEFAULT, PLAN
 from app.core.runs.local.status import RunPhase
+from app.core.runs.worktrees.environments import file_called
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable, Coroutine
 
+    from app.core.mcp.proxy.approvals import ApprovalQuestion, Approvals
     from app.core.posthog.types import Task
     from app.core.runs.desk.local_conversation import LocalConversation
     from app.core.runs.desk.local_desk import LocalDesk
@@ -64,18 +69,24 @@ async def run_here(options: argparse.Namespace) -> int:
         await backend.ready()
         task = await find_task(backend, options.task)
         desk = services.local_runs
-        conversation = await desk.start(task, await _start(options, services, desk, task))
-        record = conversation.record
-        say(f"{printable(record.agent.name)} works in {printable(record.folder)}")
-        run = _ForegroundRun(conversation, ItemWriter(as_json=options.json))
-        status = "cancelled"
-        try:
-            with interruption.before(run.stop_first):
-                code = await run.carry_out()
-            status = "completed" if code == 0 else "cancelled" if run.reason == CANCELLED else "failed"
-        finally:
-            run.flush()
-            await asyncio.shield(_finish(desk, record.id, status))
+        start = await _start(options, services, desk, task)
+        files = await waiting_files(backend, task)
+        async with served(services, wanted=not options.no_servers) as approvals:
+            conversation = await desk.start(task, start, files)
+            if files:
+                await forget_files(backend, task)
+            record = conversation.record
+            say(f"{printable(record.agent.name)} works in {printable(record.folder)}")
+            bypass = services.storage.settings.get(BYPASS_SETTING) is True
+            run = _ForegroundRun(conversation, ItemWriter(as_json=options.json), approvals, bypass=bypass)
+            status = "cancelled"
+            try:
+                with interruption.before(run.stop_first):
+                    code = await run.carry_out()
+                status = "completed" if code == 0 else "cancelled" if run.reason == CANCELLED else "failed"
+            finally:
+                run.flush()
+                await to_the_end(_finish(desk, record.id, status))
         if record.branch:
             say(f"Its changes are on the branch {printable(record.branch)}.")
         return code
@@ -84,8 +95,14 @@ async def run_here(options: argparse.Namespace) -> int:
 class _ForegroundRun:
     """Writes what a run says, and asks what its agent asks, until its turn is over."""
 
-    def __init__(self, conversation: LocalConversation, writer: ItemWriter) -> None:
-        self._conversation, self._writer = conversation, writer
+    def __init__(
+        self, conversation: LocalConversation, writer: ItemWriter, approvals: Approvals | None, *, bypass: bool
+    ) -> None:
+        """`approvals` are the calls of tools that are asked about here. `bypass`: whether answers are offered after
+        which the agent asks for nothing.
+        """
+        self._conversation, self._writer, self._bypass = conversation, writer, bypass
+        self._approvals = approvals
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._stopping: asyncio.Task[None] | None = None
@@ -93,6 +110,8 @@ class _ForegroundRun:
             conversation.transcript.changed.subscribe(lambda change: self._changed(change.first)),
             conversation.changed.subscribe(lambda _none: self._news.set()),
         ]
+        if approvals is not None:
+            self._ends.append(approvals.changed.subscribe(lambda _none: self._news.set()))
         # Nobody needs what was written before, and it has no end.
         output.keeps = False
 
@@ -121,6 +140,9 @@ class _ForegroundRun:
             if asked and isinstance(asked[0], Permission):
                 await self._ask(asked[0])
                 continue
+            if self._approvals is not None and self._approvals.open:
+                await self._approve(self._approvals, self._approvals.open[0])
+                continue
             await self._news.wait()
 
     def flush(self) -> None:
@@ -131,9 +153,17 @@ class _ForegroundRun:
 
     async def _ask(self, asked: Permission) -> None:
         """Ask until it is answered, here or by the end of the turn."""
-        asking = asyncio.create_task(answer(self._conversation, asked), name="question on the terminal")
+        asking = answer(self._conversation, asked, bypass=self._bypass)
+        await self._until_over(asking, lambda: asked.key in self._conversation.transcript.state.waiting)
+
+    async def _approve(self, approvals: Approvals, question: ApprovalQuestion) -> None:
+        """Ask about a call until it is answered, here or in a window that serves meanwhile, or its time is over."""
+        await self._until_over(ask_about(approvals, question), lambda: question in approvals.open)
+
+    async def _until_over(self, work: Coroutine[Any, Any, None], still: Callable[[], bool]) -> None:
+        asking = asyncio.create_task(work, name="question on the terminal")
         try:
-            while not asking.done() and asked.key in self._conversation.transcript.state.waiting:
+            while not asking.done() and still():
                 self._news.clear()
                 news = asyncio.create_task(self._news.wait())
                 await asyncio.wait((asking, news), return_when=asyncio.FIRST_COMPLETED)
@@ -184,9 +214,13 @@ async def _start(options: argparse.Namespace, services: Services, desk: LocalDes
         )
     memory = LocalMemory(settings)
     agent = _named(options.agent) if options.agent else memory.last(task.repository or "").agent
+    folder, environment = _absolute(options.folder), ""
+    if options.environment:
+        environment = file_called(await desk.environments(folder), options.environment)
     start = LocalStart(
         agent=agent or (await desk.agents())[0],
-        folder=_absolute(options.folder),
+        folder=folder,
+        environment=environment,
         worktree=options.worktree,
         base=options.branch or "HEAD",
         mode=mode,

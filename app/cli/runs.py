@@ -9,6 +9,7 @@ import msgspec
 from app.cli.common import backend_of
 from app.cli.run_items import ItemWriter
 from app.cli.run_logs import follow
+from app.cli.task_files import forget_files, waiting_files
 from app.cli.tasks import find_task, latest_run
 from app.cli.terminal import data, line, printable, say
 from app.core.errors import BurrowError, Facts, QuotaReached, Rejected
@@ -33,6 +34,7 @@ MODE_NAMES = {
     "read-only": ("read-only",),
 }
 EFFORTS = ("low", "medium", "high", "xhigh", "max", "ultracode")
+LOCAL_ONLY = ("agent", "folder", "worktree", "environment", "no_servers")
 GITHUB_NEEDED = "github_authorization_required"
 
 
@@ -55,6 +57,8 @@ def add_arguments(group: Any, add: Callable[..., argparse.ArgumentParser]) -> No
     here.add_argument("--agent", metavar="CMD", help="the agent: survey, codex, gemini, … or its command")
     here.add_argument("--folder", metavar="DIR", help="where the agent works; by default in this folder")
     here.add_argument("--worktree", action="store_true", help="work in a fresh git worktree of that folder")
+    here.add_argument("--environment", metavar="NAME", help="the repository's environment; none for a run without one")
+    here.add_argument("--no-servers", action="store_true", help="hand no MCP servers to the agent")
     stop = add(group, "stop", stop_run, "End the latest run of a task.", acts=True)
     stop.add_argument("task", help=named)
 
@@ -65,8 +69,9 @@ async def run_task(options: argparse.Namespace) -> int:
         from app.cli.local_runs import run_here
 
         return await run_here(options)
-    if options.agent or options.folder or options.worktree:
-        raise Rejected("--agent, --folder and --worktree are for runs on this machine.", action="Add --local.")
+    given = [f"--{name.replace('_', '-')}" for name in LOCAL_ONLY if getattr(options, name)]
+    if given:
+        raise Rejected(f"For runs on this machine only: {', '.join(given)}.", action="Add --local.")
     async with backend_of(options) as backend:
         task = await find_task(backend, options.task)
         if task.latest_run is not None and not task.latest_run.finished and task.latest_run.environment == "cloud":
@@ -80,7 +85,8 @@ async def run_task(options: argparse.Namespace) -> int:
         bypass = settings.get(BYPASS_SETTING) is True
         chosen = _chosen(options, _last(backend, task, options), models, bypass=bypass)
         try:
-            started = await backend.run_start.start(task, chosen)
+            files = await waiting_files(backend, task)
+            started = await backend.run_start.start(task, chosen, files)
         except QuotaReached as limit:
             raise _with_reset(limit) from None
         except Rejected as refusal:
@@ -88,6 +94,8 @@ async def run_task(options: argparse.Namespace) -> int:
         key = _key(backend, task)
         if key is not None:
             await settings.set(SETTING, RunMemory(settings).with_last(key, chosen))
+        if files:
+            await forget_files(backend, task)
         _show(started, options)
         if options.follow and started.latest_run is not None:
             writer = ItemWriter(as_json=options.json)

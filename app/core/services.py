@@ -77,6 +77,8 @@ class Services:
         self.busy = Busy()
         self.backend: Backend | None = None
         self.backend_changed: Event[Backend | None] = Event()
+        # The local proxy of a process without a window, while it has one.
+        self.headless_proxy: ProxyService | None = None
         self._adding = False
         self._store = store
         self._background = BackgroundTasks()
@@ -172,7 +174,7 @@ class Services:
         from app.core.runs.desk.local_desk import LocalDesk
         from app.core.runs.local.offered import OfferedServers
 
-        offered = OfferedServers(lambda: self.__dict__.get("proxy"), lambda: self.servers)
+        offered = OfferedServers(lambda: self.headless_proxy or self.__dict__.get("proxy"), lambda: self.servers)
         runs = LocalDesk(
             *(self.folder, self.storage.settings, lambda: self.backend, self.busy),
             servers=offered,

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import QAbstractButton, QApplication, QVBoxLayout, QWidge
 
 from app.core.errors import Rejected
 from app.core.posthog.types import TaskRun
+from app.core.posthog.waiting_files import keep
 from app.core.runs.desk.local_conversation import LocalConversation
 from app.core.runs.desk.local_desk import LocalDesk
 from app.core.runs.desk.memory import LocalChoice
@@ -27,6 +28,8 @@ from app.core.runs.local.agents import LocalAgent, survey_agent
 from app.core.runs.local.facts import SignInHint
 from app.core.runs.local.record import LocalRecord
 from app.core.runs.local.status import LocalStatus, RunPhase
+from app.core.runs.worktrees.environments import NONE, FoundEnvironments, WorkEnvironment
+from app.core.storage.attachments import Attachment, Attachments, encode
 from app.ui.bridge import Bridge
 from app.ui.context import Context
 from app.ui.tasks.local_conversation import notice_of
@@ -37,7 +40,7 @@ from app.ui.transcript.page import TranscriptPage
 from app.ui.transcript.run_notice import LocalAction, LocalNotice, RunNoticeCard
 from tests.core.conftest import Remembered
 from tests.ui._screens import look, nameless, save
-from tests.ui._tasks_fakes import FakeBackend, FakeNavigator, FakeServices, FakeTasks, settle, task
+from tests.ui._tasks_fakes import ANA, PROJECT, FakeBackend, FakeNavigator, FakeServices, FakeTasks, settle, task
 from tests.ui._walk import clipped, overlapping
 from tests.until import until
 
@@ -50,6 +53,7 @@ class LocalServices(FakeServices):
     def __init__(self, folder: Path, settings: Remembered) -> None:
         super().__init__()
         self.folder = folder
+        self.storage.attachments = Attachments(folder)  # type: ignore[attr-defined]
         self.local_runs = LocalDesk(folder, settings, lambda: None, self.busy)
 
 
@@ -92,6 +96,16 @@ class LocalPlace:
         self.page.reply.focus()
         QTest.keyClick(self.page.reply.field, Qt.Key.Key_Return)
         await settle()
+
+    def kept(self, name: str, content: bytes) -> Attachment:
+        made: Attachment = self.services.storage.attachments.add_content(name, "text/plain", content)  # type: ignore[attr-defined]
+        return made
+
+    async def attach(self, name: str, content: bytes) -> None:
+        """Have a file wait for a run of the task."""
+        await keep(self.services.storage.drafts, ANA, PROJECT.id, "t1", encode([self.kept(name, content)]))  # type: ignore[arg-type]
+        self.place.files.refresh()
+        await until(lambda: bool(self.place.files.get("t1")))
 
     def press(self, words: str) -> None:
         found = [
@@ -137,6 +151,10 @@ async def local_place(
 def repository(folder: Path) -> Path:
     folder.mkdir()
     (folder / "README.md").write_text("# Shop\n")
+    environments = folder / ".posthog-code/environments"
+    environments.mkdir(parents=True)
+    for name in ("node", "python"):
+        (environments / f"{name}.toml").write_text('[setup]\nscript = "exit 1"\n')
     who = ("-c", "user.name=a", "-c", "user.email=a@b")
     for words in (("init", "-q", "-b", "main"), ("add", "."), (*who, "commit", "-qm", "first")):
         subprocess.run(("git", *words), cwd=folder, check=True)
@@ -158,6 +176,7 @@ async def test_the_form_opens_also_while_a_cloud_run_is_under_way(qapp: QApplica
 async def test_a_run_on_this_machine_from_the_form_to_the_day_after(qapp: QApplication, tmp_path: Path) -> None:
     made, data = repository(tmp_path / "shop"), tmp_path / "data"
     async with local_place(qapp, data) as local:
+        await local.attach("notes.md", b"# Notes\n")
         local.place.task_actions.run_here()
         await until(lambda: local.panel.form.agent.count() > 1)
         form = local.panel.form
@@ -166,12 +185,15 @@ async def test_a_run_on_this_machine_from_the_form_to_the_day_after(qapp: QAppli
         QTest.keyClick(form.folder, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
         assert "There is no folder" in local.panel.card.text()
         form.folder.setText(str(made))
+        await until(lambda: form.environment.count() == 3)
+        form.environment.setCurrentIndex(2)
         form.where.setCurrentIndex(1)
         form.where.activated.emit(1)
         QTest.keyClick(form.folder, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
         await until(lambda: bool(local.services.local_runs.of("t1")))
         await settle()
-        assert not local.panel.isVisible()
+        await until(lambda: not local.panel.isVisible())
+        assert local.place.files.get("t1") == ()
         # The permission, by its number.
         await until(lambda: local.page.ask.permission is not None, 20.0)
         assert [work.kind.value for work in local.services.busy.works()] == ["run"]
@@ -182,15 +204,18 @@ async def test_a_run_on_this_machine_from_the_form_to_the_day_after(qapp: QAppli
         await local.turns(1)
         (asked,) = local.items(Permission)
         assert asked.answer  # type: ignore[attr-defined]
+        assert local.conversation.record.environment == NONE
         worktree = Path(local.conversation.record.folder)
         assert worktree.name in local.page.header.branch.text()
         assert worktree != made
         assert local.services.busy.works() == ()
         # A follow-up that is stopped.
+        local.page.reply.set_files(encode([local.kept("shot.png", b"no picture")]))
         await local.say("only read, and take your time")
         await until(lambda: local.page.header.stop.isVisible(), 10.0)
         QTest.keyClick(local.page.view, Qt.Key.Key_Period, Qt.KeyboardModifier.ControlModifier)
         await local.turns(2)
+        assert [each.files for each in local.items(Prompt)] == [("notes.md",), ("shot.png",)]  # type: ignore[attr-defined]
         # A crash, which the page tells of, with what can be done.
         await local.say("crash on purpose")
         await until(lambda: local.conversation.status.phase is RunPhase.ENDED, 10.0)
@@ -227,6 +252,12 @@ CRASH = LocalNotice(
     "bad",
     ("thread 'main' panicked at core/src/session.rs:212:9:", "called `Option::unwrap()` on a `None` value"),
 )
+ENVIRONMENTS = FoundEnvironments(
+    (
+        WorkEnvironment("node", "Node 22", ".posthog-code/environments/node.toml", script="npm ci\n"),
+        WorkEnvironment("docs", "Documentation", ".posthog-code/environments/docs.toml"),
+    )
+)
 ACTIONS = (LocalAction("command:0", "Test", "npm test"), LocalAction("command:1", "Start the shop", "npm start"))
 
 
@@ -247,6 +278,7 @@ def test_form_and_notices_fit_at_every_text_size(
         choice = LocalChoice(agent=survey_agent(), folder="/home/mei/src/shop", worktree=True, base="main")
         panel.open_for(choice, bypass=False)
         panel.form.show_agents([LocalAgent("codex", "Codex", ("codex-acp",)), survey_agent()])
+        panel.form.show_environments(ENVIRONMENTS)
         cards[0].show_notice(SETUP, ())
         cards[1].show_notice(CRASH, ACTIONS)
         panel.show_error(Rejected("No worktree can be made of /home/mei/src/shop: it has no commit."))
@@ -261,6 +293,35 @@ def test_form_and_notices_fit_at_every_text_size(
         page.close()
         page.deleteLater()
         QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+
+def test_of_several_environments_the_one_used_last_is_offered_first(qapp: QApplication) -> None:
+    panel, wanted = LocalRunPanel(), []
+    panel.form.folder_named.connect(wanted.append)
+    node, docs = (each.file for each in ENVIRONMENTS.environments)
+    panel.open_for(LocalChoice(agent=survey_agent(), folder="/shop", environment=docs), bypass=False)
+    panel.form.show_agents([survey_agent()])
+    # Nobody waits for a slow disk.
+    assert panel.form.start().environment == docs
+    panel.form._named_soon.timeout.emit()
+    assert wanted == ["/shop"]
+    panel.form.show_environments(ENVIRONMENTS)
+    assert panel.form.start().environment == docs
+    choices = [panel.form.environment.itemText(each) for each in range(panel.form.environment.count())]
+    assert choices == ["Node 22", "Documentation", "None"]
+    panel.form.environment.setCurrentIndex(2)
+    assert panel.form.start().environment == NONE
+    # Another folder has one only, which needs no choice.
+    panel.form.folder.setText("/other")
+    panel.form.show_environments(FoundEnvironments(ENVIRONMENTS.environments[:1]))
+    assert panel.form._environment_field.isHidden()
+    assert panel.form.start().environment == ""
+    plain = msgspec.structs.replace(ENVIRONMENTS.environments[0], file="a.toml", script="")
+    # Else the first that sets a worktree up.
+    fresh = FoundEnvironments((plain, *ENVIRONMENTS.environments[:1]))
+    panel.form.show_environments(fresh)
+    assert panel.form.start().environment == node
+    panel.deleteLater()
 
 
 def test_each_state_of_an_agent_says_what_can_be_done() -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 FOLDER = "attachments"
 # The field of a draft and of an item of the outbox that names them.
 FIELD = "_attachments"
+# The kind of the drafts that name the files of a task.
+TASK_FILES = "task.files"
 MOST = 20
 # What PostHog takes (docs/wire.md, "Files of a run").
 LARGEST = 30 * 2**20

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
-from app.core.storage.attachments import FIELD, decode, encode
+from app.core.storage.attachments import TASK_FILES as KIND
+from app.core.storage.attachments import encode
 from app.ui.bridge import Generation
 
 if TYPE_CHECKING:
@@ -19,10 +19,7 @@ if TYPE_CHECKING:
     from app.core.services import Services
     from app.core.storage import Draft, Scope
     from app.core.storage.attachments import Attachment
-    from app.core.storage.drafts import Drafts
     from app.ui.bridge import Bridge
-
-KIND = "task.files"
 
 
 class TaskFiles(QObject):
@@ -78,15 +75,13 @@ class TaskFiles(QObject):
         scope = self._scope
         if scope is None:
             return []
+        from app.core.posthog.waiting_files import run_files
+
         files = self._of(await self._storage.drafts.list(scope, KIND)).get(task_id, ())
         if not files:
             return []
-        # It is not needed before the first paint.
-        from app.core.posthog.run_files import RunFile
-
         self._sent.add(task_id)
-        read = self._storage.attachments.read
-        return [RunFile(each.name, each.type, each.size, partial(read, each)) for each in files]
+        return run_files(files, self._storage.attachments)
 
     def forget(self, task_id: str) -> None:
         """A run was started with what `for_run` gave."""
@@ -99,6 +94,8 @@ class TaskFiles(QObject):
             return
         self._files[task_id] = files
         self.changed.emit(task_id)
+        from app.core.posthog.waiting_files import keep
+
         work = keep(self._storage.drafts, self._scope, self._project, task_id, encode(files))
         # Not in the generation: what the user took away goes, even if the account changes now.
         self._bridge.spawn(self, work, failed=self.trouble.emit)
@@ -111,25 +108,10 @@ class TaskFiles(QObject):
                 self.changed.emit(task_id)
 
     def _of(self, drafts: tuple[Draft, ...]) -> dict[str, tuple[Attachment, ...]]:
-        found: dict[str, tuple[Attachment, ...]] = {}
-        # The last saved first.
-        for draft in drafts:
-            project, _, task_id = draft.id.partition("/")
-            if project == str(self._project) and task_id not in found:
-                found[task_id] = decode(draft.fields.get(FIELD))
-        return found
+        # It is not needed before the first paint.
+        from app.core.posthog.waiting_files import files_in
 
-
-async def keep(drafts: Drafts, scope: Scope, project: int, task_id: str, text: str) -> None:
-    """Store the files of a task, as `encode` writes them; empty for none. Raises `StorageTrouble`."""
-    name = f"{project}/{task_id}"
-    # Held for this moment only: every window may show and send them.
-    await drafts.load(scope, KIND, name)
-    if text:
-        await drafts.save(scope, KIND, name, {FIELD: text})
-    else:
-        await drafts.discard(scope, KIND, name)
-    await drafts.release(scope, KIND, name)
+        return files_in(drafts, self._project) if drafts else {}
 
 
 def _ignore(_error: BurrowError) -> None:

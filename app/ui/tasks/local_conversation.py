@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from PySide6.QtCore import QCoreApplication
@@ -12,18 +13,19 @@ from app.core.errors import NotFound
 from app.core.events import Event
 from app.core.runs.answers import QuestionAnswer
 from app.core.runs.local.status import RunPhase
+from app.core.storage.attachments import Attachment
 from app.ui.transcript.connection_line import ConnectionState
 from app.ui.transcript.run_notice import LocalAction, LocalNotice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from app.core.posthog.types import TaskRun
     from app.core.runs.desk.local_conversation import LocalConversation
     from app.core.runs.items import Permission
     from app.core.runs.local.status import WaitingPrompt
     from app.core.runs.transcript import Transcript
-    from app.core.storage.attachments import Attachment
+    from app.core.storage.attachments import Attachments
     from app.ui.transcript.answers import RunAnswer
 
 START, ANEW, SEND, AGREE, SKIP = "start", "anew", "send", "agree", "skip"
@@ -47,13 +49,12 @@ class LocalRunView:
     # They are kept beside the run, and the agent is told their paths.
     takes_files = True
 
-    def __init__(self, conversation: LocalConversation, read: Callable[[Attachment], bytes]) -> None:
-        """`read` gives the content of an attachment, in a thread."""
+    def __init__(self, conversation: LocalConversation, store: Attachments) -> None:
         self.changed: Event[None] = Event()
         self._conversation = conversation
-        self._read = read
+        self._store = store
         self._loaded = False
-        # The attachments of messages that wait, by the paths that the agent is told.
+        # The attachments of messages that wait, by the paths that the agent is told, as far as they are known.
         self._attached: dict[str, Attachment] = {}
         self._stop_listening = conversation.changed.subscribe(self.changed.emit)
 
@@ -127,18 +128,24 @@ class LocalRunView:
     async def send(self, text: str, files: Sequence[Attachment] = (), *, now: bool = False) -> None:
         paths = []
         for each in files:
-            content = await asyncio.to_thread(self._read, each)
+            content = await asyncio.to_thread(self._store.read, each)
             paths.append(await self._conversation.keep_file(each.name, content))
             self._attached[paths[-1]] = each
         await self._conversation.send(text, tuple(paths), now=now)
 
     async def remove(self, queued_id: str) -> WaitingText | None:
-        found = next((each for each in self.queued if each.id == queued_id), None)
+        found = next((each for each in self._conversation.queued if str(each.id) == queued_id), None)
+        if found is None:
+            return None
+        for each in found.files:
+            # They came with the task, or before Burrow was started again.
+            if each not in self._attached:
+                self._attached[each] = await asyncio.to_thread(self._store.add_file, Path(each))
         try:
             await self._conversation.remove(queued_id)
         except NotFound:
             return None
-        return found
+        return self._waiting(found)
 
     async def send_now(self, queued_id: str) -> None:
         await self._conversation.send_now(queued_id)
@@ -163,7 +170,7 @@ class LocalRunView:
         await self._conversation.set_option(option_id, value)
 
     def _waiting(self, prompt: WaitingPrompt) -> WaitingText:
-        files = tuple(self._attached[each] for each in prompt.files if each in self._attached)
+        files = tuple(self._attached.get(each) or Attachment(Path(each).name, "", 0, "") for each in prompt.files)
         return WaitingText(str(prompt.id), prompt.text, files)
 
 

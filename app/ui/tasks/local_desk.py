@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from app.ui.context import Context
     from app.ui.tasks.controller import TaskController
     from app.ui.tasks.detail import TaskPage
+    from app.ui.tasks.files import TaskFiles
     from app.ui.tasks.local_form import LocalRunPanel
     from app.ui.tasks.local_list import LocalRunList
     from app.ui.tasks.pages import TaskPages
@@ -31,10 +32,12 @@ class LocalRunDesk(QObject):
         controller: TaskController,
         pages: TaskPages,
         local: LocalRunList,
+        files: TaskFiles,
         started: Callable[[str], None],
     ) -> None:
         super().__init__(pages)
         self._context, self._controller, self._pages, self._local = context, controller, pages, local
+        self._files = files
         self._settings = UiSettings(context.services.storage.settings, context.bridge, self)
         self._started = started
         self._panel: LocalRunPanel | None = None
@@ -68,7 +71,13 @@ class LocalRunDesk(QObject):
             page.put_panel(panel, beside_runs=True)
             panel.run_wanted.connect(self._run)
             panel.closed.connect(self._closed)
+            panel.form.folder_named.connect(self._look_for_environments)
         return self._panel
+
+    def _look_for_environments(self, folder: str) -> None:
+        if self._panel is not None and folder:
+            work = self._local.connect_runs().environments(folder)
+            self._context.bridge.spawn(self._panel, work, done=self._panel.form.show_environments, key="environments")
 
     def _run(self, start: LocalStart) -> None:
         task, panel = self._controller.cache.get(self._task_id), self._panel
@@ -78,13 +87,18 @@ class LocalRunDesk(QObject):
 
         def started(conversation: LocalConversation) -> None:
             self._settings.put(SETTING, LocalMemory(self._settings).with_last(task.repository or "", start))
+            self._files.forget(task.id)
             if self._task_id == task.id:
                 panel.close_now()
             self._started(task.id)
             # The run is kept by the services, whatever is looked at.
             self._context.bridge.spawn(self, conversation.start(), key=f"start {conversation.record.id}")
 
-        work = self._local.connect_runs().start(task, start)
+        async def make() -> LocalConversation:
+            files = await self._files.for_run(task.id)
+            return await self._local.connect_runs().start(task, start, files)
+
+        work = make()
         self._context.bridge.spawn(self, work, done=started, failed=panel.show_error, key=f"make {task.id}")
 
     def _closed(self) -> None:

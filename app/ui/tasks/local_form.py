@@ -5,13 +5,15 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QSignalBlocker, Qt, Signal
+from PySide6.QtCore import QSignalBlocker, Qt, QTimer, Signal
 from PySide6.QtWidgets import QFileDialog, QGridLayout, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from app.core.errors import BurrowError, Rejected
 from app.core.runs.desk.local_desk import LocalStart
 from app.core.runs.local.agents import agent_of_command
 from app.core.runs.local.mode_names import BYPASS, LOCAL_MODES
+from app.core.runs.worktrees.environments import NONE, FoundEnvironments, setup_of
+from app.marks import revealed_name
 from app.ui.tasks.card_form import CardForm
 from app.ui.tasks.run_words import mode_about, mode_name
 from app.ui.theme import theme, tokens
@@ -30,14 +32,23 @@ if TYPE_CHECKING:
 
     from app.core.runs.desk.memory import LocalChoice
     from app.core.runs.local.agents import LocalAgent
+    from app.core.runs.worktrees.environments import WorkEnvironment
 
 OTHER, FOLDER, WORKTREE = "other", "folder", "worktree"
+# How long nothing is typed before it is looked what the folder has.
+NAMED_MS = 300
+LONGEST_NAME = 80
 # Narrower than this, in pixels of the design, the fields stand below each other.
 TWO_COLUMNS = 420
 
 
 class LocalRunForm(QWidget):
-    """What to start a run on this machine with. `show_choice` first, `show_agents` once it is known which there are."""
+    """What to start a run on this machine with. `show_choice` first, `show_agents` once it is known which there are.
+
+    `folder_named(str)` when another folder may be meant; `show_environments` answers it.
+    """
+
+    folder_named = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -59,8 +70,13 @@ class LocalRunForm(QWidget):
         self.base = LineEdit()
         self.base.setAccessibleName(self.tr("Branch or commit to start from"))
         self.base.setPlaceholderText(self.tr("Where the folder stands now"))
+        self.environment = Select(self.tr("Environment"))
+        self._environments: dict[str, WorkEnvironment] = {}
+        # Whether it is known which environments the folder has.
+        self._known = False
         self.mode = Select(self.tr("Permission mode"))
         self._about_where = Text(role="caption", tone="muted", wrap=True)
+        self._about_environment = Text(role="caption", tone="muted", wrap=True)
         self._about_mode = Text(role="caption", tone="muted", wrap=True)
         beside = QWidget()
         row = QHBoxLayout(beside)
@@ -70,12 +86,14 @@ class LocalRunForm(QWidget):
         row.addWidget(self.choose)
         self._command_field = self._field(self.tr("&Command"), self.command)
         self._base_field = self._field(self.tr("&Branch or commit to start from"), self.base)
+        self._environment_field = self._field(self.tr("&Environment"), self.environment, below=self._about_environment)
         self._fields = [
             self._field(self.tr("&Agent"), self.agent),
             self._command_field,
             self._field(self.tr("&Folder"), beside, self.folder),
             self._field(self.tr("&Works in"), self.where, below=self._about_where),
             self._base_field,
+            self._environment_field,
             self._field(self.tr("Permission mode"), self.mode, below=self._about_mode),
         ]
         self._grid = QGridLayout(self)
@@ -86,13 +104,20 @@ class LocalRunForm(QWidget):
         self._shown: list[QWidget] = []
         self.agent.activated.connect(lambda _row: self._agent_chosen())
         self.where.activated.connect(lambda _row: self._fit())
+        self.environment.activated.connect(lambda _row: self._say_environment())
         self.mode.activated.connect(lambda _row: self._say_mode())
+        self._named_soon = QTimer(self, singleShot=True, interval=NAMED_MS)
+        self._named_soon.timeout.connect(lambda: self.folder_named.emit(self.folder.text().strip()))
+        self.folder.textChanged.connect(self._another_folder)
         self._fit()
 
     def show_choice(self, choice: LocalChoice, *, bypass: bool) -> None:
         """Show what the last run of the repository was started with."""
         self._choice = choice
         self.folder.setText(choice.folder)
+        self.show_environments(FoundEnvironments())
+        self._known = False
+        self._named_soon.start()
         self.base.setText("" if choice.base == "HEAD" else choice.base)
         self.where.setCurrentIndex(max(0, self.where.findData(WORKTREE if choice.worktree else FOLDER)))
         self.mode.clear()
@@ -100,6 +125,25 @@ class LocalRunForm(QWidget):
         for mode in LOCAL_MODES:
             if bypass or mode != BYPASS:
                 self.mode.addItem(mode_name("claude", mode), mode)
+        self._fit()
+
+    def show_environments(self, found: FoundEnvironments) -> None:
+        """Offer the environments of the folder. One alone needs no choice."""
+        self._known = True
+        former = self.environment.currentData() or ("" if self._choice is None else self._choice.environment)
+        several = found.environments if len(found.environments) > 1 else ()
+        self._environments = {each.file: each for each in several}
+        usual = setup_of(found, "")
+        with QSignalBlocker(self.environment):
+            self.environment.clear()
+            for each in several:
+                self.environment.addItem(revealed_name(each.name[:LONGEST_NAME]), each.file)
+            if several:
+                self.environment.addItem(self.tr("None"), NONE)
+            wanted = self.environment.findData(former)
+            self.environment.setCurrentIndex(
+                wanted if wanted >= 0 else max(0, self.environment.findData(usual.file if usual is not None else ""))
+            )
         self._fit()
 
     def show_agents(self, agents: Sequence[LocalAgent]) -> None:
@@ -129,6 +173,7 @@ class LocalRunForm(QWidget):
             folder=folder,
             worktree=self.where.currentData() == WORKTREE,
             base=self.base.text().strip() or "HEAD",
+            environment=str(self.environment.currentData() or self._remembered(folder)),
             mode=str(self.mode.currentData() or ""),
         )
 
@@ -136,6 +181,15 @@ class LocalRunForm(QWidget):
         """Put the focus into the first field that is empty."""
         target = self.folder if not self.folder.text() else self.agent
         target.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _another_folder(self) -> None:
+        self._known = False
+        self._named_soon.start()
+
+    def _remembered(self, folder: str) -> str:
+        """The environment of the last run in a folder of which nothing else is known yet."""
+        choice = self._choice
+        return choice.environment if choice is not None and not self._known and choice.folder == folder else ""
 
     def _agent_chosen(self) -> None:
         modes = {} if self._choice is None else self._choice.modes
@@ -145,7 +199,11 @@ class LocalRunForm(QWidget):
 
     def _fit(self) -> None:
         other, worktree = self.agent.currentData() == OTHER, self.where.currentData() == WORKTREE
-        absent = {self._command_field: not other, self._base_field: not worktree}
+        absent = {
+            self._command_field: not other,
+            self._base_field: not worktree,
+            self._environment_field: not self._environments,
+        }
         self._shown = [field for field in self._fields if not absent.get(field)]
         for field in absent:
             field.setVisible(field in self._shown)
@@ -154,8 +212,22 @@ class LocalRunForm(QWidget):
             if worktree
             else self.tr("The agent changes your files.")
         )
+        self._say_environment()
         self._say_mode()
         self._arrange(anew=True)
+
+    def _say_environment(self) -> None:
+        chosen = self._environments.get(str(self.environment.currentData() or ""))
+        if chosen is None:
+            about = self.tr("No setup script is run, and no commands are offered.")
+        elif not chosen.script:
+            about = self.tr("It has commands, and no setup script.")
+        elif self.where.currentData() == WORKTREE:
+            about = self.tr("You see its setup script before it runs.")
+        else:
+            about = self.tr("Its commands are offered. Its setup script is for worktrees.")
+        self._about_environment.setText(about)
+        self.environment.setAccessibleDescription(about)
 
     def _say_mode(self) -> None:
         mode = str(self.mode.currentData() or "")

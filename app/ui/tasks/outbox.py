@@ -25,7 +25,6 @@ from app.core.posthog.task_fields import texts_of
 from app.core.posthog.types import new_task
 from app.core.storage.attachments import FIELD, decode, encode
 from app.ui.bridge import Generation
-from app.ui.tasks.files import keep
 from app.ui.tasks.rows import PendingTask
 from app.ui.tasks.wording import SendState
 
@@ -186,6 +185,8 @@ class OutboxSender(QObject):
         if item is None or not item.files or scope is None or project is None:
             self.discard(pending_id)
             return
+        from app.core.posthog.waiting_files import keep
+
         work = keep(self._services.storage.drafts, scope, project, task_id, item.files)
         # In this order: the files are named by the outbox until the task has them.
         self._bridge.spawn(self, work, done=lambda _nothing: self.discard(pending_id), failed=self.trouble.emit)
@@ -277,6 +278,8 @@ class OutboxSender(QObject):
             outbox.release_soon(item_id)
             raise
         if item.files:
+            from app.core.posthog.waiting_files import keep
+
             try:
                 await keep(self._services.storage.drafts, scope, project, task.id, item.files)
             except StorageTrouble as trouble:

@@ -86,7 +86,9 @@ class TasksPlace(Place):
         open_run = open_conversation or ConversationOpener(services, bridge, self)
         self.runs = RunTranscripts(context, self.controller, self.pages, open_run, withheld=self.run_choices.withheld)
         self.task_actions.worktrees_wanted.connect(self.runs.open_worktrees)
-        self.local_desk = LocalRunDesk(context, self.controller, self.pages, self.runs.local, self.runs.show_started)
+        self.local_desk = LocalRunDesk(
+            context, self.controller, self.pages, self.runs.local, self.files, self.runs.show_started
+        )
         self.draft_actions = DraftActions(navigator, self.drafts, self.selection, self.pane, self.pages)
         width = theme().px(tokens.LIST)
         self.splitter = RememberedSplitter(

@@ -147,6 +147,6 @@ class ConversationOpener:
         from app.ui.tasks.local_conversation import LocalRunView
         from app.ui.tasks.run_pool import OpenedConversation
 
-        view = LocalRunView(conversation, lambda each: self._services.storage.attachments.read(each))
+        view = LocalRunView(conversation, self._services.storage.attachments)
         self._bridge.spawn(self._owner, view.load())
         return OpenedConversation(view, view.close)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QCoreApplication, QObject, Signal
 
 from app.core.posthog.run_memory import SETTING, RepositoryKey, RunMemory
-from app.core.posthog.run_options import BYPASS_SETTING, MODES, UNASKING, AgentModel, RunOptions, asking
+from app.core.posthog.run_options import BYPASS_SETTING, MODES, AgentModel, RunOptions, asking
 from app.ui.widgets.paged_popup import ChoicesPage, PagedChoice
 
 if TYPE_CHECKING:
@@ -51,9 +51,11 @@ class RunChoices(QObject):
         """Whether modes are offered in which an agent asks for nothing."""
         return self._settings.flag(BYPASS_SETTING)
 
-    def withheld(self) -> frozenset[str]:
-        """The modes that are not offered."""
-        return frozenset() if self.bypass else UNASKING
+    def withheld(self, mode: str) -> bool:
+        """Whether a mode is not offered, however its agent names it."""
+        from app.core.runs.local.mode_names import asks_nothing
+
+        return asks_nothing(mode) and not self.bypass
 
     def branches(self) -> BranchSource:
         """Branches of one repository at a time."""

@@ -14,7 +14,7 @@ from app.ui.tasks.run_pool import RunPool
 from app.ui.tasks.wording import can_cancel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
 
     from app.core.backend import Backend
     from app.core.posthog.types import Task, TaskRun
@@ -50,7 +50,7 @@ class RunTranscripts(QObject):
         pages: TaskPages,
         open_conversation: OpenConversation,
         *,
-        withheld: Callable[[], Collection[str]],
+        withheld: Callable[[str], bool],
     ) -> None:
         super().__init__(pages)
         self._context, self._controller, self._pages = context, controller, pages

@@ -32,7 +32,7 @@ from app.ui.widgets.text import Text
 from app.ui.widgets.text_field import TextField
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
     from PySide6.QtGui import QKeyEvent
 
@@ -60,7 +60,7 @@ class AskCard(QFrame):
         # In words, the mode that an option sets besides. Whoever knows the run sets it.
         self.mode_of: Callable[[Permission, PermissionOption], str] = lambda _permission, _option: ""
         # The ids of options that are not offered, such as those of modes that the user has not switched on.
-        self.withheld: Callable[[], Collection[str]] = tuple
+        self.withheld: Callable[[str], bool] = lambda _mode: False
         self.setVisible(False)
         self.setProperty("card", "attention")
         self.permission: Permission | None = None
@@ -161,8 +161,7 @@ class AskCard(QFrame):
             self._form.deleteLater()
             self._form = None
         asks = bool(permission.questions)
-        withheld = self.withheld()
-        offered = [option for option in permission.options if option.option_id not in withheld]
+        offered = [option for option in permission.options if not self.withheld(option.option_id)]
         self.parts.setVisible(not asks)
         if asks:
             self._form = QuestionForm(permission.questions)

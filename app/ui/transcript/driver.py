@@ -16,7 +16,7 @@ from app.ui.transcript.run_notice import noticing
 T = TypeVar("T")
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine
+    from collections.abc import Callable, Coroutine
 
     from app.core.errors import BurrowError
     from app.core.posthog.types import TaskRun
@@ -44,9 +44,9 @@ class ConversationDriver(QObject):
         describe: Callable[[TaskRun, SessionState], HeaderFacts],
         parent: QObject | None = None,
         *,
-        withheld: Callable[[], Collection[str]] = tuple,
+        withheld: Callable[[str], bool] = lambda _mode: False,
     ) -> None:
-        """`withheld` are the modes that are not offered now."""
+        """`withheld` says which modes are not offered now."""
         super().__init__(parent or page)
         self._page, self._bridge, self._describe = page, bridge, describe
         self._generation = Generation(bridge, self)
@@ -217,9 +217,8 @@ class ConversationDriver(QObject):
         name = revealed_name((option.name or option.id)[:80]).replace("&", "&&")
         current = next((choice.name for choice in option.choices if choice.value == option.value), option.value)
         inner = QMenu(f"{name}: {revealed_name(current[:60])}".replace("&", "&&"), menu)
-        withheld = self._withheld()
         for choice in option.choices:
-            if choice.value in withheld and choice.value != option.value:
+            if self._withheld(choice.value) and choice.value != option.value:
                 continue
             entry = inner.addAction(revealed_name((choice.name or choice.value)[:120]).replace("&", "&&"))
             entry.setCheckable(True)

@@ -131,7 +131,9 @@ async def test_a_turn_that_is_killed_at_every_event_boundary_lacks_and_doubles_n
     async with signed_in(tmp_path) as rig:
         for at in range(4, len(talk)):
             for way in (CUT, ROTATE):
-                run = ScriptedRun(rig, talk, released=4, ends=False, plans=[(at - 4, way), (1_000, HANG)], repeats=min(at - 4, 2))
+                run = ScriptedRun(
+                    rig, talk, released=4, ends=False, plans=[(at - 4, way), (1_000, HANG)], repeats=min(at - 4, 2)
+                )
                 async with following(run, tmp_path) as one:
                     await until(lambda run=run: bool(run.connections))  # type: ignore[misc]
                     run.release(len(talk))

@@ -1,7 +1,7 @@
 """An agent that misbehaves as its arguments say, in the standard library alone: `KEY=VALUE …`, see `BEHAVIOUR`.
 
 Each prompt's text is a list of words that say what to do: `say:TEXT`, `think:TEXT`, `ask`, `ask2`, `read:PATH`,
-`write:PATH`, `run:CMD`, `crash`, `wait`, `env`, `secret`, `chunks`.
+`write:PATH`, `run:CMD`, `crash`, `wait`, `env`, `secret`, `chunks`, `blocks`.
 """
 
 import json
@@ -22,6 +22,10 @@ BEHAVIOUR = {
     "slow": "0",
     "http": "",
     "stderr": "",
+    # Whether prompts may have pictures and embedded texts, and sessions further folders.
+    "images": "",
+    "embedded": "",
+    "more": "",
     **dict(each.partition("=")[::2] for each in sys.argv[1:]),
 }
 LOGIN = {"command": "agent", "args": ["login"]}
@@ -124,6 +128,8 @@ def do(word: str) -> None:
             title="fetch",
             rawInput={"headers": {"Authorization": "Basic dXNlcjpwYXNz"}, "api_key": "abc", "path": "a=b"},
         )
+    elif name == "blocks":
+        say(json.dumps([STATE["blocks"], STATE["more"]]))
     elif name == "chunks":
         for each in range(300):
             say(f"{each} ")
@@ -146,7 +152,7 @@ def stop(number: object) -> None:
 
 def prompt(number: object, params: dict) -> None:
     text = "\n".join(block["text"] for block in params["prompt"] if block["type"] == "text")
-    STATE["heard"] = text
+    STATE["blocks"] = params["prompt"]
     if text == "begun":
         say("I begin. ")
         send({"id": number, "error": {"code": -32603, "message": "Overloaded"}})
@@ -180,6 +186,8 @@ def answer(message: dict) -> None:
     if method == "initialize":
         time.sleep(float(BEHAVIOUR["slow"]))
         session = {"resume": {}} if BEHAVIOUR["resume"] else {}
+        if BEHAVIOUR["more"]:
+            session["additionalDirectories"] = {}
         result = {
             "protocolVersion": int(BEHAVIOUR["version"]),
             "agentInfo": {"name": "scripted", "version": "1.0"},
@@ -187,11 +195,15 @@ def answer(message: dict) -> None:
                 "loadSession": bool(BEHAVIOUR["load"]),
                 "sessionCapabilities": session,
                 "mcpCapabilities": {"http": bool(BEHAVIOUR["http"])},
+                "promptCapabilities": {
+                    "image": bool(BEHAVIOUR["images"]),
+                    "embeddedContext": bool(BEHAVIOUR["embedded"]),
+                },
             },
             "authMethods": [{"id": "login", "name": "Log in", "_meta": {"terminal-auth": LOGIN}}],
         }
     elif method in {"session/new", "session/load", "session/resume"}:
-        STATE["servers"] = params.get("mcpServers")
+        STATE["servers"], STATE["more"] = params.get("mcpServers"), params.get("additionalDirectories")
         if method == "session/new" and BEHAVIOUR["new"]:
             send({"id": number, "error": {"code": -32000, "message": "Authentication required"}})
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from app.core.runs.items import Notice, Permission, Prompt, ShellCommand
 from app.core.runs.local.agents import LocalAgent
 from app.core.runs.local.mode_names import option_of_mode
 from app.core.runs.local.status import RunPhase
+from app.core.runs.worktrees.environments import file_called
 from tests.core.conftest import Remembered
 from tests.core.runs_local.running import scripted
 from tests.until import until
@@ -196,6 +198,33 @@ async def test_a_setup_script_waits_for_consent_to_exactly_its_text_and_the_prom
         assert not (made / "setup-ran").exists()
 
 
+async def test_of_several_environments_the_chosen_one_sets_the_worktree_up_and_gives_the_commands(
+    tmp_path: Path,
+) -> None:
+    made = repository(tmp_path / "repository")
+    other = made / ".posthog-code/environments/other.toml"
+    other.write_text(ENVIRONMENT.replace("echo ready", "echo other").replace('"Test"', '"Deploy"'))
+    for words in (("add", "."), ("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "second")):
+        await asyncio.to_thread(subprocess.run, ("git", *words), cwd=made, check=True)
+    async with local_runs(tmp_path) as runs:
+        found = await runs.environments(str(made))
+        for wrong, words in (("third", "There are: default, other, and none."), ("", "There are")):
+            with pytest.raises(Rejected) as refused:
+                file_called(found, wrong)
+            assert words in refused.value.advice
+        file = file_called(found, "Other")
+        conversation = await started(runs, "say:done", made, worktree=True, environment=file)
+        assert conversation.setup is not None
+        assert "echo other" in conversation.setup.environment.script
+        assert [each.name for each in conversation.actions] == ["Deploy"]
+        without = await started(runs, "say:done", made, worktree=True, environment=file_called(found, "none"))
+        await phase(without, RunPhase.READY)
+        assert (without.setup, without.actions) == (None, ())
+        gone = await started(runs, "say:done", made, worktree=True, environment="gone.toml")
+        await phase(gone, RunPhase.READY)
+        assert "no setup script was run" in kinds(gone, Notice)[0].text
+
+
 async def test_an_agent_without_the_mode_that_was_chosen_says_so_in_the_log(tmp_path: Path) -> None:
     async with local_runs(tmp_path) as runs:
         conversation = await started(
@@ -214,6 +243,11 @@ async def test_an_agent_without_the_mode_that_was_chosen_says_so_in_the_log(tmp_
         ("acceptEdits", ["default", "auto_edit"], "auto_edit"),
         ("bypassPermissions", ["yolo"], "yolo"),
         ("auto", ["build", "plan"], None),
+        (
+            "plan",
+            ["https://agents.example/modes#agent", "https://agents.example/modes#plan"],
+            "https://agents.example/modes#plan",
+        ),
     ],
 )
 def test_a_mode_is_found_under_the_name_that_the_agent_has_for_it(

@@ -74,6 +74,20 @@ async def test_a_run_under_way_is_watched_and_an_ended_one_is_read_first(qapp: Q
         assert views(desk).shows_transcript
 
 
+def offered_modes(desk: TaskDesk) -> list[str]:
+    """The modes in the menu of the run in view."""
+    page = views(desk).transcript
+    page.header.more.click()
+    menu = page.findChild(QMenu)
+    assert menu is not None
+    inner = next(action.menu() for action in menu.actions() if action.text().startswith("Mode: "))
+    found = [entry.text() for entry in inner.actions()]
+    menu.close()
+    menu.setParent(None)
+    menu.deleteLater()
+    return found
+
+
 async def test_walking_through_the_list_opens_only_where_the_user_stops(qapp: QApplication) -> None:
     async with task_desk(qapp, [running(number) for number in range(1, 7)]) as desk:
         for number in range(1, 7):
@@ -167,16 +181,25 @@ async def test_what_could_not_be_sent_stays_in_the_field_and_says_why(qapp: QApp
 
 
 async def test_a_mode_that_asks_for_nothing_is_offered_once_it_is_switched_on(qapp: QApplication) -> None:
-    options = tuple(PermissionOption(each, each, "allow_once") for each in ("default", "bypassPermissions", "auto"))
+    # As the agents of PostHog and those of this machine name them.
+    modes = ("default", "bypassPermissions", "auto", "yolo", "agent-full-access")
+    options = tuple(PermissionOption(each, each, "allow_once") for each in modes)
     async with task_desk(qapp, [running(1)]) as desk:
-        await opened(desk)
+        conversation = await opened(desk)
         ask = views(desk).transcript.ask
         ask.show_permission(asked(options=options))
         assert [button.text() for button in ask.buttons] == ["1  default", "2  auto"]
+        choices = tuple(ConfigChoice(each, each) for each in modes)
+        conversation.tell(options=(ConfigOption("mode", "Mode", "auto", choices),))
+        assert offered_modes(desk) == ["default", "auto"]
+        # The one in force is named, however the agent came to it.
+        conversation.tell(options=(ConfigOption("mode", "Mode", "yolo", choices),))
+        assert offered_modes(desk) == ["default", "auto", "yolo"]
         ask.show_permission(None)
         desk.services.storage.settings.values[BYPASS_SETTING] = True
         ask.show_permission(asked(options=options))
-        assert [button.text() for button in ask.buttons] == ["1  default", "2  bypassPermissions", "3  auto"]
+        assert [button.text().split()[-1] for button in ask.buttons] == list(modes)
+        assert offered_modes(desk) == list(modes)
 
 
 async def test_the_list_says_how_far_a_run_is_that_is_open_but_nothing_of_an_earlier_one(qapp: QApplication) -> None:

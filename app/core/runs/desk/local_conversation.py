@@ -11,14 +11,14 @@ from app.core.errors import NotFound, Rejected, StorageTrouble
 from app.core.events import Event
 from app.core.runs.agent_environment import agent_environment
 from app.core.runs.answers import answered_questions, chosen_option
-from app.core.runs.desk.kept_files import FILES, keep_file
+from app.core.runs.desk.kept_files import keep_file
 from app.core.runs.desk.task_runs import IN_PROGRESS, STATUS_OF_PHASE, run_of
-from app.core.runs.local.record import folder_of
+from app.core.runs.local.record import FILES, folder_of
 from app.core.runs.local.run import LocalRun
 from app.core.runs.local.status import RunPhase
 from app.core.runs.local.unsent import UnsentFile
 from app.core.runs.transcript import Transcript
-from app.core.runs.worktrees.environments import find_environments
+from app.core.runs.worktrees.environments import actions_of, find_environments, lacks, setup_of
 from app.core.runs.worktrees.preparation import bring_files
 from app.core.runs.worktrees.setup import SetupConsent, SetupNotAgreed, run_command, set_up
 
@@ -274,7 +274,7 @@ class LocalConversation:
         for text, files in await self._unsent.load():
             self.local.waiting.add(text, files)
         found = await asyncio.to_thread(find_environments, Path(self.record.folder))
-        self.actions = tuple(action for each in found.environments for action in each.actions)
+        self.actions = actions_of(found, self.record.environment)
         self._tell()
 
     def _added(self, entries: Sequence[LogEntry]) -> None:
@@ -292,7 +292,10 @@ class LocalConversation:
         found = await asyncio.to_thread(find_environments, folder)
         for name, wrong in found.wrong:
             run_log.notify("_posthog/console", level="warn", message=f"{name}: {wrong}")
-        environment = next((each for each in found.environments if each.script), None)
+        if lacks(found, self.record.environment):
+            text = f"{self.record.environment} is not in this worktree, so no setup script was run."
+            run_log.notify("_posthog/console", level="warn", message=text)
+        environment = setup_of(found, self.record.environment)
         if environment is None:
             return
         try:

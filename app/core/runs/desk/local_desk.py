@@ -15,27 +15,31 @@ from app.core.errors import NotFound
 from app.core.events import Event
 from app.core.posthog.types import Value
 from app.core.runs.agent_environment import agent_environment
+from app.core.runs.desk.kept_files import keep_files
 from app.core.runs.desk.local_conversation import LocalConversation
 from app.core.runs.desk.task_runs import run_of
 from app.core.runs.local.agents import LocalAgent, check_agent, found_agents, survey_agent
 from app.core.runs.local.claim import RunClaim
 from app.core.runs.local.folder import WorkingFolder
-from app.core.runs.local.record import LocalRecord, folder_of, load_record, load_records, save_record
+from app.core.runs.local.record import FILES, LocalRecord, folder_of, load_record, load_records, save_record
 from app.core.runs.local.status import RunPhase
 from app.core.runs.local.write_back import WriteBack
+from app.core.runs.worktrees.environments import find_environments
 from app.core.runs.worktrees.git import GitTrouble, git_line
 from app.core.runs.worktrees.run_changes import RunChanges
 from app.core.runs.worktrees.setup import SetupConsent
 from app.core.runs.worktrees.worktrees import Worktrees
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from app.core.backend import Backend
     from app.core.busy import Busy
+    from app.core.posthog.run_files import RunFile
     from app.core.posthog.runs import Runs
     from app.core.posthog.types import Task, TaskRun
     from app.core.runs.local.servers import RunServers
+    from app.core.runs.worktrees.environments import FoundEnvironments
     from app.core.runs.worktrees.setup import ConsentSettings
 
 # How long the end may take that tells the server what it does not know yet. The rest is told after the next start.
@@ -49,7 +53,8 @@ UNDER_WAY = frozenset({RunPhase.STARTING, RunPhase.WORKING, RunPhase.STOPPING})
 class LocalStart(Value, frozen=True, kw_only=True):
     """What to start. `folder` is where the agent works, or the repository that a `worktree` is made from.
 
-    `base` is the commit or branch that a worktree begins at. An empty `mode` leaves it to the agent.
+    `base` is the commit or branch that a worktree begins at. An empty `mode` leaves it to the agent. `environment` is
+    as in `LocalRecord`.
     """
 
     agent: LocalAgent
@@ -57,6 +62,7 @@ class LocalStart(Value, frozen=True, kw_only=True):
     worktree: bool = False
     base: str = "HEAD"
     mode: str = ""
+    environment: str = ""
 
 
 class ServersOfRuns(Protocol):
@@ -186,13 +192,20 @@ class LocalDesk:
         found = await asyncio.to_thread(found_agents, self._agents_environment())
         return (*found, survey_agent())
 
-    async def start(self, task: Task, wanted: LocalStart) -> LocalConversation:
+    async def environments(self, folder: str) -> FoundEnvironments:
+        """Those that a folder's repository keeps. A folder that is not there has none."""
+        return await asyncio.to_thread(lambda: find_environments(Path(folder).expanduser()))
+
+    async def start(self, task: Task, wanted: LocalStart, files: Sequence[RunFile] = ()) -> LocalConversation:
         """Start a run of a task: it is there when this returns, and the agent starts by `LocalConversation.start`.
 
-        Raises `Rejected` with `attr` `agent` or `folder`, `GitTrouble`, `StorageTrouble`.
+        `files` go with what it is told first. Raises `Rejected` with `attr` `agent` or `folder`, `GitTrouble`,
+        `StorageTrouble`; then there is no run.
         """
         await self.load()
         await asyncio.to_thread(check_agent, wanted.agent, self._agents_environment())
+        run = secrets.token_hex(8)
+        kept = await keep_files(folder_of(self._data, run) / FILES, files)
         worktree, branch, base = "", "", ""
         folder = str(await asyncio.to_thread(lambda: WorkingFolder(Path(wanted.folder).expanduser()).path))
         repository = folder
@@ -204,7 +217,7 @@ class LocalDesk:
             with contextlib.suppress(GitTrouble):
                 base = await git_line(Path(folder), "rev-parse", "--verify", "HEAD^{commit}")
         record = LocalRecord(
-            id=secrets.token_hex(8),
+            id=run,
             agent=wanted.agent,
             folder=folder,
             task=task.id,
@@ -215,6 +228,7 @@ class LocalDesk:
             branch=branch,
             base=base,
             mode=wanted.mode,
+            environment=wanted.environment,
             created=time.time(),
         )
         conversation = self._conversation(record)
@@ -223,10 +237,10 @@ class LocalDesk:
         self._open[record.id] = conversation
         self._write_back(record)
         text = prompt_of(task)
-        if text:
+        if text or kept:
             # It waits in sight while the agent starts.
             await conversation.open()
-            conversation.local.say(text)
+            conversation.local.say(text, kept)
         self._tell(task.id)
         return conversation
 

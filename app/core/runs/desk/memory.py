@@ -25,6 +25,7 @@ class LocalChoice(Value, frozen=True, kw_only=True):
     folder: str = ""
     worktree: bool = False
     base: str = ""
+    environment: str = ""
     modes: dict[str, str] = msgspec.field(default_factory=dict)
 
 
@@ -52,6 +53,7 @@ class LocalMemory:
             folder=start.folder,
             worktree=start.worktree,
             base=start.base,
+            environment=start.environment,
             modes={**former.modes, start.agent.id: start.mode},
         )
         kept: dict[str, object] = msgspec.to_builtins(dict(list(everything.items())[-KEPT:]))

@@ -16,19 +16,21 @@ from app.acp.process import AgentProcess
 from app.core.errors import BurrowError, Facts, ServerTrouble
 from app.core.runs.local.embedded import EmbeddedTerminals
 from app.core.runs.local.facts import mode_of
+from app.core.runs.local.handed import hand_over
 from app.core.runs.local.mode_names import option_of_mode
 from app.core.runs.local.opening import SessionOpening
-from app.core.runs.local.record import save_record
+from app.core.runs.local.record import FILES, folder_of, save_record
 from app.core.runs.local.requests import AgentRequests
 from app.core.runs.local.run_log import UPDATE
 from app.core.runs.local.session import AcpSession
 from app.core.runs.local.status import words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from app.core.runs.local.folder import WorkingFolder
+    from app.core.runs.local.handed import Handed
     from app.core.runs.local.record import LocalRecord
     from app.core.runs.local.run_log import RunLog
     from app.core.runs.local.servers import RunServers
@@ -53,7 +55,8 @@ class AgentSide:
         self.record = record
         self.process: AgentProcess | None = None
         self.session: AcpSession | None = None
-        self.requests = AgentRequests(run_log, folder, environment, lambda: self._mode)
+        self._files = folder_of(data, record.id) / FILES
+        self.requests = AgentRequests(run_log, folder, environment, lambda: self._mode, files=self._files)
         # How many updates came: a turn in which none came has begun nothing.
         self.heard = 0
         self._mode = ""
@@ -81,6 +84,8 @@ class AgentSide:
     async def open(self, *, anew: bool) -> str:
         """Open the session that the run had, or a new one. Returns why the agent does not know what was said, if so."""
         session = self._running()
+        if session.facts.more_folders and await asyncio.to_thread(self._files.is_dir):
+            session.more_folders = (str(self._files),)
         servers = await self._open_servers(session)
         return await self._opening.open(session, "" if anew else self.record.session, servers)
 
@@ -94,6 +99,11 @@ class AgentSide:
         self._show_options(session)
         await self._choose_mode(session)
         self.requests.questions.closed = False
+
+    async def hand_over(self, text: str, files: Sequence[str]) -> Handed:
+        """A message as this agent takes it. Raises `StorageTrouble` for a file that cannot be read."""
+        facts = self._running().facts
+        return await asyncio.to_thread(hand_over, text, files, facts) if files else hand_over(text, (), facts)
 
     async def set_option(self, option: str, value: str | bool) -> None:
         """Change a setting of the session. Raises `BurrowError` with the agent's words."""

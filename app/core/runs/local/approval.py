@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
+from app.core.runs.local.mode_names import BYPASS, LOCAL_MODES, plain_mode
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -36,7 +38,7 @@ FREE = ModeRule(Consent.ALLOW, Consent.ALLOW)
 MODES = {
     **dict.fromkeys(("plan", "readonly", "ask", "architect"), READING),
     **dict.fromkeys(("acceptedits", "autoedit"), EDITING),
-    **dict.fromkeys(("auto", "bypasspermissions", "bypass", "fullaccess", "agentfullaccess", "yolo", "dontask"), FREE),
+    **dict.fromkeys(("auto", *LOCAL_MODES[BYPASS]), FREE),
 }
 # An agent asks about a text, and has one of these carry it out.
 SHELLS = frozenset({"sh", "bash", "dash", "zsh"})
@@ -44,7 +46,7 @@ SHELLS = frozenset({"sh", "bash", "dash", "zsh"})
 
 def rule_of(mode: str) -> ModeRule:
     """What a mode says."""
-    return MODES.get("".join(each for each in mode.lower() if each.isalnum()), ASKING)
+    return MODES.get(plain_mode(mode), ASKING)
 
 
 class GrantedCalls:

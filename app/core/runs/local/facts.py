@@ -26,7 +26,9 @@ class SignInHint(Value, frozen=True):
 
 
 class AgentFacts(Value, frozen=True):
-    """`loads`: an earlier session is replayed (`session/load`). `resumes`: it goes on without that."""
+    """`loads`: an earlier session is replayed (`session/load`). `resumes`: it goes on without that. `images` and
+    `embedded`: what a message may contain. `more_folders`: a session may have folders beside its working folder.
+    """
 
     version: int
     name: str = ""
@@ -37,6 +39,7 @@ class AgentFacts(Value, frozen=True):
     http_servers: bool = False
     images: bool = False
     embedded: bool = False
+    more_folders: bool = False
     sign_in: tuple[SignInHint, ...] = ()
 
 
@@ -82,6 +85,7 @@ def agent_facts(result: Mapping[str, object], command: tuple[str, ...] = ()) -> 
             http_servers=_members(has.get("mcpCapabilities")).get("http") is True,
             images=prompt.get("image") is True,
             embedded=prompt.get("embeddedContext") is True,
+            more_folders=session.get("additionalDirectories") is not None,
             sign_in=sign_in,
         )
     session = _members(_members(result.get("capabilities")).get("session"))
@@ -95,6 +99,7 @@ def agent_facts(result: Mapping[str, object], command: tuple[str, ...] = ()) -> 
         http_servers=_members(session.get("mcp")).get("http") is not None,
         images=prompt.get("image") is not None,
         embedded=prompt.get("embeddedContext") is not None,
+        more_folders=session.get("additionalDirectories") is not None,
         sign_in=sign_in,
     )
 

@@ -17,7 +17,10 @@ LOCAL_MODES = {
     DEFAULT: ("default", "normal", "manual", "code", "build"),
     ACCEPT_EDITS: ("acceptedits", "autoedit"),
     AUTO: ("auto",),
-    BYPASS: ("bypasspermissions", "bypass", "yolo", "fullaccess", "agentfullaccess", "dontask"),
+    BYPASS: (
+        *("bypasspermissions", "bypass", "yolo", "fullaccess", "agentfullaccess", "dangerfullaccess"),
+        *("skippermissions", "dangerouslyskippermissions", "skippermissionsunsafe"),
+    ),
 }
 
 
@@ -42,8 +45,13 @@ def option_of_mode(options: Sequence[object], mode: str) -> ModeOption | None:
 
 
 def plain_mode(mode: str) -> str:
-    """The name of a mode in lower case and without punctuation."""
-    return "".join(each for each in mode.lower() if each.isalnum())
+    """The name of a mode in lower case and without punctuation. Some agents name theirs by an address that ends so."""
+    return "".join(each for each in mode.rpartition("#")[2].lower() if each.isalnum())
+
+
+def asks_nothing(mode: str) -> bool:
+    """Whether a mode, by whatever agent it is named, is one in which the agent asks for nothing."""
+    return plain_mode(mode) in LOCAL_MODES[BYPASS]
 
 
 def _choices(options: object) -> list[dict[str, object]]:

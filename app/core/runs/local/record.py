@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 RUNS_FOLDER = "runs"
 RECORD, LOG = "run.json", "log.jsonl"
+# In the folder of a run: the files that went with its messages.
+FILES = "files"
 
 
 class LocalRecord(Value, frozen=True, kw_only=True):
@@ -28,8 +30,9 @@ class LocalRecord(Value, frozen=True, kw_only=True):
     key. `owner` names the account and project of the task. `worktree` is the id of the worktree that was made for it,
     `repository` what it was made from, `branch` its branch. `base` is the commit that the folder stood at when the run
     began, empty where that is not known. `mode` is what the agent may do without a question, empty
-    for its own choice. `ended` is the status with which the person ended it, empty before. `created` and `ended_at` are
-    in Unix seconds.
+    for its own choice. `environment` is the file of the repository's environment, empty for the usual one, `NONE` of
+    `environments.py` for none. `ended` is the status with which the person ended it, empty before. `created` and
+    `ended_at` are in Unix seconds.
     """
 
     id: str
@@ -45,6 +48,7 @@ class LocalRecord(Value, frozen=True, kw_only=True):
     branch: str = ""
     base: str = ""
     mode: str = ""
+    environment: str = ""
     created: float = 0.0
     ended: str = ""
     ended_at: float = 0.0

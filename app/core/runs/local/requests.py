@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.acp.messages import INVALID_PARAMS, METHOD_NOT_FOUND, RpcError
 from app.core.runs.local import version2
 from app.core.runs.local.approval import Consent, GrantedCalls, rule_of
+from app.core.runs.local.folder import WorkingFolder
 from app.core.runs.local.questions import ALLOWING, PERMISSION, Questions
 from app.core.runs.local.terminals import Terminals, command_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from app.core.runs.local.folder import WorkingFolder
     from app.core.runs.local.run_log import RunLog
 
     Answering = Awaitable[Mapping[str, object] | None]
@@ -33,13 +34,21 @@ class AgentRequests:
     """Answers an agent's requests. `mode` is asked for the mode in force, by its name."""
 
     def __init__(
-        self, log: RunLog, folder: WorkingFolder, environment: Mapping[str, str], mode: Callable[[], str]
+        self,
+        log: RunLog,
+        folder: WorkingFolder,
+        environment: Mapping[str, str],
+        mode: Callable[[], str],
+        *,
+        files: Path | None = None,
     ) -> None:
+        """`files` has what went with messages. It may be read, too."""
         self.questions = Questions(log)
         self.granted = GrantedCalls()
         self.terminals = Terminals(folder, environment)
         self.version = 1
         self._folder = folder
+        self._files = files
         self._mode = mode
         self._handlers: dict[str, Callable[[dict[str, object]], Answering]] = {
             PERMISSION: self._permission,
@@ -72,8 +81,13 @@ class AgentRequests:
         return outcome
 
     async def _read(self, params: dict[str, object]) -> dict[str, object]:
-        given = (params.get("path"), params.get("line"), params.get("limit"))
-        return {"content": await asyncio.to_thread(self._folder.read_text, *given)}
+        return {"content": await asyncio.to_thread(self._read_text, params)}
+
+    def _read_text(self, params: dict[str, object]) -> str:
+        path, files = params.get("path"), self._files
+        among_files = isinstance(path, str) and files is not None and Path(path).is_relative_to(files)
+        folder = WorkingFolder(files) if among_files and files is not None and files.is_dir() else self._folder
+        return folder.read_text(path, params.get("line"), params.get("limit"))
 
     async def _write(self, params: dict[str, object]) -> None:
         path, content = params.get("path"), params.get("content")

@@ -23,7 +23,7 @@ from app.core.runs.local.record import LOG, folder_of
 from app.core.runs.local.replay import history_text
 from app.core.runs.local.run_log import RunLog
 from app.core.runs.local.session import CANCELLED
-from app.core.runs.local.status import LocalStatus, RunPhase, WaitingPrompt, blocks_of, words_of
+from app.core.runs.local.status import LocalStatus, RunPhase, WaitingPrompt, words_of
 from app.core.runs.local.waiting import WaitingPrompts
 from app.processes.child import NotStarted
 
@@ -120,13 +120,16 @@ class LocalRun:
         return session is not None and session.facts.version > 1 and self.status.phase is RunPhase.WORKING
 
     async def steer(self, text: str, files: tuple[str, ...] = ()) -> WaitingPrompt | None:
-        """Send a message into the turn that is under way. Where that is not possible it waits, and is returned."""
+        """Send a message into the turn that is under way. Where that is not possible it waits, and is returned.
+
+        Raises `StorageTrouble` for a file that cannot be handed over.
+        """
         session = self._agent.session
         if session is None or not self.can_steer:
             return self.say(text, files)
-        blocks = blocks_of(text, files)
+        handed = await self._agent.hand_over(text, files)
         try:
-            await session.steer(blocks)
+            await session.steer(handed.blocks)
         except (RpcError, PeerClosed, TimeoutError):
             return self.say(text, files)
         self.log.notify("_posthog/user_message", content=text, steer=True)
@@ -241,12 +244,20 @@ class LocalRun:
         # The log goes on when Burrow is started again.
         name = f"prompt-{secrets.token_hex(6)}"
         text = "\n\n".join(each.text for each in sent)
-        blocks = blocks_of(text, tuple(file for each in sent for file in each.files))
+        try:
+            blocks, shown = await self._agent.hand_over(text, tuple(file for each in sent for file in each.files))
+        except BurrowError as failure:
+            self._not_sent(sent, failure)
+            return
+        if self._stopped():
+            self._not_sent(sent)
+            return
         if self._prefix:
             told = f"This conversation went before; go on from it.\n\n{self._prefix}"
-            blocks = [{"type": "text", "text": told, "_meta": {"ui": {"hidden": True}}}, *blocks]
+            first = {"type": "text", "text": told, "_meta": {"ui": {"hidden": True}}}
+            blocks, shown = (first, *blocks), (first, *shown)
         self._agent.requests.questions.closed = False
-        self.log.add({"id": name, "method": "session/prompt", "params": {"sessionId": session.id, "prompt": blocks}})
+        self.log.add({"id": name, "method": "session/prompt", "params": {"sessionId": session.id, "prompt": shown}})
         heard = self._agent.heard
         try:
             reason = await session.prompt(blocks)
@@ -272,6 +283,16 @@ class LocalRun:
             self._agent.requests.questions.cancel_all()
             self._agent.requests.granted.forget_calls()
         self._send_waiting()
+
+    def _stopped(self) -> bool:
+        return self.status.phase is RunPhase.STOPPING
+
+    def _not_sent(self, sent: tuple[WaitingPrompt, ...], failure: BurrowError | None = None) -> None:
+        """The agent was told nothing: the messages wait, with what keeps them from being sent."""
+        self._turn = None
+        self.waiting.put_back(sent)
+        text, advice = ("", "") if failure is None else (failure.cause, failure.advice)
+        self._set(LocalStatus(phase=RunPhase.READY, text=text, advice=advice, held=True))
 
     def _turn_failed(self, name: str, failure: RpcError, sent: tuple[WaitingPrompt, ...]) -> None:
         if self.status.phase is RunPhase.STOPPING:

@@ -37,6 +37,8 @@ class AcpSession:
         self.id = ""
         self.facts = AgentFacts(1)
         self.options: list[object] = []
+        # Folders beside the working folder in which the agent may read, for agents that take them.
+        self.more_folders: tuple[str, ...] = ()
         self._peer = peer
         self._folder = folder
         self._command = command
@@ -137,6 +139,8 @@ class AcpSession:
 
     async def _open(self, method: str, params: dict[str, object], servers: Sequence[object]) -> dict[str, object]:
         wanted = {**params, "cwd": str(self._folder), "mcpServers": list(servers)}
+        if self.more_folders:
+            wanted["additionalDirectories"] = list(self.more_folders)
         answer = await self._peer.request(method, wanted, timeout=OPEN_SECONDS)
         self.options = config_options(answer)
         return answer

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from app.acp.messages import RpcError
 from app.core.errors import BurrowError
 from app.core.posthog.types import Value
 from app.core.redaction import mask_credentials
 from app.core.runs.local.facts import SignInHint
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class RunPhase(Enum):
@@ -53,15 +48,6 @@ class WaitingPrompt(Value, frozen=True):
     id: int
     text: str
     files: tuple[str, ...] = ()
-
-
-def blocks_of(text: str, files: tuple[str, ...]) -> list[Mapping[str, object]]:
-    """The content blocks of a prompt."""
-    blocks: list[Mapping[str, object]] = [{"type": "text", "text": text}]
-    for each in files:
-        uri = each if "://" in each else f"file://{quote(each)}"
-        blocks.append({"type": "resource_link", "name": each.rstrip("/").rpartition("/")[2] or each, "uri": uri})
-    return blocks
 
 
 def words_of(failure: BaseException) -> str:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from app.core.errors import Facts, Rejected
 from app.core.posthog.types import Value
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 FOLDER = ".posthog-code/environments"
 LARGEST = 256 * 1024
 MOST_FILES = 50
+# In the place of a file's path: a run without an environment.
+NONE = "none"
 
 
 class EnvironmentAction(Value, frozen=True):
@@ -92,6 +95,41 @@ def find_environments(folder: Path) -> FoundEnvironments:
             said = "it is nested too deeply" if deep else getattr(failure, "strerror", None) or str(failure)
             wrong.append((f"{FOLDER}/{name}", f"It cannot be used: {said}."))
     return FoundEnvironments(tuple(found), tuple(wrong))
+
+
+def setup_of(found: FoundEnvironments, file: str) -> WorkEnvironment | None:
+    """The environment whose script sets a worktree up: that of `file`, or the first with a script where it is empty."""
+    return next((each for each in found.environments if each.script and file in {"", each.file}), None)
+
+
+def actions_of(found: FoundEnvironments, file: str) -> tuple[EnvironmentAction, ...]:
+    """The commands of the environment of `file`, or those of all where it is empty."""
+    return tuple(action for each in found.environments if file in {"", each.file} for action in each.actions)
+
+
+def lacks(found: FoundEnvironments, file: str) -> bool:
+    """Whether an environment was chosen that there is not."""
+    return file not in {"", NONE, *(each.file for each in found.environments)}
+
+
+def file_called(found: FoundEnvironments, named: str) -> str:
+    """The file of the environment of that name, id or file name, or `NONE`. Raises `Rejected` (attr `environment`)."""
+    if named == NONE:
+        return NONE
+    called = [each for each in found.environments if named.casefold() in _names_of(each)]
+    if len(called) == 1:
+        return called[0].file
+    names = ", ".join(each.name for each in found.environments)
+    known = f"There are: {names}, and {NONE}." if names else f"A repository keeps its environments in {FOLDER}."
+    how_many = "Several environments are called" if called else "There is no environment called"
+    raise Rejected(
+        f"{how_many} {named}.", Facts(attr="environment"), action="Name one by its file." if called else known
+    )
+
+
+def _names_of(environment: WorkEnvironment) -> set[str]:
+    file = environment.file.rpartition("/")[2]
+    return {each.casefold() for each in (environment.name, environment.id, file, file.removesuffix(".toml"))}
 
 
 def _names(folder: Path) -> Iterator[str]:
