@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import json
 import signal
 import sys
@@ -12,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.cli.common import backend_of
 from app.cli.run_items import ItemWriter
 from app.core.runs.log_entries import read_lines
 from app.core.runs.transcript import Transcript
@@ -213,6 +216,33 @@ def test_a_log_is_shown_from_its_end_and_follows_nothing_that_is_over(commands: 
     assert "The run has ended: failed: No more disk." in commands.words
     records = [json.loads(line) for line in _lines(commands, "tasks", "logs", slug, "--json")]
     assert [each["text"] for each in records if each["kind"] == "message"][-1] == "Answer 8"
+
+
+def test_a_turn_that_was_stopped_in_the_window_says_so_whatever_its_agent_logged(
+    commands: CommandLine,
+    lab: Lab,  # noqa: F811
+) -> None:
+    slug = a_task(commands, "Stopped")
+    task_id = str(commands.read("tasks", "show", slug)["id"])
+    agent = Agent(lab, task_id)
+    begun = [STARTED, PROMPT, update("agent_message", content=text("Before"))]
+    agent.log(*begun, update("agent_message", content=text("After")), ENDED)
+    agent.change(status="completed")
+    transcript = Transcript(agent.run)
+    transcript.apply(read_lines(logged(*begun)).entries)
+
+    async def stop() -> None:
+        async with backend_of(argparse.Namespace(data=commands.data, host=None, account=None)) as backend:
+            assert backend.scope is not None
+            await backend.storage.stops.keep(backend.scope, task_id, transcript.turn)
+
+    asyncio.run(stop())
+    for options in ([], ["--follow"]):
+        assert commands.run("tasks", "logs", slug, *options) == 0
+        assert "cancelled" in commands.out
+        assert "end_turn" not in commands.out
+    records = [json.loads(line) for line in _lines(commands, "tasks", "logs", slug, "--json")]
+    assert [each["late"] for each in records if each["kind"] == "message"] == [False, True]
 
 
 def test_what_is_said_to_an_ended_run_begins_another_one(commands: CommandLine, lab: Lab) -> None:  # noqa: F811

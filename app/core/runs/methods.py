@@ -107,6 +107,7 @@ def _run_started(reducer: Reducer, entry: LogEntry) -> None:
     if not run or run != at.run:
         at.session += 1
         at.run = run
+        at.prompts = 0 if run else at.prompts
     ours = not reducer.run_id or not run or run == reducer.run_id
     at.state = msgspec.structs.replace(at.state, accepts=ours)
 
