@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 import pytest
 
@@ -25,6 +26,7 @@ from tests._command import SECONDS, DataFolder, Process, started
 from tests._in_process import CommandLine
 from tests.core.proxy._service import free_port
 from tests.core.runs_local.running import SCRIPT
+from tests.core.runs_local.tree import agent_in, at_work
 from tests.test_cli_proxy import clients_of, with_services
 from tests.test_cli_runs import a_task, commands, folder  # noqa: F401 - fixtures
 from tests.workspace.conftest import lab, shared_lab, shared_workspace  # noqa: F401 - fixtures
@@ -171,6 +173,41 @@ def run_keys(folder: Path) -> list[KnownClient]:  # noqa: F811
             return [each for each in clients.clients if each.client.name.startswith("Run: ")]
 
     return with_services(DataFolder(folder), found)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked for in /proc")
+def test_a_kill_in_the_middle_of_a_run_leaves_no_process_and_the_next_command_knows_how_it_stands(
+    commands: CommandLine,  # noqa: F811
+    folder: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    made, agent = commands.read("tasks", "create", "say:begun wait", "--title", "Killed"), tmp_path / "agent"
+    [command] = agent_in(agent).command
+    before = set((folder / "runs").glob("*"))
+    arguments = ("tasks", "run", made["slug"], "--local", "--agent", command, "--folder", str(tmp_path))
+    process = started(*arguments, "--data", str(folder))
+    try:
+        wait_for(lambda: at_work(agent) == {"agent.py", "grandchild"})
+        [run] = set((folder / "runs").glob("*/log.jsonl")) - {each / "log.jsonl" for each in before}
+        wait_for(lambda: '"session/prompt"' in run.read_text())
+    finally:
+        process.kill()
+        process.wait(SECONDS)
+    wait_for(lambda: at_work(agent) == set())
+    assert all(json.loads(line) for line in run.read_text().splitlines())
+    record = run.with_name("run.json")
+    assert json.loads(record.read_text()).get("left", "") == ""
+    other = commands.read("tasks", "create", "say:fine", "--title", "Another")
+    assert commands.run("tasks", "run", other["slug"], "--local", "--agent", command, "--folder", str(tmp_path)) == 0
+    assert json.loads(record.read_text())["left"] == "cancelled"
+    assert "cut_off" in run.read_text()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = monotonic() + SECONDS
+    while not condition():
+        assert monotonic() < deadline
+        sleep(0.05)
 
 
 def done(text: str) -> list[str]:

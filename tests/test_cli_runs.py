@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import json
 import signal
 import sys
@@ -12,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.cli.common import backend_of
 from app.cli.run_items import ItemWriter
 from app.core.runs.log_entries import iterate_lines
 from app.core.runs.transcript import Transcript
@@ -216,6 +219,33 @@ def test_a_log_is_shown_from_its_end_and_follows_nothing_that_is_over(commands: 
     assert [each["text"] for each in records if each["type"] == "message"][-1] == "Answer 8"
 
 
+def test_a_turn_that_was_stopped_in_the_window_says_so_whatever_its_agent_logged(
+    commands: CommandLine,
+    lab: Lab,  # noqa: F811
+) -> None:
+    slug = a_task(commands, "Stopped")
+    task_id = str(commands.read("tasks", "show", slug)["id"])
+    agent = Agent(lab, task_id)
+    begun = [STARTED, PROMPT, update("agent_message", content=text("Before"))]
+    agent.log(*begun, update("agent_message", content=text("After")), ENDED)
+    agent.change(status="completed")
+    transcript = Transcript(agent.run)
+    transcript.apply(tuple(iterate_lines(logged(*begun))))
+
+    async def stop() -> None:
+        async with backend_of(argparse.Namespace(data=commands.data, host=None, account=None)) as backend:
+            assert backend.scope is not None
+            await backend.storage.stops.keep(backend.scope, task_id, transcript.turn)
+
+    asyncio.run(stop())
+    for options in ([], ["--follow"]):
+        assert commands.run("tasks", "logs", slug, *options) == 0
+        assert "cancelled" in commands.out
+        assert "end_turn" not in commands.out
+    records = [json.loads(line) for line in _lines(commands, "tasks", "logs", slug, "--json")]
+    assert [each["late"] for each in records if each["kind"] == "message"] == [False, True]
+
+
 def test_what_is_said_to_an_ended_run_begins_another_one(commands: CommandLine, lab: Lab) -> None:  # noqa: F811
     slug = a_task(commands, "Said")
     assert commands.run("tasks", "say", slug, " ") == 2
@@ -300,7 +330,7 @@ def test_no_task_is_meant_by_an_empty_name(commands: CommandLine, lab: Lab) -> N
 def test_what_kind_of_entry_it_is_stands_beside_the_kind_of_a_call(capsys: pytest.CaptureFixture[str]) -> None:
     transcript = Transcript()
     call = update("tool_call", toolCallId="t", title="Show", kind="execute", status="completed")
-    transcript.apply(read_lines(logged(call)).entries)
+    transcript.apply(tuple(iterate_lines(logged(call))))
     ItemWriter(as_json=True).write(transcript)
     record = json.loads(capsys.readouterr().out)
     assert (record["type"], record["kind"]) == ("tool_call", "execute")

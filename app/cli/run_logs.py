@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from app.core.errors import BurrowError
     from app.core.posthog.types import Task, TaskRun
     from app.core.runs.follower import FollowStatus, RunFollower
+    from app.core.runs.kept_stops import KeptStops
     from app.core.runs.transcript import Change
 
 ITEMS = 200
@@ -56,6 +57,9 @@ async def _write_stored(backend: Backend, task: Task, run_id: str, writer: ItemW
     run = await runs.get(task.id, run_id)
     log, transcript = StoredLog(runs, task.id, run_id), Transcript(run_id)
     try:
+        stops = _stops_of(backend, task)
+        if stops is not None:
+            await stops.tell(transcript)
         await log.read_ancestors(run, transcript.apply)
         await log.read(transcript.apply)
         writer.write(transcript, over=True)
@@ -79,7 +83,8 @@ async def follow(backend: Backend, task: Task, run_id: str, writer: ItemWriter, 
     output.keeps = False
     named = task.slug or task.id
     goes_on = f"The run goes on. Follow it again with: burrow tasks logs {named} --follow"
-    follower = RunFollower(Runs(backend.fetcher, backend.require_project), task.id, run_id)
+    calls = Runs(backend.fetcher, backend.require_project)
+    follower = RunFollower(calls, task.id, run_id, stops=_stops_of(backend, task))
     voice = _Voice(follower, writer, named)
     subscriptions = [follower.transcript.changed.subscribe(voice.changed), follower.status.subscribe(voice.say_status)]
     work: set[asyncio.Task[object]] = {
@@ -113,6 +118,13 @@ async def follow(backend: Backend, task: Task, run_id: str, writer: ItemWriter, 
         say(f"The agent waits. Go on with: burrow tasks say {named} TEXT, or end it with: burrow tasks stop {named}")
         return 0 if voice.reason == END_TURN else NOT_COMPLETED
     return _ended(follower.run)
+
+
+def _stops_of(backend: Backend, task: Task) -> KeptStops | None:
+    """What the window keeps of stopped turns."""
+    from app.core.runs.kept_stops import KeptStops
+
+    return None if backend.scope is None else KeptStops(backend.storage.stops, backend.scope, task.id)
 
 
 class _Voice:

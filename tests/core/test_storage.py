@@ -14,6 +14,7 @@ import pytest
 from app.core.errors import StorageTrouble
 from app.core.storage import Cached, Scope, Storage
 from app.core.storage.database import Database
+from app.core.storage.stops import Stop
 from app.core.storage.values import GrantEvent
 from app.core.storage.writer import Writer
 
@@ -74,6 +75,25 @@ async def test_the_outbox_keeps_order_and_state_until_an_item_is_removed(tmp_pat
     assert not await storage.outbox.remove(first.id)
     assert not await storage.outbox.update(first.id, "sent")
     assert [item.id for item in await storage.outbox.list(ADA)] == [second.id]
+    await storage.close()
+
+
+async def test_a_stopped_turn_is_known_after_a_restart_to_who_stopped_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Storage.open(tmp_path)
+    for stop in (Stop("r1:1:", 3, 10.0), Stop("r1:2:", 2, 20.0), Stop("r1:2:", 4, 21.0), Stop("r1:3:", 1, 30.0)):
+        await storage.stops.keep(ADA, "t1", stop)
+    await storage.stops.keep(BOB, "t1", Stop("r1:9:", 1, 40.0))
+    await storage.stops.forget(ADA, "t1", "r1:3:")
+    await storage.close()
+    storage = Storage.open(tmp_path)
+    assert await storage.stops.list(ADA, "t1") == (Stop("r1:1:", 3, 10.0), Stop("r1:2:", 4, 21.0))
+    assert await storage.stops.list(ADA, "t2") == await storage.stops.list(ADA_EU, "t1") == ()
+    # Not without end.
+    monkeypatch.setattr("app.core.storage.stops.KEPT", 2)
+    await storage.stops.keep(ADA, "t2", Stop("r2:1:", 1, 50.0))
+    assert await storage.stops.list(ADA, "t1") == ()
     await storage.close()
 
 

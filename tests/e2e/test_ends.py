@@ -13,12 +13,15 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from app.core.diagnostics.crashes import CrashReports
 from app.core.diagnostics.run_marker import EndedRun
 from app.core.mcp.servers.definitions import StdioServer
+from app.core.runs.desk.memory import SETTING as RUNS_SETTING
 from app.core.services import HOST_SETTING, WORKSPACE, Services
+from tests.core.runs_local.tree import agent_in, at_work
 from tests.e2e.window import ROOT, RunningWindow
 
 pytestmark = pytest.mark.x11
@@ -134,6 +137,49 @@ def test_ctrl_q_asks_while_a_call_is_in_flight_and_quits_at_once_without(tmp_pat
         window.key("ctrl+q")
         assert window.process.wait(10) == 0
     assert os.listdir(window.data / "crashes") == ["hangs.txt"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked for in /proc")
+def test_a_kill_in_the_middle_of_a_local_run_leaves_no_process_and_the_next_start_offers_to_go_on(
+    tmp_path: Path,
+) -> None:
+    agent, work = tmp_path / "agent", tmp_path / "shop"
+    work.mkdir()
+    choice = {"agent": msgspec.to_builtins(agent_in(agent)), "folder": str(work)}
+    asyncio.run(prepare(tmp_path / "window" / "data", **{RUNS_SETTING: {"": choice}}))
+    with RunningWindow(tmp_path / "window", "--workspace") as window:
+        window.find(re.compile("HED-"), "cell")
+        window.key("ctrl+n")
+        window.find("Create task", "push button")
+        window.type("say:begun wait")
+        window.key("ctrl+Return")
+        window.find(re.compile("say:begun"), "cell")
+        window.find(re.compile("^Run on this machine"), "push button").press()
+        window.find("Run here", "push button")
+        window.key("ctrl+Return")
+        window.find("Stop", "push button")
+        window.until(lambda: at_work(agent) == {"agent.py", "grandchild"})
+        [log] = (window.data / "runs").glob("*/log.jsonl")
+        window.until(lambda: '"session/prompt"' in log.read_text())
+        window.process.kill()
+        window.process.wait(10)
+        window.until(lambda: at_work(agent) == set())
+        assert all(json.loads(line) for line in log.read_text().splitlines())
+        window.start()
+        # The list says so, and the next key leads there.
+        window.find(re.compile("say:begun wait, Needs you"), "cell")
+        window.picture(tmp_path / "list.png")
+        window.key("ctrl+k")
+        window.type("say:begun")
+        window.find(re.compile("Go to task say:begun wait"))
+        window.key("Return")
+        window.find("This run was cut off")
+        window.picture(tmp_path / "cut-off.png")
+        window.find("Go on", "push button").press()
+        window.until(lambda: log.read_text().count('"stopReason":"end_turn"') == 1)
+        assert not window.shows("This run was cut off")
+        assert window.quit() == 0
+    assert at_work(agent) == set()
 
 
 def settings_of(window: RunningWindow) -> dict[str, str]:

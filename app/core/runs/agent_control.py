@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.core.errors import OutcomeUnknown
+from app.core.errors import BurrowError, OutcomeUnknown
 from app.core.events import Event
 from app.core.posthog.run_errors import AgentNotReady, CommandRefused, RunOver
 from app.core.runs.answers import ALLOW_ALWAYS, answered_questions, chosen_option, dismissed, trusting_mode
@@ -66,18 +67,29 @@ class AgentControl:
         questions = [transcript.item(index) for index in asked if index is not None]
         self._set_stopping(True)
         try:
-            # The user has stopped it, whatever the agent answers. What it does is seen in the log.
-            with suppress(CommandRefused, OutcomeUnknown):
-                await self._command("cancel", {})
-            transcript.stop_turn()
+            turn = await self._cancel()
             for question in questions:
                 if isinstance(question, Permission):
                     # Most agents have forgotten the question with the turn.
                     with suppress(CommandRefused, OutcomeUnknown, RunOver, AgentNotReady):
                         await self._respond(question, dismissed(question))
-            await self._wait_for_end()
+            await self._wait_for_end(turn)
         finally:
             self._set_stopping(False)
+
+    def end_stopped(self) -> None:
+        """The log was read, perhaps after a restart: a turn that was stopped and has no end in it gets one in time."""
+        transcript, at = self.follower.transcript, self.follower.transcript.stopped_at
+        if at is None or self.stopping:
+            return
+        turn = transcript.turn.turn
+
+        def look() -> None:
+            if transcript.stopped_at == at and transcript.turn.turn == turn and not self.stopping:
+                transcript.give_up_turn(NO_END)
+
+        left = min(max(0.0, at + STOP_SECONDS - time.time()), STOP_SECONDS)
+        asyncio.get_running_loop().call_later(left, look)
 
     async def close(self) -> None:
         """End the session: the run completes."""
@@ -121,6 +133,29 @@ class AgentControl:
                 changed = {"sessionUpdate": "config_option_update", "configOptions": options}
                 self.follower.transcript.apply([entry("session/update", {"update": changed})])
 
+    async def _cancel(self) -> str:
+        """Tell the agent to stop; returns the name of the turn. It is stored before: Burrow may end meanwhile."""
+        transcript, stops = self.follower.transcript, self.follower.stops
+        stop = transcript.turn
+        if stops is not None:
+            await stops.keep(stop)
+        try:
+            # The user has stopped it, whatever the agent answers. What it does is seen in the log.
+            with suppress(CommandRefused, OutcomeUnknown):
+                await self._command("cancel", {})
+        except BurrowError:
+            if stops is not None:
+                await stops.forget(stop.turn)
+            raise
+        exact = transcript.turn
+        stopped = transcript.stop_turn()
+        if stops is not None and (not stopped or exact.turn != stop.turn):
+            # It had ended by itself.
+            await stops.forget(stop.turn)
+        if stops is not None and stopped:
+            await stops.keep(exact)
+        return exact.turn
+
     async def _say_besides(self, text: str) -> None:
         """Send a text that an answer cannot carry."""
         raise NotImplementedError
@@ -146,17 +181,21 @@ class AgentControl:
     async def _command(self, method: str, params: object) -> msgspec.Raw:
         return await self._runs.command(self.follower.task, self.follower.run_id, method, params)
 
-    async def _wait_for_end(self) -> None:
-        """Wait until no turn is under way, for a bounded time."""
+    async def _wait_for_end(self, turn: str) -> None:
+        """Wait until a turn is over, for a bounded time. The next one may follow at once."""
         transcript = self.follower.transcript
         ended = asyncio.Event()
-        unsubscribe = transcript.changed.subscribe(lambda _: None if transcript.state.busy else ended.set())
+
+        def goes_on() -> bool:
+            return transcript.state.busy and transcript.turn.turn == turn
+
+        unsubscribe = transcript.changed.subscribe(lambda _: None if goes_on() else ended.set())
         patience = asyncio.create_task(self._clock.sleep(STOP_SECONDS))
         waiting = asyncio.create_task(_set(ended))
         try:
-            if transcript.state.busy:
+            if goes_on():
                 await asyncio.wait((waiting, patience), return_when=asyncio.FIRST_COMPLETED)
-            if transcript.state.busy:
+            if goes_on():
                 transcript.give_up_turn(NO_END)
         finally:
             unsubscribe()

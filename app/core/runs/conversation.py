@@ -352,6 +352,8 @@ class Conversation(AgentControl):
     def _reached(self, status: FollowStatus) -> None:
         if status.kind in {LIVE, ENDED} and isinstance(self._trouble, Offline):
             self._trouble = None
+        if status.kind == LIVE:
+            self.end_stopped()
         self._wake()
 
     def _wake(self) -> None:

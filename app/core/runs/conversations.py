@@ -9,6 +9,7 @@ from app.core.posthog.run_options import going_on
 from app.core.posthog.runs import Runs
 from app.core.runs.conversation import Conversation
 from app.core.runs.follower import RunFollower
+from app.core.runs.kept_stops import KeptStops
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,8 @@ def open_conversation(backend: Backend, scope: Scope, task: str, run_id: str, *,
     async def approve(server: str, tool: str) -> None:
         await approve_tool(backend.store, server, tool)
 
-    follower = RunFollower(runs, task, run_id, folder=None if folder is None else folder / SPILL_FOLDER)
+    stops = KeptStops(backend.storage.stops, scope, task)
+    follower = RunFollower(runs, task, run_id, folder=None if folder is None else folder / SPILL_FOLDER, stops=stops)
     return Conversation(
         follower,
         runs,

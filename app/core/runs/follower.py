@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from app.core.posthog.runs import Runs, StreamedEvent
     from app.core.posthog.types import TaskRun
     from app.core.runs.body import TranscriptMark
+    from app.core.runs.kept_stops import KeptStops
     from app.core.runs.log_entries import LogEntry
     from app.core.runs.transcript import Rebuild
 
@@ -52,15 +53,23 @@ class RunFollower:
     """`task` and `run_id` are ids. Its owner runs `follow` in a task, and cancels that to stop it."""
 
     def __init__(
-        self, runs: Runs, task: str, run_id: str, *, folder: Path | None = None, clock: Clock | None = None
+        self,
+        runs: Runs,
+        task: str,
+        run_id: str,
+        *,
+        folder: Path | None = None,
+        clock: Clock | None = None,
+        stops: KeptStops | None = None,
     ) -> None:
-        """Older items of the transcript go to a private file in `folder`."""
+        """Older items of the transcript go to a private file in `folder`. `stops` are the turns that were stopped."""
         self.task, self.run_id = task, run_id
         self.run: TaskRun | None = None
         self.run_changed: Event[TaskRun] = Event()
         self.status: Event[FollowStatus] = Event()
         self.now = FollowStatus(CONNECTING)
         self.transcript = Transcript(run_id, folder=folder)
+        self.stops = stops
         self._runs = runs
         self._clock = clock or SystemClock()
         self._backoff = Backoff(self._clock)
@@ -88,6 +97,8 @@ class RunFollower:
         May be called again, and goes on from where it was.
         """
         self._backoff.reset()
+        if self.stops is not None and not len(self.transcript):
+            await self.stops.tell(self.transcript)
         while True:
             self._set(FollowStatus(CONNECTING))
             self._nudged.clear()

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from app.core.runs.log_entries import LogEntry
     from app.core.runs.reducer import Reducer
 
+# In the error that ends the turn of a local run which was under way when Burrow ended.
+CUT_OFF = {"reason": "cut_off"}
 FINISHED_STEPS = frozenset({"completed", "failed"})
 
 
@@ -48,6 +50,10 @@ def _response(reducer: Reducer, entry: LogEntry) -> None:
     if message.error:
         if message.id and message.id == reducer.at.prompt_id and not reducer.at.ended:
             failure = decoded(message.error, Failure)
+            if failure is not None and failure.data == CUT_OFF:
+                # Burrow's own word, not the agent's.
+                reducer.end_turn(CUT_OFF["reason"])
+                return
             said = failure.message if failure is not None else None
             reducer.note(said or "The agent could not carry out the prompt.", "error", "agent")
             reducer.end_turn("error")
@@ -107,6 +113,7 @@ def _run_started(reducer: Reducer, entry: LogEntry) -> None:
     if not run or run != at.run:
         at.session += 1
         at.run = run
+        at.prompts = 0 if run else at.prompts
     ours = not reducer.run_id or not run or run == reducer.run_id
     at.state = msgspec.structs.replace(at.state, accepts=ours)
 

@@ -162,6 +162,7 @@ class Result(CamelCase):
 class Failure(CamelCase):
     code: int | None = None
     message: str | None = None
+    data: Any = None
 
 
 class Note(CamelCase):

@@ -50,7 +50,7 @@ def requested(reducer: Reducer, entry: LogEntry) -> None:
     if known is None:
         reducer.working()
         index = reducer.add(item)
-        if at.cancelled:
+        if item.late:
             # Nobody is asked any more; the agent is told so by whoever cancelled the turn.
             reducer.put(index, msgspec.structs.replace(item, answer=CANCELLED))
         else:
@@ -131,7 +131,7 @@ def _item(reducer: Reducer, key: str, request_id: str, call_id: str, asked: Aske
         key=key,
         turn=at.turn,
         at=reducer.moment,
-        late=at.cancelled,
+        late=reducer.late,
         request_id=request_id,
         call_id=call_id,
         title=(call.title if call is not None else None) or call_id or request_id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
@@ -28,6 +28,16 @@ FINAL = frozenset({"completed", "failed", CANCELLED})
 RUNNING = frozenset({"pending", "in_progress"})
 
 
+class StoppedTurn(NamedTuple):
+    """A turn that was stopped when it had so many `items`; what follows in it is late.
+
+    `at` is when the user stopped it here, in Unix seconds; None where the log says so.
+    """
+
+    items: int
+    at: float | None = None
+
+
 @dataclass
 class Position:
     """Where the reading of a log is: everything that the next entry depends on, beside the items."""
@@ -40,6 +50,9 @@ class Position:
     ended: bool = False
     session: int = 0
     run: str = ""
+    # How many prompts the run has had, and what the turn is called in `Reducer.stopped`.
+    prompts: int = 0
+    turn_name: str = ""
     # The kind and parent of the text that chunks are added to.
     text: tuple[type[Item], str] | None = None
     # The index of a message that was made of live chunks, which the stored message will replace.
@@ -73,8 +86,8 @@ class Reducer:
         self.at = Position()
         self.turns: list[int] = []
         self.touched: set[int] = set()
-        # Keys of prompts whose turns the person stopped. The agent may say something else of their ends.
-        self.stopped: set[str] = set()
+        # By name. The agent may say something else of the ends of these turns.
+        self.stopped: dict[str, StoppedTurn] = {}
         self.moment: datetime | None = None
 
     # Items
@@ -110,7 +123,7 @@ class Reducer:
         at = self.at
         if self.items.index_of(key) is None:
             notice = Notice(key=key, turn=at.turn, at=self.moment, text=text, level=level, source=source)
-            self.add(msgspec.structs.replace(notice, late=at.cancelled and source != OURS))
+            self.add(msgspec.structs.replace(notice, late=self.late and source != OURS))
 
     # Texts
 
@@ -132,7 +145,7 @@ class Reducer:
                 turn=at.turn,
                 at=self.moment,
                 parent=self.parent_key(parent),
-                late=at.cancelled,
+                late=self.late,
                 text=text,
                 open=True,
             )
@@ -175,6 +188,9 @@ class Reducer:
         at.cancelled = at.ended = False
         at.unconfirmed = at.announced = None
         at.prompt_key, at.prompt_id = key, id
+        at.prompts += 1
+        # The same however many other runs were read before this one.
+        at.turn_name = f"{at.run or self.run_id}:{at.prompts}:{id}"
         self.settle_permissions(ELSEWHERE)
         at.running.clear()
         at.state = msgspec.structs.replace(at.state, busy=True, turn=at.turn, compacting=False)
@@ -192,14 +208,37 @@ class Reducer:
         if not self.at.ended and not self.at.state.busy:
             self.at.state = msgspec.structs.replace(self.at.state, busy=True)
 
-    def cancel_turn(self) -> None:
-        """The turn under way was cancelled: nobody waits for an answer any more, and what still comes is late."""
+    @property
+    def turn_name(self) -> str:
+        """What the turn under way is called, also when its log is read again or is part of a later run's."""
+        return self.at.turn_name or f"{self.at.run or self.run_id}:0:"
+
+    @property
+    def turn_items(self) -> int:
+        """How many items the turn has."""
+        return len(self.items) - (self.turns[-1] if self.turns else 0)
+
+    @property
+    def late(self) -> bool:
+        """Whether what comes now comes after its turn was stopped."""
+        if self.at.cancelled or not self.stopped:
+            return self.at.cancelled
+        stop = self.stopped.get(self.turn_name)
+        return stop is not None and self.turn_items >= stop.items
+
+    def cancel_turn(self, at: float | None = None) -> bool:
+        """The turn under way was stopped: nobody waits for an answer any more, and what still comes is late.
+
+        `at` is when the user did so here. False if the turn has ended.
+        """
         if self.at.ended:
-            return
+            return False
         self.at.cancelled = True
-        if self.at.prompt_key:
-            self.stopped.add(self.at.prompt_key)
+        stop = self.stopped.get(self.turn_name)
+        if stop is None or (stop.at is None and at is not None):
+            self.stopped[self.turn_name] = StoppedTurn(self.turn_items, at)
         self.settle_permissions(CANCELLED)
+        return True
 
     def end_turn(self, reason: str) -> None:
         """The turn ended. Said twice, by the response and by a notification, it ends once."""
@@ -207,7 +246,7 @@ class Reducer:
         if at.ended:
             return
         at.ended = True
-        if at.cancelled or at.prompt_key in self.stopped:
+        if at.cancelled or self.turn_name in self.stopped:
             reason = CANCELLED
         at.cancelled = reason == CANCELLED
         self.settle_permissions(CANCELLED if at.cancelled else ELSEWHERE)

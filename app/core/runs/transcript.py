@@ -6,6 +6,7 @@ a stored message replaces the live chunks that it consists of. The same log alwa
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,8 +18,9 @@ from app.core.runs.item_list import ItemHead
 from app.core.runs.item_text import searched
 from app.core.runs.items import Notice
 from app.core.runs.masked_items import MaskedItems
-from app.core.runs.reducer import OURS
+from app.core.runs.reducer import OURS, StoppedTurn
 from app.core.runs.spill import SpillFile
+from app.core.storage.stops import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -62,6 +64,7 @@ class Transcript:
         self.changed: Event[Change] = Event()
         self._run_id = run_id
         self._folder = folder
+        self._stopped: dict[str, StoppedTurn] = {}
         self._body = self._new_body()
         self._seen: set[str] = set()
         self._order: deque[str] = deque()
@@ -104,12 +107,33 @@ class Transcript:
     def rebuild(self, mark: TranscriptMark | None = None) -> Rebuild:
         """Read the log again, from `mark` or from its beginning. What is shown stays until `Rebuild.finish`."""
         body = self._new_body() if mark is None else self._body.copy(mark)
-        body.reducer.stopped = self._body.reducer.stopped
         return Rebuild(self, body, 0 if mark is None else mark.items)
 
-    def stop_turn(self) -> None:
-        """The person stopped the turn under way. Whatever the agent says of its end, it was cancelled."""
-        self._change(self._body.reducer.cancel_turn)
+    @property
+    def turn(self) -> Stop:
+        """The turn under way as one that is stopped now."""
+        reducer = self._body.reducer
+        return Stop(reducer.turn_name, reducer.turn_items, time.time())
+
+    @property
+    def stopped_at(self) -> float | None:
+        """When the user stopped the turn that is still under way, in Unix seconds; None where there is none."""
+        stop = self._stopped.get(self._body.reducer.turn_name) if self.state.busy else None
+        return None if stop is None else stop.at
+
+    def stop_turn(self) -> bool:
+        """The user stopped the turn under way. Whatever the agent says of its end, it was cancelled.
+
+        False if it has ended.
+        """
+        done = []
+        self._change(lambda: done.append(self._body.reducer.cancel_turn(time.time())))
+        return done == [True]
+
+    def know_stops(self, stops: Iterable[Stop]) -> None:
+        """Before the log is read: the user stopped these turns earlier."""
+        for stop in stops:
+            self._stopped.setdefault(stop.turn, StoppedTurn(stop.items, stop.at))
 
     def give_up_turn(self, words: str) -> None:
         """The agent does not answer any more: its turn ends here, cancelled, and `words` say why."""
@@ -204,7 +228,9 @@ class Transcript:
             spill.close()
 
     def _new_body(self) -> TranscriptBody:
-        return TranscriptBody(self._run_id, None if self._folder is None else SpillFile(self._folder))
+        body = TranscriptBody(self._run_id, None if self._folder is None else SpillFile(self._folder))
+        body.reducer.stopped = self._stopped
+        return body
 
     def _replace_body(self, body: TranscriptBody) -> None:
         former, self._body = self._body, body
@@ -217,6 +243,9 @@ class Transcript:
     def _rebuilt(self, body: TranscriptBody, since: int) -> Change | None:
         """Show what was read again, from the index `since` on."""
         former = self._body
+        if body.reducer.turn_name in self._stopped:
+            # The log does not say it yet, or never will.
+            body.reducer.cancel_turn()
         first, replaced = _difference(former, body, since)
         unchanged = not replaced and len(former.items) == len(body.items)
         same_state = former.reducer.at.state == body.reducer.at.state

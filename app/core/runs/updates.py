@@ -78,7 +78,7 @@ def unknown(reducer: Reducer, entry: LogEntry) -> None:
             key=reducer.key("unknown"),
             turn=reducer.at.turn,
             at=entry.at,
-            late=reducer.at.cancelled,
+            late=reducer.late,
             method=message.method,
             text=text,
         )
@@ -155,7 +155,7 @@ def _whole(reducer: Reducer, kind: type[Message] | type[Thought], name: str, tex
             turn=at.turn,
             at=reducer.moment,
             parent=reducer.parent_key(parent),
-            late=at.cancelled,
+            late=reducer.late,
             text=text,
         )
     )
@@ -200,7 +200,7 @@ def _merge(reducer: Reducer, update: ToolFields, known: tuple[int, ToolCall] | N
                 turn=at.turn,
                 at=reducer.moment,
                 parent=reducer.parent_key(parent_of(update.meta)),
-                late=at.cancelled,
+                late=reducer.late,
                 call_id=call_id,
                 title=update.title or identity.tool or call_id,
                 kind=kind or "other",
@@ -272,7 +272,7 @@ def _plan(reducer: Reducer, update: PlanUpdate) -> None:
     key = f"plan:{reducer.at.turn}"
     known = reducer.found(key, Plan)
     if known is None:
-        reducer.add(Plan(key=key, turn=reducer.at.turn, at=reducer.moment, late=reducer.at.cancelled, entries=entries))
+        reducer.add(Plan(key=key, turn=reducer.at.turn, at=reducer.moment, late=reducer.late, entries=entries))
     elif known[1].entries != entries:
         reducer.put(known[0], msgspec.structs.replace(known[1], entries=entries))
 

@@ -12,7 +12,7 @@ APPLICATION_ID = 0x42757277
 TABLES = frozenset(
     {
         *("settings", "drafts", "outbox", "cache", "activity", "grant_log", "raised_policies", "calls"),
-        *("proxy_clients", "proxy_keys", "proxy_use", "proxy_rules", "proxy_sessions", "follow_ups"),
+        *("proxy_clients", "proxy_keys", "proxy_use", "proxy_rules", "proxy_sessions", "follow_ups", "stops"),
     }
 )
 
@@ -126,5 +126,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             steer INTEGER NOT NULL, created_at REAL NOT NULL, state TEXT NOT NULL, owner TEXT NOT NULL
         )""",
         "CREATE INDEX follow_ups_of_a_task ON follow_ups (host, account, task, number)",
+    ),
+    (
+        # The turns that the user stopped (`stops.py`).
+        """CREATE TABLE stops (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, host TEXT NOT NULL, account TEXT NOT NULL,
+            task TEXT NOT NULL, turn TEXT NOT NULL, items INTEGER NOT NULL, at REAL NOT NULL
+        )""",
+        "CREATE UNIQUE INDEX stops_of_a_task ON stops (host, account, task, turn)",
     ),
 )

@@ -20,6 +20,7 @@ from app.core.storage.proxy_clients import StoredClients
 from app.core.storage.proxy_sessions import StoredSessions
 from app.core.storage.raised_policies import RaisedPolicies
 from app.core.storage.settings import Settings
+from app.core.storage.stops import Stops
 from app.core.storage.writer import Writer
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ FILE_NAME = "burrow.sqlite3"
 
 
 class Storage:
-    """Settings, drafts, outbox, messages to runs, raised policies, cached answers, calls of tools, activity, events of
-    grants, and the clients and sessions of the local MCP proxy.
+    """Settings, drafts, outbox, messages to runs and stops of their turns, raised policies, cached answers, calls
+    of tools, activity, events of grants, and the clients and sessions of the local MCP proxy.
 
     Every method waits for the writer's thread, except `Settings.get`, the `add` of the activity, and `touch` of the
     proxy's sessions.
@@ -45,6 +46,7 @@ class Storage:
         self.drafts = Drafts(database, self._writer)
         self.outbox = Outbox(database, self._writer)
         self.follow_ups = FollowUps(database, self._writer)
+        self.stops = Stops(database, self._writer)
         self.raised_policies = RaisedPolicies(database, self._writer)
         self.cache = Cache(database, self._writer)
         self.calls = Calls(database, self._writer)

@@ -12,6 +12,7 @@ from PySide6.QtCore import QCoreApplication
 from app.core.errors import NotFound
 from app.core.events import Event
 from app.core.runs.answers import QuestionAnswer
+from app.core.runs.desk.local_conversation import GO_ON
 from app.core.runs.local.status import RunPhase
 from app.core.storage.attachments import Attachment
 from app.ui.transcript.connection_line import ConnectionState
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from app.core.storage.attachments import Attachments
     from app.ui.transcript.answers import RunAnswer
 
-START, ANEW, SEND, AGREE, SKIP = "start", "anew", "send", "agree", "skip"
+START, ANEW, SEND, AGREE, SKIP, CONTINUE = "start", "anew", "send", "agree", "skip", "go-on"
 SIGN_IN, COMMAND = "sign-in:", "command:"
 HOLD_OF_PHASE = {RunPhase.WORKING: "turn", RunPhase.STOPPING: "turn", RunPhase.STARTING: "starting"}
 
@@ -123,6 +124,7 @@ class LocalRunView:
                 SEND: conversation.send_held,
                 AGREE: conversation.agree_to_setup,
                 SKIP: conversation.skip_setup,
+                CONTINUE: conversation.go_on,
             }[action]()
 
     async def send(self, text: str, files: Sequence[Attachment] = (), *, now: bool = False) -> None:
@@ -194,6 +196,13 @@ def notice_of(conversation: LocalConversation) -> LocalNotice | None:
                 status.text,
                 _tr("It can start anew, and is told with your next message what was said here."),
                 (LocalAction(ANEW, _tr("Start anew with this history")),),
+            )
+        case RunPhase.NEW if record.cut:
+            return LocalNotice(
+                _tr("This run was cut off"),
+                _tr("Burrow ended while its agent was at work. What the agent was just saying may be missing."),
+                _tr("Go on tells it: “{0}” You can also send another message.").format(GO_ON),
+                (LocalAction(CONTINUE, _tr("Go on")),),
             )
         case RunPhase.NEW if not record.ended:
             return LocalNotice(

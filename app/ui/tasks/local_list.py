@@ -46,6 +46,11 @@ class LocalRunList(QObject):
             self._bridge.listen(self, self._runs.written, self.written.emit)
         return self._runs
 
+    @property
+    def cut_off(self) -> frozenset[str]:
+        """The tasks with a run that the end of Burrow cut off: the person decides whether it goes on."""
+        return frozenset() if self._runs is None else self._runs.cut_off
+
     def with_local(self, task_id: str, runs: tuple[TaskRun, ...]) -> tuple[TaskRun, ...]:
         """The runs of a task with those of this machine in the place of what the server knows of them."""
         if self._runs is None:

@@ -26,6 +26,7 @@ YOUR_TURN = State("user", marked("State", "Your turn"), "info")
 # Of a run on this machine, beside the statuses of the server.
 LOCAL_STATES: Mapping[str, State] = {
     "starting": SETS_UP,
+    "cut_off": State("warning", marked("State", "Cut off"), "attention"),
     "paused": State("ring", marked("State", "Not running"), "muted"),
 }
 

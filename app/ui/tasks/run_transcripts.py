@@ -68,12 +68,12 @@ class RunTranscripts(QObject):
         # The tasks whose tab a person has chosen in this session.
         self._tabs: dict[str, int] = {}
         self.local = LocalRunList(context.services, context.bridge, self)
-        self.local.changed.connect(lambda _task_id: self._show())
+        self.local.changed.connect(self._local_changed)
         self.local.written.connect(controller.fetch)
         self._open_soon = QTimer(self, singleShot=True, interval=OPEN_AFTER_MS)
         self._open_soon.timeout.connect(self._open)
         self.pool = RunPool(context.bridge, open_conversation, self)
-        self.pool.asking_changed.connect(self._asking_changed)
+        self.pool.asking_changed.connect(lambda _asking: self._count_asking())
         self.pool.asks.connect(self._tell_asks)
         self.pool.turn_ended.connect(self._turn_ended)
         self.pool.ended.connect(self._ended)
@@ -208,6 +208,7 @@ class RunTranscripts(QObject):
 
     def _show(self) -> None:
         """Show the run of the task in view, if the transcript is what is looked at."""
+        self._count_asking()
         views, task = self._views, self._task()
         if views is None or task is None:
             return
@@ -246,7 +247,8 @@ class RunTranscripts(QObject):
     def _first_tab(self, task: Task) -> int:
         """A run that is under way is watched; else a task is read."""
         under_way = task.latest_run is not None and task.latest_run.status == "in_progress"
-        return self._tabs.get(task.id, TRANSCRIPT if under_way else DETAILS)
+        watched = under_way or task.id in self.local.cut_off
+        return self._tabs.get(task.id, TRANSCRIPT if watched else DETAILS)
 
     def _sent(self, conversation: RunConversation) -> None:
         """A message was taken. The server may go on in another run, which the list does not know yet."""
@@ -258,7 +260,14 @@ class RunTranscripts(QObject):
         if self._draft is not None and self._backend is not None and self._backend.scope is not None:
             self._draft.discard(self._backend.scope, task_id)
 
-    def _asking_changed(self, asking: frozenset[str]) -> None:
+    def _local_changed(self, _task_id: str) -> None:
+        self._count_asking()
+        self._show()
+
+    def _count_asking(self) -> None:
+        asking = self.pool.asking | self.local.cut_off
+        if asking == self._asking:
+            return
         for task_id in self._asking - asking:
             self.over.emit(f"run:{task_id}")
         self._asking = asking

@@ -7,14 +7,13 @@ import shutil
 from typing import TYPE_CHECKING
 
 from app.processes.child import NotStarted
-from app.processes.output import output_of
+from app.processes.output import LARGEST_OUTPUT, CommandOutput, output_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
 SECONDS = 120.0
-PIECE = 256 * 1024
 MISSING = (
     "git was not found, and cloud runs work on git repositories. Install it (for example: sudo apt install git) and"
     " start the run again."
@@ -50,49 +49,29 @@ def git_environment() -> dict[str, str]:
 
 async def git(*arguments: str, folder: Path, given: bytes = b"", seconds: float = SECONDS) -> str:
     """Run git in `folder` and return what it writes. Raises `GitFailed` with the last line of its own complaint."""
+    ended = await _ended(arguments, folder, seconds=seconds, given=given)
+    return ended.output.decode("utf-8", "replace")
+
+
+async def git_bytes(*arguments: str, folder: Path, most: int, seconds: float = SECONDS) -> bytes | None:
+    """Run git in `folder` and return what it writes as it is; None for more than `most` bytes. Raises `GitFailed`."""
+    ended = await _ended(arguments, folder, seconds=seconds, limit=most + 1)
+    return None if len(ended.output) > most else ended.output
+
+
+async def _ended(
+    arguments: Sequence[str], folder: Path, *, seconds: float, given: bytes = b"", limit: int = LARGEST_OUTPUT
+) -> CommandOutput:
+    command = (git_path(), *arguments)
     try:
-        ended = await output_of((git_path(), *arguments), folder, git_environment(), seconds=seconds, given=given)
+        ended = await output_of(command, folder, git_environment(), seconds=seconds, given=given, limit=limit)
     except NotStarted as failure:
         raise GitFailed(str(failure)) from None
     except TimeoutError:
         raise GitFailed(f"git {arguments[0]} took longer than {seconds:g} seconds.") from None
     if ended.code:
         raise GitFailed(f"git {arguments[0]} failed: {_complaint(ended.errors.splitlines())}")
-    return ended.output.decode("utf-8", "replace")
-
-
-async def git_bytes(*arguments: str, folder: Path, most: int, seconds: float = SECONDS) -> bytes | None:
-    """Run git in `folder` and return what it writes as it is; None for more than `most` bytes. Raises `GitFailed`."""
-    process = await asyncio.create_subprocess_exec(
-        git_path(),
-        *arguments,
-        cwd=folder,
-        env=git_environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        # Warnings about line ends may be many, and nobody would read them.
-        stderr=subprocess.DEVNULL,
-        creationflags=NO_CONSOLE,
-    )
-    assert process.stdout is not None
-    data = bytearray()
-    try:
-        async with asyncio.timeout(seconds):
-            while piece := await process.stdout.read(PIECE):
-                data += piece
-                if len(data) > most:
-                    return None
-            code = await process.wait()
-    except TimeoutError:
-        raise GitFailed(f"git {arguments[0]} took longer than {seconds:g} seconds.") from None
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-    if code:
-        raise GitFailed(f"git {arguments[0]} failed with code {code}.")
-    return bytes(data)
+    return ended
 
 
 def _complaint(lines: Sequence[bytes]) -> str:

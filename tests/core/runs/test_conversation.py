@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from app.core.errors import Rejected, SignInNeeded, StorageTrouble
+from app.core.errors import BurrowError, Rejected, SignInNeeded, StorageTrouble
 from app.core.fetcher import Admission
 from app.core.posthog.run_files import RunFile
 from app.core.posthog.types import TaskRun
@@ -22,6 +22,7 @@ from app.core.runs.conversation import Conversation
 from app.core.runs.follow_status import LIVE
 from app.core.runs.follower import RunFollower
 from app.core.runs.items import Notice, Permission, TurnEnd
+from app.core.runs.kept_stops import KeptStops
 from app.core.storage import Scope, Storage
 from app.core.storage.attachments import Attachment
 from app.core.storage.follow_ups import WAITING, FollowUp
@@ -114,7 +115,7 @@ async def talking(folder: Path, events: Sequence[Rpc] = STARTED, **options: Any)
             talk.approved.append((server, tool))
 
         one = Conversation(
-            RunFollower(run.runs, "t1", "r1", folder=folder),
+            RunFollower(run.runs, "t1", "r1", folder=folder, stops=KeptStops(storage.stops, SCOPE, "t1")),
             run.runs,
             storage.follow_ups,
             SCOPE,
@@ -491,6 +492,89 @@ async def test_a_turn_of_which_the_agent_was_not_told_goes_on(tmp_path: Path) ->
             await talk.conversation.stop_turn()
         assert talk.conversation.follower.transcript.state.waiting
         assert not talk.conversation.stopping
+
+
+async def test_a_turn_that_was_stopped_is_still_stopped_after_a_restart_and_late_updates_are_late(
+    tmp_path: Path,
+) -> None:
+    async with talking(tmp_path, UNDER_WAY) as talk:
+        await talk.live()
+        stopping = asyncio.create_task(talk.conversation.stop_turn())
+        await until(lambda: talk.conversation.follower.transcript.stopped_at is not None)
+        late = [chunk("Before "), chunk("the end"), ended(2, "end_turn"), message("And after it"), prompt("Next", 3)]
+        talk.happens(*late, message("Now"))
+        await stopping
+        await until(lambda: shown(talk.conversation.follower.transcript)[-1] == "says Now")
+        before = shown(talk.conversation.follower.transcript)
+    assert {"says Before the end (late)", "says And after it (late)", "end cancelled"} < set(before)
+    async with talking(tmp_path, talk.run.events) as talk:
+        await talk.live()
+        assert shown(talk.conversation.follower.transcript) == before
+
+
+async def test_a_turn_that_was_stopped_and_never_ended_does_not_work_for_ever_after_a_restart(tmp_path: Path) -> None:
+    async with talking(tmp_path, UNDER_WAY) as talk:
+        await talk.live()
+        # Burrow ends before the agent has answered.
+        stopping = asyncio.create_task(talk.conversation.stop_turn())
+        await until(lambda: bool(talk.told("cancel")))
+        stopping.cancel()
+        with suppress(asyncio.CancelledError):
+            await stopping
+    async with talking(tmp_path, UNDER_WAY) as talk:
+        await talk.live()
+        transcript = talk.conversation.follower.transcript
+        assert transcript.state.waiting == ()
+        await until(lambda: not transcript.state.busy)
+        assert shown(transcript)[-1] == "end cancelled"
+        # What is typed now is no longer held up by that turn.
+        await talk.conversation.send("Next")
+        await until(lambda: talk.said == ["Next"])
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [Reply(400, {"type": "runtime_unavailable", "code": "sandbox_not_ready", "detail": "No"}), Reply(403, {})],
+)
+async def test_a_stop_of_which_the_agent_was_not_told_is_not_kept(tmp_path: Path, refusal: Reply) -> None:
+    async with talking(tmp_path, UNDER_WAY) as talk:
+        await talk.live()
+        talk.refusals.append(refusal)
+        with pytest.raises(BurrowError):
+            await talk.conversation.stop_turn()
+        assert await talk.storage.stops.list(SCOPE, "t1") == ()
+
+
+async def test_a_turn_that_had_ended_by_itself_when_it_was_stopped_is_not_called_stopped(tmp_path: Path) -> None:
+    async with talking(tmp_path, UNDER_WAY[:-1]) as talk:
+        await talk.live()
+
+        def answer(request: Request) -> Reply:
+            # Its end is on the way while the agent is told.
+            talk.conversation.follower.transcript.apply(entries(ended(2, "end_turn")))
+            return Reply(body={"jsonrpc": "2.0", "id": json.loads(request.body)["id"], "result": {}})
+
+        talk.run.rig.server.views[f"{RUN}command/"] = answer
+        await talk.conversation.stop_turn()
+        assert shown(talk.conversation.follower.transcript)[-1] == "end end_turn"
+        assert await talk.storage.stops.list(SCOPE, "t1") == ()
+
+
+async def test_a_turn_is_stopped_also_where_that_cannot_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with talking(tmp_path, UNDER_WAY) as talk:
+
+        async def full(*_: object) -> None:
+            raise StorageTrouble("The disk is full.")
+
+        await talk.live()
+        monkeypatch.setattr(talk.storage.stops, "keep", full)
+        stopping = asyncio.create_task(talk.conversation.stop_turn())
+        await until(lambda: bool(talk.told("cancel")))
+        talk.happens(ended(2, "end_turn"))
+        await stopping
+        assert shown(talk.conversation.follower.transcript)[-1] == "end cancelled"
 
 
 # Answers

@@ -276,6 +276,24 @@ def test_output_that_comes_in_pieces_is_one_text_of_which_the_end_is_kept() -> N
         assert shell.parts == (TextPart(f"…\n{whole[-OUTPUT_CHARACTERS:]}", terminal=True),)
 
 
+def test_a_stopped_turn_is_known_again_whatever_was_read_before_its_run() -> None:
+    """The runs before it may be gone, or the log of this one may be read as part of a later run's."""
+    first = [note("run_started", runId="r1"), prompt("a", 1), message("A"), ended(1)]
+    second = [note("run_started", runId="r2"), prompt("b", 1), message("B")]
+    rest = [message("Late"), ended(1), prompt("c", 1), message("C"), ended(1)]
+    live = Transcript("r2")
+    live.apply(entries(*first, *second))
+    assert live.stop_turn()
+    stop = live.turn
+    for run_id, before in (("r2", first), ("r2", []), ("r3", first)):
+        again = Transcript(run_id)
+        again.know_stops([stop])
+        again.apply(entries(*before, *second, *rest))
+        expected = ["> b", "says B", "says Late (late)", "end cancelled", "> c", "says C", "end end_turn"]
+        assert shown(again)[-7:] == expected
+        assert "end cancelled" not in shown(again)[:-7]
+
+
 def test_a_question_has_its_choices_and_a_plan_its_text() -> None:
     asked = {"codeToolKind": "question", "questions": [{"question": "Which?", "options": [{"label": "A"}]}]}
     said = transcript_of(

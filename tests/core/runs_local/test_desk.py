@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from app.core.backend import Backend
 from app.core.busy import Busy
 from app.core.errors import NotFound, Rejected
+from app.core.posthog.runs import Runs
 from app.core.posthog.types import Task
+from app.core.runs.desk import local_desk
 from app.core.runs.desk.local_conversation import LocalConversation
 from app.core.runs.desk.local_desk import LocalDesk, LocalStart
 from app.core.runs.desk.memory import SETTING, LocalMemory
-from app.core.runs.items import Notice, Permission, Prompt, ShellCommand
+from app.core.runs.items import Notice, Permission, Prompt, ShellCommand, TurnEnd
 from app.core.runs.local.agents import LocalAgent
+from app.core.runs.local.claim import claim
 from app.core.runs.local.mode_names import option_of_mode
+from app.core.runs.local.record import LocalRecord, load_record, save_record
 from app.core.runs.local.status import RunPhase
 from app.core.runs.worktrees.environments import file_called
-from tests.core.conftest import Remembered
+from app.core.storage import Scope
+from tests.core.conftest import Remembered, signed_in
 from tests.core.runs_local.running import scripted
+from tests.core.runs_local.test_write_back import REFUSED, Server
 from tests.until import until
 
+SCOPE = Scope("host", "me")
 ENVIRONMENT = """
 [setup]
 script = "echo ready > setup-ran"
@@ -40,9 +50,11 @@ def task(text: str) -> Task:
 
 
 @asynccontextmanager
-async def local_runs(tmp_path: Path, settings: Remembered | None = None) -> AsyncIterator[LocalDesk]:
+async def local_runs(
+    tmp_path: Path, settings: Remembered | None = None, backend: Backend | None = None
+) -> AsyncIterator[LocalDesk]:
     busy = Busy()
-    runs = LocalDesk(tmp_path / "data", settings or Remembered(), lambda: None, busy)
+    runs = LocalDesk(tmp_path / "data", settings or Remembered(), lambda: backend, busy)
     try:
         yield runs
     finally:
@@ -123,18 +135,132 @@ async def test_a_run_is_there_after_another_start_and_a_message_takes_it_up(tmp_
     async with local_runs(tmp_path) as runs:
         await runs.load()
         (run,) = runs.of("t1")
-        assert (run.environment, run.status, run.state) == ("local", "paused", {"folder": str(folder)})
+        assert (run.environment, run.status, run.state) == ("local", "cut_off", {"folder": str(folder)})
         conversation = runs.conversation(run.id)
         await conversation.open()
+        assert [each.reason for each in kinds(conversation, TurnEnd)] == ["end_turn", "cut_off"]
+        assert not conversation.record.ended
         assert [each.text for each in kinds(conversation, Prompt)] == ["say:one", "wait"]
         assert [each.text for each in conversation.queued] == ["say:kept"]
         assert not conversation.transcript.state.busy
         await conversation.send("say:two")
         await phase(conversation, RunPhase.READY)
         assert [each.text for each in kinds(conversation, Prompt)][-1] == "say:kept\n\nsay:two"
+        assert not conversation.record.cut
         await runs.end(run.id)
         assert runs.of("t1")[0].status == "completed"
         assert runs.of("t1")[0].finished
+
+
+def killed(tmp_path: Path, *messages: dict[str, Any], **fields: Any) -> None:
+    """An earlier process was killed while it carried a run out that had said this."""
+    record = LocalRecord(id="run-1", agent=scripted(resume="yes"), folder=str(folder_of(tmp_path)), task="t1", **fields)
+    save_record(tmp_path / "data", record)
+    lines = [{"type": "notification", "timestamp": "2026-11-29T20:00:00Z", "notification": each} for each in messages]
+    # The last line was torn.
+    torn = '{"type": "notif'
+    (tmp_path / "data" / "runs" / "run-1" / "log.jsonl").write_text("\n".join([*map(json.dumps, lines), torn]))
+
+
+PROMPT = {"id": "p1", "method": "session/prompt", "params": {"prompt": [{"type": "text", "text": "say:one"}]}}
+STOPPED = {"method": "session/cancel", "params": {}}
+
+
+def end(reason: str) -> dict[str, Any]:
+    return {"id": "p1", "result": {"stopReason": reason}}
+
+
+FAILURE = {"id": "p1", "error": {"code": -32603, "message": "No"}}
+
+
+@pytest.mark.parametrize(
+    ("messages", "left", "cut"),
+    [
+        ((), "cancelled", False),
+        ((PROMPT,), "cancelled", True),
+        ((PROMPT, STOPPED), "cancelled", False),
+        ((PROMPT, end("end_turn")), "completed", False),
+        ((PROMPT, STOPPED, end("cancelled")), "cancelled", False),
+        ((PROMPT, end("refusal")), "failed", False),
+        ((PROMPT, FAILURE), "failed", False),
+        ((PROMPT, end("end_turn"), {**PROMPT, "id": "p2"}), "cancelled", True),
+    ],
+)
+async def test_what_became_of_a_run_whose_process_was_killed_is_read_from_its_log(
+    tmp_path: Path, messages: tuple[dict[str, Any], ...], left: str, cut: bool
+) -> None:
+    killed(tmp_path, *messages)
+    async with local_runs(tmp_path) as runs:
+        await runs.load()
+        (run,) = runs.of("t1")
+        assert run.status == ("cut_off" if cut else "paused")
+        conversation = runs.conversation(run.id)
+        await conversation.open()
+        record = load_record(tmp_path / "data", run.id)
+        assert (record.left, record.cut, record.ended) == (left, cut, "")
+        ends = [each.reason for each in kinds(conversation, TurnEnd)]
+        assert len(ends) == sum("prompt" in each.get("method", "") for each in messages)
+        assert (ends[-1:] == ["cut_off"]) == cut
+        assert not conversation.transcript.state.busy
+        if cut:
+            await conversation.go_on()
+            await phase(conversation, RunPhase.READY)
+            assert kinds(conversation, Prompt)[-1].text == "Go on where you were interrupted."
+            assert (conversation.record.left, conversation.record.cut) == ("", False)
+
+
+@pytest.mark.parametrize(("text", "left", "reachable"), [("say:one", "completed", True), ("wait", "cancelled", False)])
+async def test_the_server_learns_at_the_end_of_burrow_or_after_the_next_start_that_a_run_is_not_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, left: str, reachable: bool
+) -> None:
+    if reachable:
+        # However slow this machine is.
+        monkeypatch.setattr(local_desk, "LAST_WORDS_SECONDS", 20.0)
+    async with signed_in(tmp_path) as rig:
+        server = Server(rig)
+        backend = cast(
+            "Backend",
+            SimpleNamespace(scope=SCOPE, project=SimpleNamespace(id=7), run_calls=Runs(rig.fetcher, lambda: 7)),
+        )
+        async with local_runs(tmp_path, backend=backend) as runs:
+            conversation = await started(runs, text, folder_of(tmp_path))
+            await until(lambda: server.runs.get("r1", {}).get("status") == "in_progress")
+            wanted = RunPhase.WORKING if text == "wait" else RunPhase.READY
+            await phase(conversation, wanted)
+            if not reachable:
+                server.fates = [REFUSED] * 100
+        assert (server.runs["r1"]["status"] == left) == reachable
+        server.fates = []
+        async with local_runs(tmp_path, backend=backend) as runs:
+            await runs.load()
+            await until(lambda: server.runs["r1"]["status"] == left)
+            (run,) = runs.of("t1")
+            # Here it can go on.
+            assert not run.finished
+
+
+async def test_a_run_that_another_process_carries_out_is_not_taken_for_one_that_was_cut_off(tmp_path: Path) -> None:
+    killed(tmp_path, PROMPT)
+    elsewhere = claim(tmp_path / "data" / "runs" / "run-1")
+    assert elsewhere is not None
+    try:
+        async with local_runs(tmp_path) as runs:
+            await runs.load()
+            assert runs.of("t1")[0].status == "paused"
+            assert load_record(tmp_path / "data", "run-1").left == ""
+            assert "error" not in (tmp_path / "data" / "runs" / "run-1" / "log.jsonl").read_text()
+    finally:
+        elsewhere.release()
+
+
+async def test_a_run_that_the_person_ends_in_the_middle_of_a_turn_is_not_called_cut_off(tmp_path: Path) -> None:
+    async with local_runs(tmp_path) as runs:
+        conversation = await started(runs, "wait", folder_of(tmp_path))
+        await until(lambda: conversation.transcript.state.busy)
+        await runs.end(conversation.record.id, "cancelled")
+        assert [each.reason for each in kinds(conversation, TurnEnd)] == ["cancelled"]
+    record = load_record(tmp_path / "data", conversation.record.id)
+    assert (record.ended, record.left, record.cut) == ("cancelled", "", False)
 
 
 async def test_a_crash_is_told_with_the_last_lines_of_the_agent_and_no_secret(tmp_path: Path) -> None:

@@ -164,6 +164,32 @@ async def test_a_run_that_goes_on_after_its_end_is_another_one_on_the_server(tmp
         assert load_written(run.folder).former == ("r1",)
 
 
+@pytest.mark.parametrize(("left", "cut"), [("completed", False), ("failed", False), ("cancelled", True)])
+async def test_a_run_that_nobody_carries_out_any_more_does_not_stay_in_progress_on_the_server(
+    tmp_path: Path, left: str, cut: bool
+) -> None:
+    async with written_back(tmp_path) as (run, server):
+        await run.say()
+        await run.deliver()
+        assert server.runs["r1"]["status"] == "in_progress"
+        run.record = msgspec.structs.replace(run.record, left=left, cut=cut)
+        for _ in range(2):
+            run.again()
+            await run.deliver()
+        assert server.runs["r1"]["status"] == left
+        assert ("error_message" in server.runs["r1"]) == cut
+        # Each start of Burrow asks, and makes no further run of it before it goes on.
+        assert list(server.runs) == ["r1"]
+        # The server never changes a run that has ended.
+        run.record = msgspec.structs.replace(run.record, ended="completed" if cut else "cancelled")
+        await run.deliver()
+        assert server.runs["r1"]["status"] == left
+        run.record = msgspec.structs.replace(run.record, ended="", left="", cut=False)
+        await run.say()
+        await run.deliver()
+        assert (server.runs["r2"]["status"], messages(server.log["r2"])) == ("in_progress", [2])
+
+
 async def test_a_task_that_is_gone_stops_it(tmp_path: Path) -> None:
     async with written_back(tmp_path) as (run, server):
         server.rig.server.views[RUNS] = Reply(404, {"detail": "Not found."})

@@ -13,6 +13,8 @@ from app.core.runs.agent_environment import agent_environment
 from app.core.runs.answers import answered_questions, chosen_option
 from app.core.runs.desk.kept_files import keep_file
 from app.core.runs.desk.task_runs import IN_PROGRESS, STATUS_OF_PHASE, run_of
+from app.core.runs.items import TurnEnd
+from app.core.runs.local.ends import status_after
 from app.core.runs.local.record import FILES, folder_of
 from app.core.runs.local.run import LocalRun
 from app.core.runs.local.status import RunPhase
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 
 # Entries that are read between two turns of the loop.
 READ_AT_ONCE = 500
+# What an agent is told that was interrupted. The person sees it before.
+GO_ON = "Go on where you were interrupted."
 NOT_RUNNING = frozenset({RunPhase.NEW, RunPhase.ENDED, RunPhase.FAILED})
 
 
@@ -126,9 +130,12 @@ class LocalConversation:
         """
         await self.open()
         await self._take()
-        if self.record.ended:
-            await self.local.keep(ended="", ended_at=0.0)
+        await self.local.keep(ended="", ended_at=0.0, left="", cut=False)
         await self.local.start()
+
+    async def go_on(self) -> None:
+        """Have the agent go on with the turn that was cut off when Burrow ended."""
+        await self.send(GO_ON)
 
     async def start_anew(self) -> None:
         """Go on in a new session, and tell the agent with the next message what was said before."""
@@ -230,13 +237,13 @@ class LocalConversation:
 
     async def end(self, status: str = "completed") -> None:
         """End the run. It can be taken up again by a message."""
-        await self.local.keep(ended=status, ended_at=time.time())
+        await self.local.keep(ended=status, ended_at=time.time(), cut=False)
         await self._end_agent()
         self._tell()
 
     async def close(self) -> None:
         """End the agent and everything it started. The run is not over: it can go on after the next start."""
-        await self._end_agent()
+        await self._end_agent(leaves=True)
         for end in self._ends:
             end()
         if self._opened is not None:
@@ -244,15 +251,27 @@ class LocalConversation:
             await asyncio.gather(self._opened, return_exceptions=True)
         await self._unsent.flush()
 
-    async def _end_agent(self) -> None:
+    async def _end_agent(self, *, leaves: bool = False) -> None:
+        """With `leaves` it is Burrow that ends, and not the run."""
         if self._acting is not None:
             self._acting.cancel()
             await asyncio.gather(self._acting, return_exceptions=True)
             self._acting = None
-        await self.local.close()
+        cut = leaves and self.status.phase is RunPhase.WORKING
+        failed = self.status.phase is RunPhase.FAILED
+        await self.local.close(cut=leaves)
+        if leaves and self._claimed and not self.record.ended:
+            status = "failed" if failed else "cancelled" if cut else status_after(self._last_reason())
+            await self.local.keep(left=status, cut=cut)
         if self._claimed:
             self._claimed = False
             await self._claim.give_up()
+
+    def _last_reason(self) -> str:
+        """Why the last turn ended; empty before the first one."""
+        transcript = self.transcript
+        ends = (transcript.item(index) for index in reversed(range(len(transcript))))
+        return next((each.reason for each in ends if isinstance(each, TurnEnd)), "")
 
     async def _take(self) -> None:
         self._claimed = self._claimed or await self._claim.take()

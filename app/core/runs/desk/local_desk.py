@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from app.core.background import BackgroundTasks
 from app.core.busy import Work, WorkKind
@@ -20,8 +23,10 @@ from app.core.runs.desk.local_conversation import LocalConversation
 from app.core.runs.desk.task_runs import run_of
 from app.core.runs.local.agents import LocalAgent, check_agent, found_agents, survey_agent
 from app.core.runs.local.claim import RunClaim
+from app.core.runs.local.ends import last_turn
 from app.core.runs.local.folder import WorkingFolder
-from app.core.runs.local.record import FILES, LocalRecord, folder_of, load_record, load_records, save_record
+from app.core.runs.local.record import FILES, LOG, LocalRecord, folder_of, load_record, load_records, save_record
+from app.core.runs.local.run_log import RunLog
 from app.core.runs.local.status import RunPhase
 from app.core.runs.local.write_back import WriteBack
 from app.core.runs.worktrees.environments import find_environments
@@ -41,6 +46,8 @@ if TYPE_CHECKING:
     from app.core.runs.local.servers import RunServers
     from app.core.runs.worktrees.environments import FoundEnvironments
     from app.core.runs.worktrees.setup import ConsentSettings
+
+log = logging.getLogger(__name__)
 
 # How long the end may take that tells the server what it does not know yet. The rest is told after the next start.
 LAST_WORDS_SECONDS = 0.5
@@ -129,6 +136,11 @@ class LocalDesk:
             if record.task == task and back is not None:
                 found |= {back.written.run, *back.written.former}
         return frozenset(found - {""})
+
+    @property
+    def cut_off(self) -> frozenset[str]:
+        """The tasks with a run that Burrow cut off when it ended, and that nobody has decided about since."""
+        return frozenset(each.task for each in self._records.values() if each.cut and each.owner == self.owner)
 
     def has(self, run: str) -> bool:
         """Whether a run is one of this machine."""
@@ -288,7 +300,8 @@ class LocalDesk:
 
     async def _load(self) -> None:
         found = await asyncio.to_thread(lambda: list(load_records(self._data)))
-        for record in found:
+        for each in found:
+            record = await self._left(each)
             self._records.setdefault(record.id, record)
             await self._write_back(record).load()
             if record.client and self._servers is not None and await self._claim_of(record.id).take():
@@ -297,6 +310,25 @@ class LocalDesk:
                 await self._claim_of(record.id).give_up()
         for task in {record.task for record in found}:
             self._tell(task)
+
+    async def _left(self, record: LocalRecord) -> LocalRecord:
+        """The record of a run, with what became of it if its process died: nobody carries it out any more."""
+        claim = self._claim_of(record.id)
+        if record.ended or record.left or not await claim.take():
+            return record
+        run_log = RunLog(folder_of(self._data, record.id) / LOG)
+        try:
+            turn = await asyncio.to_thread(lambda: last_turn(run_log.stored()))
+            if turn.open:
+                run_log.add(turn.end())
+                await run_log.close()
+            record = msgspec.structs.replace(record, left=turn.status, cut=turn.cut_off)
+            await asyncio.to_thread(save_record, self._data, record)
+        except OSError as failure:
+            log.warning("what became of a run cannot be read or stored: %s", failure)
+        finally:
+            await claim.give_up()
+        return record
 
     def _conversation(self, record: LocalRecord) -> LocalConversation:
         servers = None if self._servers is None else self._servers.of(record.id, record.title)
@@ -320,7 +352,8 @@ class LocalDesk:
         record, self._records[run] = self._records.get(run), conversation.record
         self._busy.changed.emit(None)
         self._wake(run)
-        if record is None or record.ended != conversation.record.ended:
+        now = conversation.record
+        if record is None or (record.ended, record.cut) != (now.ended, now.cut):
             self._tell(conversation.record.task)
 
     def _run_of(self, record: LocalRecord) -> TaskRun:

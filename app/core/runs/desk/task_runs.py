@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # What a run of this machine can be besides the statuses of the server.
 PAUSED, STARTING, IN_PROGRESS = "paused", "starting", "in_progress"
+# Paused by the end of Burrow, in the middle of a turn.
+CUT_OFF = "cut_off"
 # In the state of a run of this machine.
 FOLDER = "folder"
 STATUS_OF_PHASE = {
@@ -29,7 +31,7 @@ def run_of(record: LocalRecord, status: str = PAUSED) -> TaskRun:
     return TaskRun(
         id=record.id,
         task=record.task or None,
-        status=record.ended or status,
+        status=record.ended or (CUT_OFF if record.cut and status == PAUSED else status),
         environment="local",
         branch=record.branch or None,
         model=record.agent.name,

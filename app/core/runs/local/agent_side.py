@@ -126,7 +126,7 @@ class AgentSide:
         except (RpcError, PeerClosed) as failure:
             raise refused(failure) from None
 
-    async def keep(self, **fields: str | float) -> None:
+    async def keep(self, **fields: str | float | bool) -> None:
         """Change what is kept of the run, and store it. What cannot be stored is logged."""
         record = msgspec.structs.replace(self.record, **fields)
         if record != self.record:

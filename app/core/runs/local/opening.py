@@ -9,8 +9,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from app.acp.messages import RpcError
-from app.core.runs.local.replay import Replay, has_prompts, unfinished_prompt
-from app.core.runs.local.session import CANCELLED
+from app.core.runs.local.ends import last_turn
+from app.core.runs.local.replay import Replay, has_prompts
 from app.core.runs.local.status import words_of
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 UNKNOWN = "The agent does not know this session any more"
 UNABLE = "The agent cannot go on with an earlier session."
-CUT_OFF = "Burrow ended during this turn, and the agent with it."
 SILENT = "The agent opened the session and repeated nothing of it. It may not remember what was said."
 
 
@@ -38,9 +37,8 @@ class SessionOpening:
         Returns why the agent does not know what was said before, in words, or nothing. Raises as `AcpSession.new`.
         """
         stored = await asyncio.to_thread(lambda: list(self._log.stored()))
-        if cut_off := unfinished_prompt(stored):
-            self._log.notify("_posthog/console", level="warn", message=CUT_OFF)
-            self._log.add({"id": cut_off, "result": {"stopReason": CANCELLED}})
+        if (turn := last_turn(stored)).open:
+            self._log.add(turn.end())
         if not former or not has_prompts(stored):
             await session.new(servers)
             return ""

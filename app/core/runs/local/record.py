@@ -29,9 +29,10 @@ class LocalRecord(Value, frozen=True, kw_only=True):
     `task` is the id of the task that it works on. `client` is the id of its client of the local proxy while that has a
     key. `owner` names the account and project of the task. `worktree` is the id of the worktree that was made for it,
     `repository` what it was made from, `branch` its branch. `base` is the commit that the folder stood at when the run
-    began, empty where that is not known. `mode` is what the agent may do without a question, empty
-    for its own choice. `environment` is the file of the repository's environment, empty for the usual one, `NONE` of
-    `environments.py` for none. `ended` is the status with which the person ended it, empty before. `created` and
+    began, empty where that is not known. `mode` is what the agent may do without a question, empty for its own choice.
+    `environment` is the file of the repository's environment, empty for the usual one, `NONE` of `environments.py` for
+    none. `ended` is the status with which the person ended it, empty before. `left` is the status of a run that was not
+    ended and that no process carries out; with `cut`, Burrow ended in the middle of its last turn. `created` and
     `ended_at` are in Unix seconds.
     """
 
@@ -52,6 +53,8 @@ class LocalRecord(Value, frozen=True, kw_only=True):
     created: float = 0.0
     ended: str = ""
     ended_at: float = 0.0
+    left: str = ""
+    cut: bool = False
 
 
 def folder_of(data: Path, run: str) -> Path:

@@ -82,18 +82,6 @@ def has_prompts(stored: Iterable[LogEntry]) -> bool:
     return any(each.message.method == PROMPT for each in stored)
 
 
-def unfinished_prompt(stored: Iterable[LogEntry]) -> str:
-    """The id of the last prompt where its turn has no end, as after Burrow was killed; else nothing."""
-    open_id = ""
-    for entry in stored:
-        message = entry.message
-        if message.method == PROMPT:
-            open_id = message.id
-        elif not message.method and message.id == open_id:
-            open_id = ""
-    return open_id
-
-
 def _known_of(said: list[Text], known: list[Text]) -> int:
     """How many of the texts that were said again are known: all up to the last that is. All where none is.
 

@@ -19,6 +19,7 @@ from app.core.events import Event
 from app.core.redaction import mask_credentials
 from app.core.runs.agent_environment import agent_environment
 from app.core.runs.local.agent_side import AgentSide
+from app.core.runs.local.ends import LastTurn
 from app.core.runs.local.record import LOG, folder_of
 from app.core.runs.local.replay import history_text
 from app.core.runs.local.run_log import RunLog
@@ -72,6 +73,8 @@ class LocalRun:
         self._burrow = burrow
         self._version = version
         self._prefix = ""
+        # Why a turn has no end that is broken off by `close`: Burrow ends, not the person the run.
+        self._cut = self._closing = False
         self._opening: asyncio.Task[None] | None = None
         self._turn: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -170,7 +173,7 @@ class LocalRun:
         """Change a setting of the session, also during a turn. Raises `BurrowError` with the agent's words."""
         await self._agent.set_option(option, value)
 
-    async def keep(self, **fields: str | float) -> None:
+    async def keep(self, **fields: str | float | bool) -> None:
         """Change what is kept of the run (`LocalRecord`)."""
         await self._agent.keep(**fields)
 
@@ -178,8 +181,12 @@ class LocalRun:
         """Have the agent sign in by one of the ways of `status.sign_in`. Raises `BurrowError` with its words."""
         await self._agent.sign_in(method)
 
-    async def close(self) -> None:
-        """End the agent and everything that it started, and store what was said. What waits stays in `waiting`."""
+    async def close(self, *, cut: bool = False) -> None:
+        """End the agent and everything that it started, and store what was said. What waits stays in `waiting`.
+
+        A turn that is under way counts as stopped by the person; with `cut`, as cut off by the end of Burrow.
+        """
+        self._closing, self._cut = True, cut
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.wait((self._opening,))
@@ -189,6 +196,7 @@ class LocalRun:
         if self.status.phase is not RunPhase.FAILED:
             self._set(LocalStatus(phase=RunPhase.ENDED, held=self.status.held))
         await self.log.close()
+        self._closing = False
 
     async def _open_in_task(self, *, anew: bool) -> None:
         """Open in a task of the run's own, which `close` cancels; whoever waits for it may go away."""
@@ -265,8 +273,9 @@ class LocalRun:
             self._turn_failed(name, failure, sent if heard == self._agent.heard else ())
         except PeerClosed:
             # `_watch` says how the agent ended.
-            if self.status.phase is RunPhase.STOPPING:
-                self.log.add({"id": name, "result": {"stopReason": CANCELLED}})
+            if self.status.phase is RunPhase.STOPPING or self._closing:
+                stopped = self.status.phase is RunPhase.STOPPING or not self._cut
+                self.log.add(LastTurn(name, stopped=stopped).end())
             else:
                 words = "The agent ended in the middle of this turn."
                 self.log.add({"id": name, "error": {"code": INTERNAL_ERROR, "message": words}})

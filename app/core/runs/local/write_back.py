@@ -39,6 +39,7 @@ CLOCK_DIFFERENCE = 120.0
 # Nothing helps: the task is gone, or may not be changed.
 HOPELESS = (NotFound, PermissionMissing, Rejected)
 MARK = "burrow_run"
+CUT_OFF = "Burrow ended while the agent was at work."
 
 
 class WriteBack:
@@ -124,7 +125,8 @@ class WriteBack:
                 await self._claim.give_up()
 
     async def _deliver(self, runs: Runs, record: LocalRecord) -> None:
-        if self.written.run and self.written.status not in {"", IN_PROGRESS} and not record.ended:
+        final = record.ended or record.left
+        if self.written.run and self.written.status not in {"", IN_PROGRESS} and not final:
             # It goes on. The server never changes a run that has ended, so the rest is another one.
             former = (*self.written.former, self.written.run)
             await self._keep(Written(former=former, size=self.written.size))
@@ -133,8 +135,8 @@ class WriteBack:
         if not self.written.status:
             await self._tell(runs, record, IN_PROGRESS)
         await self._send_log(runs, record)
-        if record.ended and self.written.status != record.ended:
-            await self._tell(runs, record, record.ended)
+        if final and self.written.status == IN_PROGRESS:
+            await self._tell(runs, record, final)
 
     async def _make(self, runs: Runs, record: LocalRecord) -> None:
         found = await self._find(runs, record) if self.written.asked else ""
@@ -161,7 +163,8 @@ class WriteBack:
         return ""
 
     async def _tell(self, runs: Runs, record: LocalRecord, status: str) -> None:
-        change = RunChange(status=status, branch=record.branch or None, state={MARK: record.id})
+        why = CUT_OFF if record.cut and status == record.left else None
+        change = RunChange(status=status, branch=record.branch or None, state={MARK: record.id}, error_message=why)
         await runs.change(record.task, self.written.run, change)
         await self._keep(msgspec.structs.replace(self.written, status=status))
         self.told.emit(None)
