@@ -6,7 +6,10 @@ the end, because the session went on elsewhere, is added.
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 PROMPT = "session/prompt"
 USER_CHUNK = "user_message_chunk"
 _KINDS = {**{kind: kind for kind in WHOLE.values()}, **WHOLE, USER_CHUNK: "prompt"}
+QUIET_SECONDS, MOST_SECONDS = 0.3, 10.0
 _SPACE = re.compile(r"\s+")
 
 Members = dict[str, object]
@@ -31,10 +35,27 @@ class Replay:
 
     def __init__(self) -> None:
         self._updates: list[Members] = []
+        self._news = asyncio.Event()
 
     def add(self, params: Members) -> None:
         """An update arrived while the session was being loaded."""
         self._updates.append(params)
+        self._news.set()
+
+    async def settled(self, stored: Iterable[LogEntry]) -> None:
+        """Return when the repetition is over: some agents answer that the session is loaded, and then repeat it.
+
+        That is when all of what is stored was repeated, else when nothing came for a while.
+        """
+        known, said = Counter(_identities(stored)), Counter(filter(None, map(_identity, _joined(self._updates))))
+        if not known - said:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(MOST_SECONDS):
+                while True:
+                    self._news.clear()
+                    async with asyncio.timeout(QUIET_SECONDS):
+                        await self._news.wait()
 
     @property
     def empty(self) -> bool:

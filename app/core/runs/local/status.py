@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+# Of what an error says beside its message.
+LONGEST_DETAILS = 1_000
+
+
 class RunPhase(Enum):
     """`FORGOTTEN`: the agent cannot go on with its session; nothing is sent to it before the person decided.
 
@@ -68,5 +72,15 @@ def words_of(failure: BaseException) -> str:
     """What a failure says, without credentials."""
     if isinstance(failure, BurrowError):
         return failure.cause
-    said = failure.message if isinstance(failure, RpcError) else str(failure)
+    said = _said(failure) if isinstance(failure, RpcError) else str(failure)
     return mask_credentials(said) or "The agent did not answer in time."
+
+
+def _said(failure: RpcError) -> str:
+    """The message, with the details beside it: what libraries make of an exception has its reason there only."""
+    match failure.data:
+        case {"details": str(details)} | {"message": str(details)} | str(details):
+            details = details.strip()[:LONGEST_DETAILS]
+        case _:
+            details = ""
+    return f"{failure.message}: {details}" if details and details not in failure.message else failure.message
