@@ -1,10 +1,10 @@
-"""`python3 dev.py proof conformance`, `… programs`, `… clients [MINUTES]`, `… agents`, `… installed [PYTEST ARGS]`.
+"""`python3 dev.py proof NAME`: `conformance`, `programs`, `clients [MINUTES]`, `agents [NAME]`, `installed [WORDS]`.
 
 - conformance: the official conformance suite in server mode gives the same results against the reference server
   `server-everything` and through the proxy.
 - programs: Claude Code and Codex use the proxy with what Burrow gives to paste or writes into their files.
 - clients: the MCP Inspector, the Python SDK and the TypeScript SDK work through the proxy while their tokens die.
-- agents: OpenCode carries out runs on this machine with a scripted model.
+- agents: OpenCode, Codex and the Gemini CLI carry out runs on this machine with a scripted model.
 - installed: the packages in bare Debian systems: an upgrade and a removal under an open window, the rpm, Wayland, the
   AppImage moved and without FUSE. Needs root.
 
@@ -29,7 +29,8 @@ def main() -> int:
         "--handovers", type=float, default=0.0, help="seconds between two owners of the port (0: one owner)"
     )
     proofs.add_parser("programs", help="Claude Code and Codex, connected with what Burrow gives them")
-    proofs.add_parser("agents", help="a released agent carries out runs with a scripted model")
+    agents = proofs.add_parser("agents", help="released agents carry out runs with a scripted model")
+    agents.add_argument("only", nargs="?", default="", help="how the name of the agent begins (default: all)")
     proofs.add_parser("installed", help="the packages in bare Debian systems; takes arguments of pytest")
     asked, rest = parser.parse_known_args()
     if rest and asked.proof != "installed":
@@ -43,9 +44,9 @@ def main() -> int:
 
         return asyncio.run(programs.prove())
     if asked.proof == "agents":
-        from tests.proof import agents, local_runs
+        from tests.proof import agents as public
 
-        return asyncio.run(agents.prove()) or asyncio.run(local_runs.prove())
+        return asyncio.run(public.prove(asked.only))
     if asked.proof == "installed":
         from tests.proof import installed as packages
 

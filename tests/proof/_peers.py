@@ -27,7 +27,13 @@ PROGRAMS = (
     "@anthropic-ai/claude-code@latest",
     "@openai/codex@latest",
 )
-AGENTS = ("node@22", "opencode-linux-x64@1.18.34")
+# Named by the versions with which this was last seen to work.
+AGENTS = (
+    "node@22",
+    "opencode-linux-x64@1.18.34",
+    "@zed-industries/codex-acp@0.16.0",
+    "@google/gemini-cli@0.61.0",
+)
 
 
 @dataclass(frozen=True)

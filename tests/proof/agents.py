@@ -1,178 +1,213 @@
-"""OpenCode, as released, carries out runs with a scripted model on loopback, so that no account is needed.
+"""Public agents, from npm, carry out runs of this machine with a scripted model on loopback: no account is needed.
 
-It starts, asks for a command and runs it, is stopped while its model answers nothing, goes on with its session after a
-restart, and the log makes the same transcript as what was seen live.
+Each asks before it writes a file and before it runs a command, and does both when that is allowed. It is stopped while
+a question is open, and while its model answers nothing. After another start it knows what was said before, nothing is
+told twice, and the log makes the same transcript as what was seen live.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
+import shutil
 import tempfile
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from app.core.runs.items import Item
+from app.core.busy import Busy
+from app.core.posthog.types import Task
+from app.core.runs.desk.local_conversation import LocalConversation
+from app.core.runs.desk.local_desk import LocalDesk, LocalStart
+from app.core.runs.items import Item, Message, Permission, Prompt, ToolCall, TurnEnd
 from app.core.runs.local.agents import LocalAgent
-from app.core.runs.local.folder import WorkingFolder
-from app.core.runs.local.record import LocalRecord
-from app.core.runs.local.run import LocalRun
 from app.core.runs.local.status import RunPhase
 from app.core.runs.log_entries import LogEntry
 from app.core.runs.transcript import Transcript
-from tests.proof._peers import AGENTS, install
+from app.core.runs.worktrees.git import git
+from tests.core.conftest import Remembered
+from tests.proof._model import REMEMBERED, ScriptedModel, served
+from tests.proof._peers import AGENTS, Peers, install
+from tests.proof._public_agents import CONTENT, PUBLIC_AGENTS, PublicAgent
 from tests.proof.conformance import say
 from tests.until import until
 
-PACKAGE = "opencode-linux-x64"
-START_SECONDS, TURN_SECONDS = 90.0, 60.0
-COMMAND = {"command": "echo made > made.txt", "description": "Make a file"}
+TURN_SECONDS = 90.0
+FIRST = "Please write report.txt"
+Kind = TypeVar("Kind", bound=Item)
 
 
-class Model:
-    """A model that runs one command when it is asked to make, hangs when it is asked to hang, and counts otherwise."""
-
-    def __init__(self) -> None:
-        self.requests: list[list[dict[str, Any]]] = []
-        self.hangs = threading.Event()
-        self.goes_on = threading.Event()
-
-    def answer(self, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        messages = asked["messages"]
-        tools = {each["function"]["name"] for each in asked.get("tools", ())}
-        last = messages[-1]
-        words = json.dumps(last["content"]) if last["role"] == "user" else ""
-        if not tools:
-            yield from self._say("A title")
-            return
-        self.requests.append(messages)
-        if "make" in words:
-            call = {"name": "bash", "arguments": json.dumps(COMMAND)}
-            yield self._chunk({"role": "assistant", "content": "I run it. "})
-            yield self._chunk({"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": call}]})
-            yield self._chunk({}, "tool_calls")
-            return
-        if "hang" in words:
-            self.hangs.set()
-            self.goes_on.wait(TURN_SECONDS)
-        yield from self._say(f"I see {len(messages)} messages.")
-
-    def _say(self, text: str) -> Iterator[dict[str, Any]]:
-        yield self._chunk({"role": "assistant", "content": text})
-        yield self._chunk({}, "stop")
-
-    def _chunk(self, delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
-        choice = {"index": 0, "delta": delta, "finish_reason": reason}
-        return {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+async def prove(only: str = "") -> int:
+    """Carry out runs with each agent, or with those whose name begins with `only`; returns the exit code."""
+    peers = await asyncio.to_thread(install, AGENTS)
+    failed = []
+    for agent in PUBLIC_AGENTS:
+        if agent.name.lower().startswith(only.lower()):
+            say(f"\n{agent.name}, {agent.package} {peers.version(agent.package)}")
+            failed += [] if await _prove(agent, peers) else [agent.name]
+    say(f"\nfailed: {', '.join(failed)}" if failed else "\neverything works")
+    return 1 if failed else 0
 
 
-@contextmanager
-def served(model: Model) -> Iterator[str]:
-    """The model at an address, in the form of OpenAI's chat completions."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-        def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(200)
-            self.send_header("Content-Type", "text/event-stream")
-            self.end_headers()
-            try:
-                for chunk in model.answer(asked):
-                    self.wfile.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
-                self.wfile.write(b"data: [DONE]\n\n")
-            except OSError:
-                # The agent gave up.
-                return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+async def _prove(agent: PublicAgent, peers: Peers) -> bool:
+    folder = Path(tempfile.mkdtemp(prefix="burrow-agents-"))
     try:
-        yield f"http://127.0.0.1:{server.server_port}/v1"
+        async with served(ScriptedModel(agent.dialect, agent.write, agent.run)) as model:
+            work = folder / "work"
+            work.mkdir()
+            await git(work, "init", "-q")
+            proof = _Proof(agent, peers, folder, model, agent.environment(folder / "home", model.origin))
+            try:
+                await proof.work()
+            except _Failed:
+                return False
+            return proof.holds
     finally:
-        model.goes_on.set()
-        server.shutdown()
-        server.server_close()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def configured(home: Path, address: str) -> dict[str, str]:
-    """The environment of an OpenCode that knows this model only, and asks before commands."""
-    options = {"baseURL": address, "apiKey": "none"}
-    provider = {"npm": "@ai-sdk/openai-compatible", "options": options, "models": {"m": {"name": "M"}}}
-    config = {"permission": {"bash": "ask"}, "model": "local/m", "provider": {"local": provider}}
-    (home / "opencode").mkdir(parents=True)
-    (home / "opencode" / "opencode.json").write_text(json.dumps(config))
-    folders = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"), str(home))
-    return {**os.environ, **folders}
+class _Failed(Exception):
+    """What follows would only fail as well."""
 
 
-def items_of(entries: Sequence[LogEntry]) -> list[Item]:
+@dataclass
+class _Proof:
+    """Says what was seen, and whether all of it was as it should be."""
+
+    agent: PublicAgent
+    peers: Peers
+    folder: Path
+    model: ScriptedModel
+    environment: dict[str, str]
+    holds: bool = True
+
+    async def work(self) -> None:
+        seen: list[LogEntry] = []
+        run = await self._first_start(seen)
+        self.check(not _running(self.agent.program(self.peers), self.folder), "no process of the agent is left")
+        if self.agent.by_minute:
+            minute = time.time() // 60
+            await until(lambda: time.time() // 60 > minute, 61.0, pause=0.5)
+        await self._second_start(run, seen)
+        say(f"     {len(self.model.asked)} requests to the model")
+
+    async def _first_start(self, seen: list[LogEntry]) -> str:
+        work = self.folder / "work"
+        task = Task(id="t1", slug="HED-1", title="Write", description=FIRST)
+        desk = self._desk()
+        try:
+            local = LocalAgent(self.agent.name.lower(), self.agent.name, self.agent.command(self.peers))
+            talk = await desk.start(task, LocalStart(agent=local, folder=str(work)))
+            talk.local.log.added.subscribe(seen.extend)
+            began = asyncio.get_running_loop().time()
+            await talk.start()
+            say(f"     started in {asyncio.get_running_loop().time() - began:.1f} s, {talk.status.phase.value}")
+            await self._asks(talk, "it asks before it writes a file")
+            self.check(not (work / "report.txt").exists(), "nothing is written before the answer")
+            await self._allow(talk, 1)
+            self.check(_text(work / "report.txt") == CONTENT, "the file is written after it")
+            await talk.send("run echo made > made.txt")
+            await self._asks(talk, "it asks before it runs a command")
+            self.check(not (work / "made.txt").exists(), "nothing is run before the answer")
+            await self._allow(talk, 2)
+            self.check(_text(work / "made.txt") == "made\n", "the command is run after it")
+            for each in _items(talk.transcript, ToolCall):
+                say(f"     {each.title} ({each.kind}, {each.status})")
+            await talk.send("write never.txt")
+            await self._asks(talk, "it asks again")
+            await talk.stop_turn()
+            await self._stopped(talk, 3, "while it asks")
+            self.check(not (work / "never.txt").exists(), "nothing is written then")
+            await talk.send("slow, please")
+            await self.until(talk, lambda: self.model.hangs, "the next message reaches the model")
+            await talk.stop_turn()
+            await self._stopped(talk, 4, "while its model answers nothing")
+            self.check(talk.status.phase is RunPhase.READY, "it goes on running")
+            return talk.record.id
+        finally:
+            await desk.close()
+
+    async def _second_start(self, run: str, seen: list[LogEntry]) -> None:
+        desk = self._desk()
+        try:
+            await desk.load()
+            talk = desk.conversation(run)
+            await talk.open()
+            talk.local.log.added.subscribe(seen.extend)
+            await talk.send("What did I say first?")
+            await self._turn(talk, 5)
+            said = [each.text for each in _items(talk.transcript, Message)]
+            self.check(bool(said) and said[-1] == f"{REMEMBERED}{FIRST}", "it knows after another start what was said")
+            self.check(len(_items(talk.transcript, Prompt)) == 5, "nothing is told twice")
+            stored = _listed(tuple(talk.local.log.stored()))
+            self.check(_listed(seen) == stored, f"the log makes the transcript that was seen, {len(stored)} items")
+        finally:
+            await desk.close()
+
+    def _desk(self) -> LocalDesk:
+        return LocalDesk(self.folder / "burrow", Remembered(), lambda: None, Busy(), environment=self.environment)
+
+    async def _asks(self, talk: LocalConversation, what: str) -> None:
+        await self.until(talk, lambda: bool(talk.transcript.state.waiting), what)
+
+    async def _allow(self, talk: LocalConversation, turn: int) -> None:
+        asked = _items(talk.transcript, Permission)[-1]
+        say(f"     {asked.title}: {', '.join(each.name for each in asked.options)}")
+        await talk.answer(asked, next(each.option_id for each in asked.options if each.kind == "allow_once"))
+        await self._turn(talk, turn)
+
+    async def _stopped(self, talk: LocalConversation, turn: int, when: str) -> None:
+        await self._turn(talk, turn)
+        self.check(_items(talk.transcript, TurnEnd)[-1].reason == "cancelled", f"it is stopped {when}")
+
+    async def _turn(self, talk: LocalConversation, count: int) -> None:
+        def over() -> bool:
+            state = talk.transcript.state
+            return state.turn == count and not state.busy and not talk.queued
+
+        await self.until(talk, over, f"turn {count} ends")
+
+    def check(self, condition: bool, what: str) -> None:
+        say(f"{'ok  ' if condition else 'FAIL'} {what}")
+        self.holds = self.holds and condition
+
+    async def until(self, talk: LocalConversation, condition: Callable[[], bool], what: str) -> None:
+        """Wait for what should happen; what became of the run instead is said."""
+        over = {RunPhase.FAILED, RunPhase.ENDED}
+        with suppress(TimeoutError):
+            await until(lambda: condition() or talk.status.phase in over, TURN_SECONDS)
+        self.check(condition(), what)
+        if not condition():
+            say(f"     {talk.status} {talk.transcript.state}")
+            for each in range(len(talk.transcript)):
+                say(f"     {talk.transcript.item(each)}"[:300])
+            raise _Failed
+
+
+def _running(program: Path, folder: Path) -> list[str]:
+    """The processes of the agent's program that have anything to do with the folder."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            environment = (each / "environ").read_bytes()
+            if (each / "exe").resolve() == program.resolve() and str(folder).encode() in environment:
+                found.append(each.name)
+    return found
+
+
+def _listed(entries: Sequence[LogEntry]) -> list[tuple[str, str, str]]:
     transcript = Transcript()
     transcript.apply(entries)
-    items = [transcript.item(index) for index in range(len(transcript))]
+    found = [(type(each).__name__, each.key, getattr(each, "text", "")) for each in _items(transcript, Item)]
     transcript.close()
-    return items
+    return found
 
 
-async def turn(run: LocalRun, text: str) -> None:
-    run.say(text)
-    await until(lambda: run.status.phase is RunPhase.WORKING, TURN_SECONDS)
+def _items(transcript: Transcript, kind: type[Kind]) -> list[Kind]:
+    return [each for each in map(transcript.item, range(len(transcript))) if isinstance(each, kind)]
 
 
-async def first_start(run: LocalRun, model: Model) -> None:
-    await turn(run, "make a file")
-    await until(lambda: run.questions, TURN_SECONDS)
-    run.answer(run.questions[0], "once")
-    await asyncio.wait_for(run.idle(), TURN_SECONDS)
-    made = run.folder.path / "made.txt"
-    assert made.read_text() == "made\n"
-    say("asked for a command, and ran it when that was allowed")
-    await turn(run, "hang")
-    await until(model.hangs.is_set, TURN_SECONDS)
-    await run.stop_turn()
-    assert run.status.phase is RunPhase.READY, run.status
-    say("stopped while its model answered nothing")
-
-
-async def prove() -> int:
-    """Carry the runs out; an assertion fails where something is wrong. Returns the exit code."""
-    peers = await asyncio.to_thread(install, AGENTS)
-    say(f"{PACKAGE} {peers.version(PACKAGE)}")
-    agent = LocalAgent("opencode", "OpenCode", (str(peers.modules / PACKAGE / "bin" / "opencode"), "acp"))
-    model = Model()
-    seen: list[LogEntry] = []
-    session = ""
-    with tempfile.TemporaryDirectory() as name, served(model) as address:
-        folder = Path(name)
-        (folder / "work").mkdir()
-        environment = configured(folder / "home", address)
-        for start in (first_start, None):
-            record = LocalRecord(id="proof", agent=agent, folder=str(folder / "work"), session=session)
-            run = LocalRun(folder / "data", record, WorkingFolder(folder / "work"), environment=environment)
-            run.log.added.subscribe(seen.extend)
-            try:
-                await asyncio.wait_for(run.start(), START_SECONDS)
-                assert run.status.phase is RunPhase.READY, run.status
-                if start is not None:
-                    await start(run, model)
-                else:
-                    await turn(run, "what next")
-                    await asyncio.wait_for(run.idle(), TURN_SECONDS)
-            finally:
-                await run.close()
-            session = run.record.session
-        assert "make a file" in json.dumps(model.requests[-1]), "the session was forgotten"
-        say("went on with its session after a restart")
-        live, stored = items_of(seen), items_of(tuple(run.log.stored()))
-        assert [(type(each), each.key) for each in live] == [(type(each), each.key) for each in stored]
-        assert [getattr(each, "text", "") for each in live] == [getattr(each, "text", "") for each in stored]
-        say(f"the log makes the transcript that was seen, {len(stored)} items")
-    return 0
+def _text(path: Path) -> str | None:
+    return path.read_text() if path.exists() else None

@@ -1,7 +1,7 @@
 """An agent that misbehaves as its arguments say, in the standard library alone: `KEY=VALUE …`, see `BEHAVIOUR`.
 
 Each prompt's text is a list of words that say what to do: `say:TEXT`, `think:TEXT`, `ask`, `ask2`, `read:PATH`,
-`write:PATH`, `run:CMD`, `crash`, `wait`, `env`, `secret`, `chunks`, `blocks`.
+`write:PATH`, `run:CMD`, `crash`, `wait`, `env`, `secret`, `chunks`, `blocks`, `options`.
 """
 
 import json
@@ -13,12 +13,14 @@ import time
 BEHAVIOUR = {
     # How a cancelled turn is answered: cancelled, end_turn, error, refused (the notification is answered), late, never.
     "cancel": "cancelled",
-    # How session/load is answered: ids, new-ids, none, null, empty, error.
+    # How session/load is answered: ids, new-ids, none, late, null, empty, error.
     "load": "",
     "resume": "",
     "version": "1",
     "new": "",
     "modes": "",
+    "models": "",
+    "name": "scripted",
     "slow": "0",
     "http": "",
     "stderr": "",
@@ -133,6 +135,8 @@ def do(word: str) -> None:
     elif name == "chunks":
         for each in range(300):
             say(f"{each} ")
+    elif name == "options":
+        say(json.dumps(STATE["options"]))
     elif name == "wait":
         CANCELLED.wait()
 
@@ -190,7 +194,7 @@ def answer(message: dict) -> None:
             session["additionalDirectories"] = {}
         result = {
             "protocolVersion": int(BEHAVIOUR["version"]),
-            "agentInfo": {"name": "scripted", "version": "1.0"},
+            "agentInfo": {"name": BEHAVIOUR["name"], "version": "1.0"},
             "agentCapabilities": {
                 "loadSession": bool(BEHAVIOUR["load"]),
                 "sessionCapabilities": session,
@@ -209,17 +213,26 @@ def answer(message: dict) -> None:
             return
         if method == "session/load":
             if BEHAVIOUR["load"] == "error":
-                send({"id": number, "error": {"code": -32002, "message": "No such session"}})
+                send(
+                    {
+                        "id": number,
+                        "error": {"code": -32002, "message": "Internal error", "data": {"details": "No such session"}},
+                    }
+                )
                 return
             if BEHAVIOUR["load"] == "hang":
                 return
-            if BEHAVIOUR["load"] not in {"null", "empty"}:
+            if BEHAVIOUR["load"] not in {"null", "empty", "late"}:
                 history(BEHAVIOUR["load"])
         modes = {"currentModeId": BEHAVIOUR["modes"], "availableModes": [{"id": BEHAVIOUR["modes"], "name": "M"}]}
+        models = {"currentModelId": "small", "availableModels": [{"modelId": "small", "name": "S"}, {"modelId": "big"}]}
         result = {"sessionId": "s-1", **({"modes": modes} if BEHAVIOUR["modes"] else {})}
+        if BEHAVIOUR["models"]:
+            result["models"] = models
         if BEHAVIOUR["load"] == "null" and method != "session/new":
             result = None
-    elif method == "session/set_mode":
+    elif method in {"session/set_mode", "session/set_model"}:
+        STATE["options"][method] = params
         result = {}
     elif method == "session/set_config_option":
         send({"id": number, "error": {"code": -32601, "message": "Method not found"}})
@@ -243,6 +256,9 @@ def answer(message: dict) -> None:
             send({"id": number, "error": {"code": -32601, "message": "Method not found"}})
         return
     send({"id": number, "result": result})
+    if method == "session/load" and BEHAVIOUR["load"] == "late":
+        time.sleep(0.05)
+        history("none")
 
 
 if BEHAVIOUR["stderr"]:

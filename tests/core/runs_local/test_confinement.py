@@ -107,6 +107,14 @@ def test_what_is_no_file_is_refused_in_words(folder: WorkingFolder, path: object
         folder.read_text(path)
 
 
+async def test_a_file_that_is_not_there_is_an_error_but_empty_for_an_agent_that_needs_that(tmp_path: Path) -> None:
+    async with running(tmp_path, scripted()) as it:
+        assert "No such file" in await it.turn("read:gone.txt")
+    async with running(tmp_path, scripted(name="gemini-cli")) as it:
+        assert '"content": ""' in await it.turn("read:gone.txt")
+        assert "the only folder" in await it.turn("read:../gone.txt")
+
+
 async def test_reading_is_free_and_writing_is_asked_for(tmp_path: Path) -> None:
     async with running(tmp_path, scripted()) as it:
         (it.run.folder.path / "a.txt").write_text("old\n")

@@ -31,7 +31,7 @@ def prompts(it: Watched) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("how", ["none", "ids", "new-ids", "null", "empty"])
+@pytest.mark.parametrize("how", ["none", "ids", "new-ids", "late", "null", "empty"])
 async def test_a_session_that_is_loaded_changes_nothing_of_what_is_stored(tmp_path: Path, how: str) -> None:
     before = await an_earlier_run(tmp_path)
     async with running(tmp_path, scripted(load=how), session="s-1") as it:
@@ -101,7 +101,7 @@ async def test_a_log_that_is_lost_is_not_a_reason_to_load(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("behaviour", "words"),
     [
-        ({"load": "error"}, "The agent does not know this session any more: No such session"),
+        ({"load": "error"}, "The agent does not know this session any more: Internal error: No such session"),
         ({"load": "hang"}, "The agent does not know this session any more: The agent did not answer in time."),
         ({}, "The agent cannot go on with an earlier session."),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from pathlib import Path
 
 import pytest
@@ -210,6 +211,17 @@ async def test_a_mode_is_set_with_the_older_method_where_the_agent_has_no_settin
         assert "config_option_update" in str(it.stored())
         await it.run.set_option("mode", "plan")
         assert it.stored()[-1]["params"]["update"]["currentModeId"] == "plan"
+
+
+async def test_a_model_is_set_with_the_older_method_where_the_agent_has_no_settings(tmp_path: Path) -> None:
+    async with running(tmp_path, scripted(models="yes")) as it:
+        await it.run.set_option("model", "big")
+        assert json.loads((await it.turn("options")).partition("heard")[0]) == {
+            "session/set_model": {"sessionId": "s-1", "modelId": "big"}
+        }
+        [setting] = it.run.options
+        assert setting["currentValue"] == "big"
+        assert [each["name"] for each in setting["options"]] == ["S", "big"]
 
 
 def test_the_command_of_a_sign_in_is_named_in_either_form() -> None:

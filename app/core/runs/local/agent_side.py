@@ -15,7 +15,7 @@ from app.acp.messages import METHOD_NOT_FOUND, PeerClosed, RpcError
 from app.acp.process import AgentProcess
 from app.core.errors import BurrowError, Facts, ServerTrouble
 from app.core.runs.local.embedded import EmbeddedTerminals
-from app.core.runs.local.facts import mode_of
+from app.core.runs.local.facts import MISSING_AS_EMPTY, mode_of, with_value
 from app.core.runs.local.handed import hand_over
 from app.core.runs.local.mode_names import option_of_mode
 from app.core.runs.local.opening import SessionOpening
@@ -80,6 +80,7 @@ class AgentSide:
         self.session = session = AcpSession(self.process.peer, self._folder.path, self.record.agent.command)
         await session.initialize(version, burrow)
         self.requests.version = session.facts.version
+        self.requests.missing_as_empty = session.facts.name in MISSING_AS_EMPTY
 
     async def open(self, *, anew: bool) -> str:
         """Open the session that the run had, or a new one. Returns why the agent does not know what was said, if so."""
@@ -111,9 +112,9 @@ class AgentSide:
         try:
             await session.set_option(option, value)
         except RpcError as failure:
-            if failure.code != METHOD_NOT_FOUND or option != "mode" or not isinstance(value, str):
+            if failure.code != METHOD_NOT_FOUND or option not in {"mode", "model"} or not isinstance(value, str):
                 raise refused(failure) from None
-            await self._set_mode(session, value)
+            await self._set_older(session, option, value)
             return
         except (PeerClosed, TimeoutError) as failure:
             raise refused(failure) from None
@@ -207,13 +208,18 @@ class AgentSide:
             text = f"{failure.cause} It works in its own mode: {self._mode or 'the usual one'}."
             self._log.notify("_posthog/console", level="warn", message=text)
 
-    async def _set_mode(self, session: AcpSession, mode: str) -> None:
+    async def _set_older(self, session: AcpSession, option: str, value: str) -> None:
+        """Set mode or model of an agent without settings."""
         try:
-            await session.set_mode(mode)
+            await (session.set_mode(value) if option == "mode" else session.set_model(value))
         except (RpcError, PeerClosed, TimeoutError) as failure:
             raise refused(failure) from None
-        self._mode = mode
-        self._update({"sessionUpdate": "current_mode_update", "currentModeId": mode})
+        session.options = with_value(session.options, option, value)
+        if option == "mode":
+            self._mode = value
+            self._update({"sessionUpdate": "current_mode_update", "currentModeId": value})
+        else:
+            self._show_options(session)
 
     def _running(self) -> AcpSession:
         if self.session is None:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 VERSIONS = (1, 2)
+# They take any error for one that has nothing to do with the file, and then write no new file
+# (https://github.com/google-gemini/gemini-cli/issues/17588). An empty one is understood.
+MISSING_AS_EMPTY = frozenset({"Gemini CLI", "gemini-cli"})
 
 
 class SignInHint(Value, frozen=True):
@@ -105,21 +108,15 @@ def agent_facts(result: Mapping[str, object], command: tuple[str, ...] = ()) -> 
 
 
 def config_options(result: Mapping[str, object]) -> list[object]:
-    """The settings of a session: its `configOptions`, or its `modes`, which are older, as one setting of that name."""
+    """The settings of a session: its `configOptions`, or its `modes` and `models`, which are older, in that form."""
     options = result.get("configOptions")
     if isinstance(options, list):
         return options
-    modes = _members(result.get("modes"))
-    available = modes.get("availableModes")
-    if not isinstance(available, list):
-        return []
-    choices = [
-        {"value": each["id"], "name": each.get("name") or each["id"], "description": each.get("description")}
-        for each in available
-        if isinstance(each, dict) and isinstance(each.get("id"), str)
+    modes, models = _members(result.get("modes")), _members(result.get("models"))
+    return [
+        *_older_option("mode", "Mode", modes.get("availableModes"), "id", modes.get("currentModeId")),
+        *_older_option("model", "Model", models.get("availableModels"), "modelId", models.get("currentModelId")),
     ]
-    mode = {"id": "mode", "name": "Mode", "category": "mode", "type": "select", "options": choices}
-    return [{**mode, "currentValue": modes.get("currentModeId")}]
 
 
 def mode_of(options: list[object]) -> str:
@@ -129,6 +126,26 @@ def mode_of(options: list[object]) -> str:
         if "mode" in (option.get("id"), option.get("category")):
             return _text(option.get("currentValue"))
     return ""
+
+
+def with_value(options: list[object], option: str, value: str) -> list[object]:
+    """The settings with another value of one of them."""
+    return [
+        {**each, "currentValue": value} if isinstance(each, dict) and each.get("id") == option else each
+        for each in options
+    ]
+
+
+def _older_option(option: str, name: str, available: object, key: str, value: object) -> list[object]:
+    if not isinstance(available, list):
+        return []
+    choices = [
+        {"value": each[key], "name": each.get("name") or each[key], "description": each.get("description")}
+        for each in available
+        if isinstance(each, dict) and isinstance(each.get(key), str)
+    ]
+    setting = {"id": option, "name": name, "category": option, "type": "select", "options": choices}
+    return [{**setting, "currentValue": value}]
 
 
 def _sign_in(methods: object, command: tuple[str, ...]) -> tuple[SignInHint, ...]:

@@ -56,6 +56,7 @@ class SessionOpening:
         self.replay = replay = Replay()
         try:
             await session.load(former, servers)
+            await replay.settled(stored)
         except (RpcError, TimeoutError) as refused:
             return f"{UNKNOWN}: {words_of(refused)}"
         finally:

@@ -7,7 +7,10 @@ because the session went on elsewhere, is added.
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections import Counter
+from contextlib import suppress
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,6 +28,7 @@ USER_CHUNK = "user_message_chunk"
 _KINDS = {**{kind: kind for kind in WHOLE.values()}, **WHOLE, USER_CHUNK: "prompt"}
 MESSAGE = "agent_message"
 COMPARED = frozenset({"prompt", MESSAGE})
+QUIET_SECONDS, MOST_SECONDS = 0.3, 10.0
 _SPACE = re.compile(r"\s+")
 
 # Of two conversations that differ, so many of the last texts are compared.
@@ -39,10 +43,27 @@ class Replay:
 
     def __init__(self) -> None:
         self._updates: list[Members] = []
+        self._news = asyncio.Event()
 
     def add(self, params: Members) -> None:
         """An update arrived while the session was being loaded."""
         self._updates.append(params)
+        self._news.set()
+
+    async def settled(self, stored: Iterable[LogEntry]) -> None:
+        """Return when the repetition is over: some agents answer that the session is loaded, and then repeat it.
+
+        That is when all of what is stored was repeated, else when nothing came for a while.
+        """
+        known, said = Counter(_identities(stored)), Counter(filter(None, map(_identity, _joined(self._updates))))
+        if not known - said:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(MOST_SECONDS):
+                while True:
+                    self._news.clear()
+                    async with asyncio.timeout(QUIET_SECONDS):
+                        await self._news.wait()
 
     @property
     def empty(self) -> bool:

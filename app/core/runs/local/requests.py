@@ -11,7 +11,7 @@ import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.acp.messages import INVALID_PARAMS, METHOD_NOT_FOUND, RpcError
+from app.acp.messages import INVALID_PARAMS, METHOD_NOT_FOUND, RESOURCE_NOT_FOUND, RpcError
 from app.core.runs.local import version2
 from app.core.runs.local.approval import Consent, GrantedCalls, rule_of
 from app.core.runs.local.folder import WorkingFolder
@@ -47,12 +47,14 @@ class AgentRequests:
         self.granted = GrantedCalls()
         self.terminals = Terminals(folder, environment)
         self.version = 1
+        # Whether a file that is not there is read as an empty one.
+        self.missing_as_empty = False
         self._folder = folder
         self._files = files
         self._mode = mode
         self._handlers: dict[str, Callable[[dict[str, object]], Answering]] = {
             PERMISSION: self._permission,
-            "fs/read_text_file": self._read,
+            "fs/read_text_file": self._read_or_empty,
             "fs/write_text_file": self._write,
             "terminal/create": self._run,
             "terminal/output": self.terminals.output,
@@ -148,6 +150,14 @@ class AgentRequests:
             return {"type": "diff", "path": path, "oldText": former, "newText": content}
         lines = difflib.unified_diff(former.splitlines()[:2_000], content.splitlines()[:2_000], lineterm="")
         return {"type": "content", "content": {"type": "text", "text": "\n".join(lines)[:COMPARED_CHARACTERS]}}
+
+    async def _read_or_empty(self, params: dict[str, object]) -> dict[str, object]:
+        try:
+            return await self._read(params)
+        except RpcError as failure:
+            if failure.code == RESOURCE_NOT_FOUND and self.missing_as_empty:
+                return {"content": ""}
+            raise
 
 
 def _kind_of(outcome: Mapping[str, object], asked: Mapping[str, object]) -> str:

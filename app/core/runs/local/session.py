@@ -116,6 +116,11 @@ class AcpSession:
         """Change the mode of an agent that has modes and no settings (version 1)."""
         await self._peer.request("session/set_mode", {"sessionId": self.id, "modeId": mode}, timeout=OPTION_SECONDS)
 
+    async def set_model(self, model: str) -> None:
+        """Change the model of an agent that has models and no settings (version 1, of which it is no stable part)."""
+        wanted = {"sessionId": self.id, "modelId": model}
+        await self._peer.request("session/set_model", wanted, timeout=OPTION_SECONDS)
+
     async def close(self) -> None:
         """Tell an agent that wants to know that the session is over. What it answers changes nothing."""
         if self.id and self.facts.closes:

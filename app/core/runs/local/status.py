@@ -10,6 +10,9 @@ from app.core.posthog.types import Value
 from app.core.redaction import mask_credentials
 from app.core.runs.local.facts import SignInHint
 
+# Of what an error says beside its message.
+LONGEST_DETAILS = 1_000
+
 
 class RunPhase(Enum):
     """`FORGOTTEN`: the agent cannot go on with its session; nothing is sent to it before the person decided.
@@ -54,5 +57,15 @@ def words_of(failure: BaseException) -> str:
     """What a failure says, without credentials."""
     if isinstance(failure, BurrowError):
         return failure.cause
-    said = failure.message if isinstance(failure, RpcError) else str(failure)
+    said = _said(failure) if isinstance(failure, RpcError) else str(failure)
     return mask_credentials(said) or "The agent did not answer in time."
+
+
+def _said(failure: RpcError) -> str:
+    """The message, with the details beside it: what libraries make of an exception has its reason there only."""
+    match failure.data:
+        case {"details": str(details)} | {"message": str(details)} | str(details):
+            details = details.strip()[:LONGEST_DETAILS]
+        case _:
+            details = ""
+    return f"{failure.message}: {details}" if details and details not in failure.message else failure.message
