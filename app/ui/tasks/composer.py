@@ -172,7 +172,10 @@ class Composer(QWidget):
         self.card.show_note(title, cause, actions=actions)
 
     def submit(self, *, run: bool = False) -> None:
-        """Check the fields, then emit `submitted`, or `submitted_to_run`."""
+        """Check the fields, then emit `submitted`, or `submitted_to_run`. Files that are being copied come with it."""
+        self.attached.when_copied(lambda: self._submit(run=run))
+
+    def _submit(self, *, run: bool) -> None:
         self._clear_errors()
         self.card.clear()
         wrong = self._first_mistake()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QRectF, QSignalBlocker, Qt, QTimer, Signal
 from PySide6.QtGui import QPainter
@@ -19,7 +19,6 @@ from app.ui.widgets.submit_key import is_submit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from PySide6.QtCore import QMimeData
     from PySide6.QtGui import QKeyEvent, QPaintEvent
     from PySide6.QtWidgets import QWidget
 
@@ -29,15 +28,6 @@ if TYPE_CHECKING:
 TEXT_AT_LEAST = 96
 # How long typing pauses before the server is asked.
 ASK_MS = 300
-
-
-class FileTaker(Protocol):
-    """`takes` says whether data is files or a picture; `take` attaches them, False if it is something else."""
-
-    def takes(self, data: QMimeData) -> bool: ...
-    def take(self, data: QMimeData) -> bool: ...
-
-
 CONTEXT = "TaskFields"
 
 
@@ -67,8 +57,6 @@ class TextInput(PlainTextEdit):
 
     def __init__(self, field: TaskField, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        # What takes files and pictures that are dropped or pasted here, where there is a place for them.
-        self.attach: FileTaker | None = None
         self.setTabChangesFocus(True)
         self.setMinimumHeight(theme().px(TEXT_AT_LEAST))
         self.setPlaceholderText(translate(CONTEXT, field.hint))
@@ -85,15 +73,6 @@ class TextInput(PlainTextEdit):
 
     def suggest(self, texts: Sequence[str]) -> None:
         """A text has no suggestions."""
-
-    @guarded(default=False)
-    def canInsertFromMimeData(self, source: QMimeData) -> bool:
-        return (self.attach is not None and self.attach.takes(source)) or super().canInsertFromMimeData(source)
-
-    @guarded()
-    def insertFromMimeData(self, source: QMimeData) -> None:
-        if self.attach is None or not self.attach.take(source):
-            super().insertFromMimeData(source)
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:

@@ -24,6 +24,7 @@ from app.ui.transcript.talk_column import TalkColumn
 from app.ui.transcript.view import TranscriptView
 from app.ui.widgets.announce import announce
 from app.ui.widgets.context_menu import ContextMenu
+from app.ui.widgets.drop_frame import DropFrame
 from app.ui.widgets.feedback import EmptyState
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.prose import link_menu
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from app.core.runs.items import SessionState
     from app.ui.transcript.header import HeaderFacts
     from app.ui.transcript.queued_list import QueuedText
+    from app.ui.transcript.reply import FilesBox
     from app.ui.transcript.source import ItemSource
 
 LOOK_MS = 100
@@ -111,6 +113,17 @@ class TranscriptPage(QWidget):
         self.view.set_source(source)
         self._listen()
         self._look()
+
+    def put_files(self, files: FilesBox) -> None:
+        """Let messages have files: chosen in this widget, dropped on the page, or pasted into the reply."""
+        self.reply.put_files(files)
+        self.drop_frame = DropFrame(
+            self,
+            self.tr("Drop to attach to your message"),
+            takes=self.reply.takes,
+            take=self.reply.take,
+            fields=(self.reply.field,),
+        )
 
     def show_loading(self) -> None:
         """Another run follows."""
