@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QComboBox, QCompleter, QListView, QSizePolicy
 from app.core.posthog.task_fields import TaskFieldKind
 from app.ui.theme import icons, theme, tokens
 from app.ui.translation import translate
+from app.ui.widgets.completer_keys import CompleterKeys
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.line_edit import LineEdit
 from app.ui.widgets.plain_text import PlainTextEdit
@@ -113,6 +114,7 @@ class SuggestedInput(QComboBox):
         self.setCompleter(completer)
         line = self.lineEdit()
         if line is not None:
+            CompleterKeys(completer, line)
             line.setPlaceholderText(translate(CONTEXT, field.hint))
             line.setAccessibleName(translate(CONTEXT, field.caption))
             line.textEdited.connect(lambda _text: self._ask_soon.start())
