@@ -15,11 +15,13 @@ from app.ui.transcript.connection_line import ConnectionLine, ConnectionState
 from app.ui.transcript.drawn import COLUMN
 from app.ui.transcript.find_bar import FindBar
 from app.ui.transcript.header import RunHeader
+from app.ui.transcript.log_export import LogExport
 from app.ui.transcript.pill import NewLinesPill
 from app.ui.transcript.queued_list import QueuedList
 from app.ui.transcript.reader import TextReader
 from app.ui.transcript.reply import ReplyField
 from app.ui.transcript.run_notice import RunNoticeCard
+from app.ui.transcript.selector import LONGEST_SELECTION
 from app.ui.transcript.talk_column import TalkColumn
 from app.ui.transcript.view import TranscriptView
 from app.ui.widgets.announce import announce
@@ -79,6 +81,7 @@ class TranscriptPage(QWidget):
         self.queued = QueuedList()
         self.notice = RunNoticeCard()
         self.reply = ReplyField()
+        self.log_export = LogExport(self, self.reply.card)
         self.edge = ScrollEdge(self.view)
         self.talk = TalkColumn()
         talk = self.talk.box
@@ -157,6 +160,15 @@ class TranscriptPage(QWidget):
         """Put the whole transcript on the clipboard as Markdown."""
         self.view.copier.copy_all()
 
+    def export_log(self) -> None:
+        """Write the log behind the transcript into a file that is asked for."""
+        if self._source is not None:
+            self.log_export.ask(self._source)
+
+    def _say_too_long(self) -> None:
+        if self._source is not None:
+            self.log_export.offer(self._source, LONGEST_SELECTION)
+
     def focus_first(self) -> None:
         """Put the focus on the transcript."""
         self.view.setFocus(Qt.FocusReason.ShortcutFocusReason)
@@ -172,6 +184,7 @@ class TranscriptPage(QWidget):
         self.view.behind_changed.connect(lambda _lines: self._show_pill())
         self.view.menu_wanted.connect(self._open_item_menu)
         self.view.whole_wanted.connect(self._show_whole)
+        self.view.selector.too_long.connect(self._say_too_long)
         self.view.said.connect(lambda words: announce(self.view, words))
         self.pill.pressed_follow.connect(self._follow)
         self.reader.left.connect(self._leave_reader)
@@ -281,7 +294,7 @@ class TranscriptPage(QWidget):
     def _open_item_menu(self, place: int, at: QPoint) -> None:
         menu = ContextMenu(self.tr("Entry"), self)
         view = self.view
-        if view.selection.span is not None:
+        if view.selector.some:
             menu.add(self.tr("Copy selection"), view.copy, "Ctrl+C")
             menu.add(self.tr("Copy entry as Markdown"), lambda: view.copier.copy_item(place))
         else:
@@ -298,6 +311,7 @@ class TranscriptPage(QWidget):
         menu = ContextMenu(self.tr("Run"), self)
         some = self._source is not None and len(self._source) > 0
         menu.add(self.tr("Copy all as Markdown"), self.copy_all, enabled=some)
+        menu.add(self.tr("Export the raw log…"), self.export_log, enabled=some)
         menu.add(self.tr("Next turn"), lambda: self.view.step_turn(1), "Alt+Down", enabled=some)
         menu.add(self.tr("Previous turn"), lambda: self.view.step_turn(-1), "Alt+Up", enabled=some)
         menu.add(self.tr("Find in transcript"), self.open_find, "Ctrl+F", enabled=some)
