@@ -12,7 +12,7 @@ from app.core.posthog import github as github_module
 from app.core.posthog.github import GitHub, NamesPage
 from app.core.posthog.models import AgentModels
 from app.core.posthog.run_memory import SETTING, RepositoryKey, RunMemory
-from app.core.posthog.run_options import AgentModel, RunOptions, asking
+from app.core.posthog.run_options import AgentModel, RunOptions, asking, decode, encode
 from app.core.posthog.tasks import Tasks
 from tests.core.conftest import Remembered, Rig, signed_in
 from tests.core.scripted import Reply, Request
@@ -180,3 +180,10 @@ def test_a_mode_that_asks_for_nothing_counts_only_while_it_is_offered() -> None:
     assert asking(options, bypass=True) == options
     assert asking(options, bypass=False).mode == ""
     assert asking(RunOptions(mode="plan"), bypass=False).mode == "plan"
+
+
+def test_stored_options_that_make_no_sense_are_none() -> None:
+    options = RunOptions("claude", "opus", "high", "plan", "dev", publish=True)
+    assert decode(encode(options)) == options
+    for text in ("", "[]", "{", '{"model": 3}', "\ud800", "[" * 100_000):
+        assert decode(text) is None

@@ -1,4 +1,4 @@
-"""Files dropped and pictures pasted into the composer: kept with the draft, and with the task until its run."""
+"""Files dropped and pictures pasted into the composer and the reply to an agent: kept with the draft, and sent."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from typing import Any
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, Qt, QUrl
 from PySide6.QtGui import QColor, QDragEnterEvent, QDropEvent, QGuiApplication, QImage
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 
 from app.core.errors import OutcomeUnknown, ServerTrouble
-from app.core.posthog.types import NewTask
+from app.core.posthog.types import NewTask, TaskRun
 from app.core.storage import Storage
 from app.core.storage import attachments as module
 from app.core.storage.attachments import encode
 from app.ui.bridge import Bridge
 from app.ui.context import Context
+from app.ui.tasks.attached import AttachmentBox, paths_of
 from app.ui.tasks.composer import Composer
 from app.ui.tasks.place import TasksPlace
 from app.ui.theme import apply_theme
+from app.ui.transcript.page import TranscriptPage
 from tests.ui._screens import nameless
 from tests.ui._tasks_fakes import ANA, FakeBackend, FakeNavigator, FakeServices, FakeTasks, settle, task, until
-from tests.ui.transcript._conversation import RecordedRuns
+from tests.ui.transcript._conversation import RecordedConversation, RecordedRuns
 
 pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
 
@@ -34,12 +37,22 @@ Opens = Callable[..., Any]
 
 
 class Window:
-    def __init__(self, place: TasksPlace, tasks: FakeTasks, storage: Storage) -> None:
-        self.place, self.tasks, self.storage = place, tasks, storage
+    def __init__(self, place: TasksPlace, tasks: FakeTasks, storage: Storage, runs: RecordedRuns) -> None:
+        self.place, self.tasks, self.storage, self.runs = place, tasks, storage, runs
 
     @property
     def composer(self) -> Composer:
         return self.place.pages.composer
+
+    async def run(self) -> tuple[TranscriptPage, RecordedConversation]:
+        """The page of the run of the one task."""
+        self.place.pane.show_now()
+        self.place.pane.table.select_key("task:t1")
+        await until(lambda: "r1" in self.runs.opened)
+        await settle()
+        views = self.place.pages._views
+        assert views is not None
+        return views.transcript, self.runs.opened["r1"]
 
     @property
     def names(self) -> list[str]:
@@ -65,7 +78,8 @@ def opens(qapp: QApplication, tmp_path: Path) -> Opens:
         storage = Storage.open(tmp_path / "data")
         services.storage = storage  # type: ignore[assignment]
         context = Context(services, bridge, FakeNavigator())  # type: ignore[arg-type]
-        place = TasksPlace(context, open_conversation=RecordedRuns())
+        runs = RecordedRuns()
+        place = TasksPlace(context, open_conversation=runs)
         place.resize(1000, 700)
         place.show()
         place.activateWindow()
@@ -73,7 +87,7 @@ def opens(qapp: QApplication, tmp_path: Path) -> Opens:
         place.set_backend(FakeBackend(tasks))  # type: ignore[arg-type]
         await until(lambda: not place.controller.load.busy)
         await settle()
-        yield Window(place, tasks, storage)
+        yield Window(place, tasks, storage, runs)
         await place.flush()
         await bridge.close()
         await storage.close()
@@ -98,6 +112,17 @@ def of_files(*paths: Path) -> QMimeData:
     return data
 
 
+def drop(page: QWidget, data: QMimeData) -> None:
+    how = Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    # Qt hands a drop only to what a drag has entered.
+    for kind in (QDragEnterEvent, QDropEvent):
+        QApplication.sendEvent(page, kind(QPoint(5, 5), *how))
+
+
+def running() -> FakeTasks:
+    return FakeTasks([task(1, latest_run=TaskRun("r1", status="in_progress", environment="cloud"))])
+
+
 def button(root: QWidget, words: str) -> QPushButton:
     return next(each for each in root.findChildren(QPushButton) if each.text() == words and each.isVisibleTo(root))
 
@@ -118,11 +143,7 @@ async def test_a_file_that_cannot_be_kept_is_said_and_not_listed(
 async def test_a_dropped_file_is_kept_with_the_draft_over_a_restart(opens: Opens, notes: Path) -> None:
     async with opens() as window:
         window.place.selection.new_task()
-        data = of_files(notes)
-        how = Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
-        # Qt hands a drop only to what a drag has entered.
-        for kind in (QDragEnterEvent, QDropEvent):
-            QApplication.sendEvent(window.composer, kind(QPoint(5, 5), *how))
+        drop(window.composer, of_files(notes))
         await until(lambda: window.names == ["notes.txt"])
         window.composer.description.setPlainText("Read the notes")
         await window.saved()
@@ -286,3 +307,90 @@ async def test_a_run_that_could_not_be_started_leaves_the_files_and_the_next_one
         await until(lambda: not page._files.isVisible())
         await asyncio.sleep(0.1)
         assert await window.storage.drafts.list(ANA) == ()
+
+
+async def test_a_file_that_the_server_would_refuse_is_not_sent_with_a_message(
+    opens: Opens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LARGEST_PDF", 2**20)
+    large = tmp_path / "report.pdf"
+    await asyncio.to_thread(large.write_bytes, bytes(2**20 + 1))
+    async with opens(running()) as window:
+        page, conversation = await window.run()
+        page.reply.set_text("Read it")
+        page.reply.field.insertFromMimeData(of_files(large))
+        # Before it is known.
+        QTest.keyClick(page.reply.field, Qt.Key.Key_Return)
+        box = page.findChild(AttachmentBox)
+        assert box is not None
+        await until(lambda: not box.copying)
+        assert box._said.text() == "report.pdf is larger than 1 MB. Attach a smaller file."
+        await settle()
+        assert (conversation.done, page.reply.text, page.reply.files) == ([], "Read it", ())
+        conversation.takes_files = False
+        conversation.changed.emit(None)
+        await settle()
+        drop(page, of_files(tmp_path / "any.txt"))
+        assert not box.copying
+
+
+async def test_what_is_dropped_on_a_run_and_pasted_into_its_reply_goes_with_the_message(
+    opens: Opens, notes: Path
+) -> None:
+    async with opens(running()) as window:
+        page, conversation = await window.run()
+        drop(page, of_files(notes))
+        await until(lambda: len(page.reply.files) == 1)
+        image = QImage(4, 3, QImage.Format.Format_RGB32)
+        image.fill(QColor("red"))
+        QGuiApplication.clipboard().setImage(image)
+        page.reply.field.setFocus()
+        page.reply.field.paste()
+        # It is sent once the picture is there.
+        QTest.keyClick(page.reply.field, Qt.Key.Key_Return)
+        assert conversation.done == []
+        await until(lambda: conversation.done)
+        [(what, text, _now, *files)] = conversation.done
+        assert (what, text) == ("send", "")
+        assert files[0].name == "notes.txt"
+        assert (files[1].name.startswith("Picture "), files[1].type) == (True, "image/png")
+        await until(lambda: page.reply.files == ())
+
+
+async def test_what_is_typed_and_attached_while_a_message_is_stored_belongs_to_the_next_one(
+    opens: Opens, notes: Path
+) -> None:
+    async with opens(running()) as window:
+        page, conversation = await window.run()
+        conversation.holds = asyncio.Event()
+        page.reply.field.setFocus()
+        QTest.keyClicks(page.reply.field, "one")
+        QTest.keyClick(page.reply.field, Qt.Key.Key_Return)
+        await settle()
+        QTest.keyClicks(page.reply.field, "two")
+        drop(page, of_files(notes))
+        await until(lambda: len(page.reply.files) == 1)
+        conversation.holds.set()
+        await until(lambda: page.reply.text == "two")
+        QTest.keyClick(page.reply.field, Qt.Key.Key_Return)
+        await until(lambda: len(conversation.done) == 2)
+        assert conversation.done[0] == ("send", "one", False)
+        assert [each.name for each in conversation.done[1][3:]] == ["notes.txt"]
+
+
+@pytest.mark.parametrize(
+    ("words", "files"),
+    [
+        (None, 2),
+        ("/tmp/a b.txt\n/tmp/c.txt", 2),
+        ("file:///tmp/a%20b.txt\r\nfile:///tmp/c.txt\r\n", 2),
+        ("a b.txt\nc.txt", 2),
+        ("see a b.txt", 0),
+        ("/tmp/a b.txt\nand what I think of it", 0),
+    ],
+)
+def test_files_with_a_text_of_their_own_are_pasted_as_text(words: str | None, files: int) -> None:
+    data = of_files(Path("/tmp/a b.txt"), Path("/tmp/c.txt"))
+    if words is not None:
+        data.setText(words)
+    assert len(paths_of(data)) == files

@@ -13,11 +13,13 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 
+from app.core.posthog.run_options import RunOptions
 from app.core.storage import Storage
 from app.ui.bridge import Bridge
 from app.ui.context import Context
 from app.ui.tasks.composer import Composer
 from app.ui.tasks.place import TasksPlace
+from app.ui.tasks.run_sources import value_of
 from app.ui.theme import apply_theme
 from tests.ui._screens import nameless
 from tests.ui._tasks_fakes import ANA, FakeBackend, FakeNavigator, FakeServices, FakeTasks, settle, task, until
@@ -133,6 +135,43 @@ async def test_two_windows_write_two_drafts_and_each_sees_that_of_the_other_as_o
         rows = {line.title: line.spoken() for line in first.place.pane.table.rows.lines()}
         assert "Open in another window" in rows["Typed in the second window"]
         assert "Open in another window" not in rows["Typed in the first window"]
+
+
+async def test_a_draft_has_what_was_chosen_for_its_run_when_it_is_opened_again(opens: Opens) -> None:
+    chosen = RunOptions("codex", "gpt", "", "plan", "release")
+    async with opens() as window:
+        await window.new("Runs as usual")
+        composer = window.composer
+        composer.run_box.button.click()
+        assert composer.run_box.text() == ""
+        composer.begin()
+        composer.run_box.button.click()
+        form = composer.run_box.form
+        assert form is not None
+        form._choose_model(value_of("codex", "gpt"))
+        form.mode.setCurrentIndex(form.mode.findData("plan"))
+        form.mode.activated.emit(form.mode.currentIndex())
+        form.branch.set_value("release")
+        form.branch.chosen.emit("release")
+        await window.save()
+        # By itself it is no draft.
+        assert window.titles == ["Drafts", "Runs as usual"]
+        composer.description.setPlainText("Runs with another model")
+        await window.save()
+        await window.pick("Runs as usual")
+        await until(lambda: composer.description.toPlainText() == "Runs as usual")
+        assert (composer.run_options, composer.run_box.isHidden()) == (None, True)
+    async with opens() as window:
+        await window.pick("Runs with another model")
+        await until(lambda: window.composer.description.toPlainText() == "Runs with another model")
+        assert window.composer.run_options == chosen
+        assert not window.composer.draft.dirty
+        window.composer.run_box.button.click()
+        await window.save()
+    async with opens() as window:
+        await window.pick("Runs with another model")
+        await until(lambda: window.composer.description.toPlainText() == "Runs with another model")
+        assert window.composer.run_options is None
 
 
 async def test_a_draft_that_is_open_elsewhere_can_only_be_copied(opens: Opens) -> None:

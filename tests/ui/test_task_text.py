@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import QCoreApplication, Qt
-from PySide6.QtGui import QGuiApplication, QInputMethod, QInputMethodEvent
+from PySide6.QtGui import QGuiApplication, QInputMethod, QInputMethodEvent, QKeySequence, QShortcut
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 
@@ -119,6 +119,49 @@ def test_new_suggestions_leave_cursor_and_undo_of_the_repository_alone(qapp: QAp
     assert [field.itemText(row) for row in range(1, field.count())][-1] == "acme/web"
     field.suggest([])
     assert field.itemText(0) == ""
+
+
+def suggesting(composer: Composer) -> QWidget:
+    """The open popup with suggestions for what is typed as repository."""
+    line, completer = composer.repository.lineEdit(), composer.repository.completer()
+    assert line is not None
+    assert completer is not None
+    composer.set_repositories(["acme/api", "acme/web"])
+    composer.repository.put("")
+    line.setFocus()
+    QTest.keyClicks(line, "acme/a")
+    assert completer.popup().isVisible()
+    return completer.popup()
+
+
+def test_one_press_sends_the_task_while_suggestions_are_shown(composer: Composer) -> None:
+    tasks, to_run = sent(composer), []
+    composer.submitted_to_run.connect(to_run.append)
+    composer.description.setPlainText("Words")
+    QTest.keyClick(suggesting(composer), Qt.Key.Key_Return, CONTROL | Qt.KeyboardModifier.ShiftModifier)
+    assert (len(tasks), len(to_run)) == (0, 1)
+    QTest.keyClick(suggesting(composer), Qt.Key.Key_Return, CONTROL)
+    # What is typed, not what is suggested.
+    assert [each.repository for each in tasks] == ["acme/a"]
+
+
+def test_a_shortcut_of_the_window_works_while_suggestions_are_shown_and_typing_goes_on(composer: Composer) -> None:
+    pressed: list[str] = []
+    for keys in ("Ctrl+K", "F6"):
+        QShortcut(QKeySequence(keys), composer, activated=lambda keys=keys: pressed.append(keys))
+    QTest.keyClick(suggesting(composer), Qt.Key.Key_K, CONTROL)
+    QTest.keyClick(suggesting(composer), Qt.Key.Key_F6)
+    assert pressed == ["Ctrl+K", "F6"]
+    popup = suggesting(composer)
+    for key in (Qt.Key.Key_Control, Qt.Key.Key_Shift):
+        QTest.keyClick(popup, key)
+    QTest.keyClicks(popup, "p")
+    # AltGr, as Windows tells it.
+    QTest.keyClick(popup, "i", CONTROL | Qt.KeyboardModifier.AltModifier)
+    assert (composer.repository.text()[:7], popup.isVisible()) == ("acme/ap", True)
+    QTest.keyClick(popup, Qt.Key.Key_Down)
+    QTest.keyClick(popup, Qt.Key.Key_Return)
+    assert composer.repository.text() == "acme/api"
 
 
 def test_control_enter_takes_over_what_an_input_method_composes(

@@ -66,6 +66,23 @@ class RunOptions(Value, frozen=True):
     publish: bool | None = None
 
 
+# The field of a draft that has the options of its run. It is no text that somebody wrote.
+FIELD = "_run"
+
+
+def encode(options: RunOptions) -> str:
+    """Options as a text to store."""
+    return msgspec.json.encode(options).decode()
+
+
+def decode(text: str) -> RunOptions | None:
+    """Read what `encode` wrote; None for anything else."""
+    try:
+        return msgspec.json.decode(text, type=RunOptions)
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        return None
+
+
 def settled(options: RunOptions, models: Sequence[AgentModel]) -> RunOptions:
     """`options` with a model, its adapter, and a permission mode that is sent in any case.
 

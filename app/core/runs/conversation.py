@@ -135,6 +135,10 @@ class Conversation(AgentControl):
         kept = next((each.files for each in self.queued if each.id == id), ()) if files is None else files
         return await self._touch(id, self._follow_ups.edit(id, text, kept))
 
+    async def send_now(self, id: str) -> bool:  # noqa: A002
+        """Send a message that waits into the turn that is under way; False if it is being sent or was."""
+        return await self._touch(id, self._follow_ups.steer(id))
+
     async def remove(self, id: str) -> bool:  # noqa: A002
         """Delete a message; False if it is being sent or was."""
         return await self._touch(id, self._follow_ups.remove(id))

@@ -57,6 +57,16 @@ class RawLog:
                 return
             yield from self._read(self._places[at], self._lengths[at]).rstrip(b"\n").split(b"\n")
 
+    def all_lines(self) -> Iterator[bytes]:
+        """All entries that made or changed an item, as they came. Raises `OSError` when the disk fails."""
+        # More may come meanwhile.
+        at, last = 0, -1
+        while at < len(self._places):
+            place, length = self._places[at], self._lengths[at]
+            if place != last:
+                yield from self._read(place, length).rstrip(b"\n").split(b"\n")
+            at, last = at + 1, place
+
     def mark(self) -> RawMark:
         return RawMark(len(self._items), self._lengths[-1] if self._lengths else 0)
 

@@ -219,6 +219,11 @@ class Transcript:
         for line in self._body.raw.lines(index):
             yield redact_text(line.decode("utf-8", "replace"))
 
+    def raw_log(self) -> Iterator[str]:
+        """All entries of the log that made items, in their order, without secrets. Raises `OSError` as `raw`."""
+        for line in self._body.raw.all_lines():
+            yield redact_text(line.decode("utf-8", "replace"))
+
     def close(self) -> None:
         """Delete the file. Everything is forgotten."""
         spill = self._body.spill

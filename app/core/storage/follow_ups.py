@@ -88,6 +88,10 @@ class FollowUps(Repository):
         """The user wants a message sent that may have arrived, or was refused. False if it is no longer there."""
         return await self._change(f"UPDATE follow_ups SET state = '{WAITING}', owner = '' WHERE id = ?", id)
 
+    async def steer(self, id: str) -> bool:  # noqa: A002
+        """Have a message that waits go into the turn that is under way. It keeps its place. False if it is too late."""
+        return await self._change(f"UPDATE follow_ups SET steer = 1 WHERE id = ? AND state = '{WAITING}'", id)
+
     async def remove(self, id: str) -> bool:  # noqa: A002
         """Delete a message that nobody is sending; False if it is too late."""
         return await self._change("DELETE FROM follow_ups WHERE id = ?", id)

@@ -1,4 +1,4 @@
-"""The files of a new task: dropped, pasted or chosen, and kept with its draft."""
+"""The files of a new task or of a message: dropped, pasted or chosen, and kept with its draft."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.core.errors import BurrowError
 from app.core.storage.attachments import MOST, decode, encode
+from app.marks import revealed_name
 from app.ui.theme import theme, tokens
+from app.ui.widgets.announce import announce
 from app.ui.widgets.buttons import QuietButton
 from app.ui.widgets.feedback import clear_layout
+from app.ui.widgets.guard import guarded
 from app.ui.widgets.text import ElidedLabel, Text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from PySide6.QtCore import QMimeData
-    from PySide6.QtGui import QImage
+    from PySide6.QtGui import QHideEvent, QImage
 
     from app.core.storage.attachments import Attachment, Attachments
     from app.ui.bridge import Bridge
@@ -68,10 +71,21 @@ class AttachmentBox(QWidget):
 
     changed = Signal()
 
-    def __init__(self, store: Callable[[], Attachments], bridge: Bridge, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        store: Callable[[], Attachments],
+        bridge: Bridge,
+        parent: QWidget | None = None,
+        *,
+        of_message: bool = False,
+    ) -> None:
+        """`of_message`: they go with a message, else with the run of a task."""
         super().__init__(parent)
-        self._store, self._bridge = store, bridge
+        self._store, self._bridge, self._of_message = store, bridge, of_message
         self._files: tuple[Attachment, ...] = ()
+        # So many times files are being copied, and what is to be done after that.
+        self._copies = 0
+        self._then: Callable[[], object] | None = None
         # Another draft: what is still being copied belongs to the former one.
         self._turn = 0
         current = theme()
@@ -99,9 +113,26 @@ class AttachmentBox(QWidget):
         """What is attached, as it is stored; empty for nothing."""
         return encode(self._files)
 
+    def forget(self, files: Sequence[Attachment]) -> None:
+        """They were sent: list them no more, without `changed`."""
+        self._show(tuple(each for each in self._files if each not in files))
+
+    @property
+    def copying(self) -> bool:
+        """Whether files are being copied that are not listed yet."""
+        return self._copies > 0
+
+    def when_copied(self, work: Callable[[], object]) -> None:
+        """Do something now, or as soon as all files are copied; never if one could not be, or it is hidden before."""
+        if self.copying:
+            self._then = work
+        else:
+            work()
+
     def put(self, text: str) -> None:
         """Show what is stored, without `changed`."""
         self._turn += 1
+        self._copies, self._then = 0, None
         self._show(decode(text))
 
     def add_paths(self, paths: Sequence[Path]) -> None:
@@ -117,7 +148,7 @@ class AttachmentBox(QWidget):
         self._add([lambda: store.add_content(name, "image/png", png_of(kept))])
 
     def takes(self, data: QMimeData) -> bool:
-        """Whether data is files or a picture. Text that comes with a picture of it is text."""
+        """Whether data is files or a picture. Text that comes with files or with a picture of it is text."""
         return bool(paths_of(data)) or (data.hasImage() and not data.hasText())
 
     def take(self, data: QMimeData) -> bool:
@@ -125,7 +156,7 @@ class AttachmentBox(QWidget):
         paths = paths_of(data)
         if paths:
             self.add_paths(paths)
-        elif data.hasImage() and not data.hasText():
+        elif self.takes(data):
             image: QImage = data.imageData()
             if image.isNull():
                 return False
@@ -136,22 +167,36 @@ class AttachmentBox(QWidget):
 
     def _add(self, copies: Sequence[Callable[[], Attachment]]) -> None:
         turn = self._turn
+        self._copies += 1
         self._say(self.tr("Copying…"))
         self._bridge.spawn(self, _made(copies), done=lambda made: self._added(turn, *made))
 
     def _added(self, turn: int, files: list[Attachment], failures: list[BurrowError]) -> None:
         if turn != self._turn:
             return
+        self._copies -= 1
         wanted = list(dict.fromkeys((*self._files, *files)))
         changed = tuple(wanted[:MOST]) != self._files
         self._show(tuple(wanted[:MOST]))
-        if changed:
-            self.changed.emit()
         why = [f"{each.cause} {each.advice}".strip() for each in failures]
         if len(wanted) > MOST:
-            why.append(self.tr("A task has {0} files at most; {1} are left out.").format(MOST, len(wanted) - MOST))
+            most = (
+                self.tr("A message has {0} files at most; {1} are left out.")
+                if self._of_message
+                else self.tr("A task has {0} files at most; {1} are left out.")
+            )
+            why.append(most.format(MOST, len(wanted) - MOST))
+        names = ", ".join(revealed_name(each.name) for each in files)
+        announce(self, " ".join([self.tr("Attached {0}.").format(names), *why] if changed else why))
         if why:
+            self._then = None
             self._say(" ".join(why), bad=True)
+        if changed:
+            self.changed.emit()
+        then = None if self.copying else self._then
+        if then is not None:
+            self._then = None
+            then()
 
     def _remove(self, file: Attachment) -> None:
         self._show(tuple(each for each in self._files if each != file))
@@ -161,11 +206,21 @@ class AttachmentBox(QWidget):
     def _show(self, files: tuple[Attachment, ...]) -> None:
         self._files = files
         self.rows.show_files(files)
-        self._say(self.tr("Kept on this computer until the task runs.") if files else "")
+        kept = (
+            self.tr("Kept on this computer until the message is sent.")
+            if self._of_message
+            else self.tr("Kept on this computer until the task runs.")
+        )
+        self._say(self.tr("Copying…") if self.copying else kept if files else "")
 
     def _say(self, words: str, *, bad: bool = False) -> None:
         self._said.set_tone("bad" if bad else "muted")
         self._said.setText(words)
+
+    @guarded()
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self._then = None
 
     def _choose(self) -> None:
         dialog = QFileDialog(self, self.tr("Attach files"))
@@ -190,10 +245,18 @@ async def _made(copies: Sequence[Callable[[], Attachment]]) -> tuple[list[Attach
 
 
 def paths_of(data: QMimeData) -> list[Path]:
-    """The files of this computer that data names; none if it names anything else, too."""
+    """The files of this computer that data names; none if it names anything else, or has a text of its own.
+
+    File managers add a text that names the same files: by address, path, or, on macOS, by name alone.
+    """
     urls = data.urls()
     paths = [Path(url.toLocalFile()) for url in urls if url.isLocalFile()]
-    return paths if len(paths) == len(urls) else []
+    if len(paths) != len(urls):
+        return []
+    names = {words for url in urls for words in (url.toString(), bytes(url.toEncoded().data()).decode())}
+    names.update(words for path in paths for words in (str(path), path.as_posix(), path.name))
+    lines = data.text().splitlines() if data.hasFormat("text/plain") else []
+    return paths if all(line.strip() in names for line in lines if line.strip()) else []
 
 
 def png_of(image: QImage) -> bytes:

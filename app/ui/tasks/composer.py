@@ -9,6 +9,7 @@ from PySide6.QtGui import QTextCursor
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from app.core.errors import Rejected
+from app.core.posthog.run_options import FIELD as RUN_FIELD
 from app.core.posthog.task_fields import TASK_FIELDS, TaskFieldKind, texts_of
 from app.core.posthog.types import new_task
 from app.core.storage.attachments import FIELD
@@ -90,9 +91,13 @@ class Composer(QWidget):
 
     def fields(self) -> dict[str, str]:
         """What is typed, as it is saved in the draft."""
-        typed = {name: each.text() for name, each in self.inputs.items()}
+        fields = {name: each.text() for name, each in self.inputs.items()}
         files = self.attached.text()
-        return {**typed, FIELD: files} if files else typed
+        if files:
+            fields[FIELD] = files
+        # By itself it is no draft.
+        run = self.run_box.text() if any(fields.values()) else ""
+        return {**fields, RUN_FIELD: run} if run else fields
 
     def start(self, scope: Scope | None) -> None:
         """Save what is typed for the former account, empty the fields, and load what was open for this account."""
@@ -172,7 +177,10 @@ class Composer(QWidget):
         self.card.show_note(title, cause, actions=actions)
 
     def submit(self, *, run: bool = False) -> None:
-        """Check the fields, then emit `submitted`, or `submitted_to_run`."""
+        """Check the fields, then emit `submitted`, or `submitted_to_run`. Files that are being copied come with it."""
+        self.attached.when_copied(lambda: self._submit(run=run))
+
+    def _submit(self, *, run: bool) -> None:
         self._clear_errors()
         self.card.clear()
         wrong = self._first_mistake()
@@ -246,6 +254,7 @@ class Composer(QWidget):
             row.typed.connect(self._typed)
             row.input.installEventFilter(self)
         self.attached.changed.connect(self._typed)
+        self.run_box.changed.connect(self.draft.typed)
         self.description.attach = self.attached
         self.drop_frame = DropFrame(
             self,
@@ -279,8 +288,7 @@ class Composer(QWidget):
         for name, row in self.rows.items():
             row.put(fields.get(name, ""))
         self.attached.put(fields.get(FIELD, ""))
-        # It was about another task.
-        self.run_box.show_form(False)
+        self.run_box.put(fields.get(RUN_FIELD, ""))
         self.card.clear()
         self._show_buttons()
 

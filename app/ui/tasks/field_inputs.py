@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QRectF, QSignalBlocker, Qt, QTimer, Signal
 from PySide6.QtGui import QPainter
@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QComboBox, QCompleter, QListView, QSizePolicy
 from app.core.posthog.task_fields import TaskFieldKind
 from app.ui.theme import icons, theme, tokens
 from app.ui.translation import translate
+from app.ui.widgets.completer_keys import CompleterKeys
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.line_edit import LineEdit
 from app.ui.widgets.plain_text import PlainTextEdit
@@ -19,7 +20,6 @@ from app.ui.widgets.submit_key import is_submit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from PySide6.QtCore import QMimeData
     from PySide6.QtGui import QKeyEvent, QPaintEvent
     from PySide6.QtWidgets import QWidget
 
@@ -29,15 +29,6 @@ if TYPE_CHECKING:
 TEXT_AT_LEAST = 96
 # How long typing pauses before the server is asked.
 ASK_MS = 300
-
-
-class FileTaker(Protocol):
-    """`takes` says whether data is files or a picture; `take` attaches them, False if it is something else."""
-
-    def takes(self, data: QMimeData) -> bool: ...
-    def take(self, data: QMimeData) -> bool: ...
-
-
 CONTEXT = "TaskFields"
 
 
@@ -67,8 +58,6 @@ class TextInput(PlainTextEdit):
 
     def __init__(self, field: TaskField, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        # What takes files and pictures that are dropped or pasted here, where there is a place for them.
-        self.attach: FileTaker | None = None
         self.setTabChangesFocus(True)
         self.setMinimumHeight(theme().px(TEXT_AT_LEAST))
         self.setPlaceholderText(translate(CONTEXT, field.hint))
@@ -85,15 +74,6 @@ class TextInput(PlainTextEdit):
 
     def suggest(self, texts: Sequence[str]) -> None:
         """A text has no suggestions."""
-
-    @guarded(default=False)
-    def canInsertFromMimeData(self, source: QMimeData) -> bool:
-        return (self.attach is not None and self.attach.takes(source)) or super().canInsertFromMimeData(source)
-
-    @guarded()
-    def insertFromMimeData(self, source: QMimeData) -> None:
-        if self.attach is None or not self.attach.take(source):
-            super().insertFromMimeData(source)
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -134,6 +114,7 @@ class SuggestedInput(QComboBox):
         self.setCompleter(completer)
         line = self.lineEdit()
         if line is not None:
+            CompleterKeys(completer, line)
             line.setPlaceholderText(translate(CONTEXT, field.hint))
             line.setAccessibleName(translate(CONTEXT, field.caption))
             line.textEdited.connect(lambda _text: self._ask_soon.start())

@@ -87,9 +87,7 @@ class FollowedRun:
         return found if await self._conversation.remove(queued_id) else None
 
     async def send_now(self, queued_id: str) -> None:
-        found = self._waiting(queued_id)
-        if found is not None and await self._conversation.remove(queued_id):
-            await self._conversation.send(found.text, found.files, steer=True)
+        await self._conversation.send_now(queued_id)
 
     async def send_again(self, queued_id: str) -> None:
         await self._conversation.send_again(queued_id)

@@ -89,9 +89,17 @@ class RunForm(QWidget):
             self.branch.value,
         )
 
-    def show_options(self, repository: str | None, options: RunOptions) -> None:
-        """Show what a run of a repository would be started with, and ask which models there are."""
-        self._touched = False
+    @property
+    def touched(self) -> bool:
+        """Whether the user has chosen something."""
+        return self._touched
+
+    def show_options(self, repository: str | None, options: RunOptions, *, touched: bool = False) -> None:
+        """Show what a run of a repository would be started with, and ask which models there are.
+
+        `touched`: the user has chosen these before.
+        """
+        self._touched = touched
         self._repository = repository or ""
         self._branches.set_repository(self._repository)
         self._fill(options)

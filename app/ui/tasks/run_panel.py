@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QFrame, QVBoxLayout
 
+from app.core.posthog.run_options import decode, encode
 from app.ui.tasks.card_form import CardForm
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
@@ -64,7 +65,10 @@ class RunBox(QFrame):
     """The form of a run inside another form; hidden until `button` is pressed.
 
     `choices` is what runs can be started with, once that is known; `repository` gives the one that the task is about.
+    `changed` when the user chose something.
     """
+
+    changed = Signal()
 
     def __init__(self, repository: Callable[[], str], parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -73,7 +77,7 @@ class RunBox(QFrame):
         self._repository = repository
         self.setProperty("card", "true")
         self.setAccessibleName(self.tr("Run with"))
-        self.button = QuietButton(self.tr("Run with…"), clicked=lambda: self.show_form(self.isHidden()))
+        self.button = QuietButton(self.tr("Run with…"), clicked=self._toggle)
         self.button.setToolTip(self.tr("Choose model, effort, permission mode and branch first"))
         self._box = QVBoxLayout(self)
         edge = theme().px(tokens.SPACE_3)
@@ -85,6 +89,18 @@ class RunBox(QFrame):
         """What is chosen; None while the form is hidden."""
         return self.form.options if self.form is not None and not self.isHidden() else None
 
+    def text(self) -> str:
+        """What the user chose, as it is stored; empty while that is as the last time."""
+        options = self.options
+        return encode(options) if options is not None and self.form is not None and self.form.touched else ""
+
+    def put(self, text: str) -> None:
+        """Show what is stored, without `changed`."""
+        options = decode(text) if text else None
+        self.show_form(options is not None)
+        if options is not None and self.form is not None:
+            self.form.show_options(self._repository(), options, touched=True)
+
     def show_form(self, shown: bool) -> None:
         """Show what a run of the repository was started with the last time, to be changed; or hide it."""
         if shown and self.choices is not None:
@@ -92,13 +108,19 @@ class RunBox(QFrame):
                 from app.ui.tasks.run_form import RunForm
 
                 self.form = RunForm(self.choices)
+                self.form.changed.connect(self.changed)
                 self._box.addWidget(self.form)
             self.setVisible(True)
             self.form.show_last(self._repository())
-            self.form.focus_first()
         else:
             self.setVisible(False)
         self.button.setText(self.tr("Run with…") if self.isHidden() else self.tr("Hide run options"))
+
+    def _toggle(self) -> None:
+        self.show_form(self.isHidden())
+        if self.form is not None and not self.isHidden():
+            self.form.focus_first()
+        self.changed.emit()
 
     def follow_repository(self) -> None:
         """The task may be about another repository now."""

@@ -153,7 +153,7 @@ class RunTranscripts(QObject):
         from app.ui.transcript.reply_draft import ReplyDraft
 
         bridge, storage = self._context.bridge, self._context.services.storage
-        page.reply.put_files(AttachmentBox(lambda: storage.attachments, bridge))
+        page.put_files(AttachmentBox(lambda: storage.attachments, bridge, of_message=True))
         self._driver = ConversationDriver(page, bridge, facts_of, withheld=self._withheld)
         self._driver.sent.connect(self._sent)
         page.menu_filled.connect(self._fill_menu)

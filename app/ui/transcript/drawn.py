@@ -63,6 +63,10 @@ class TextPlace(NamedTuple):
     position: int
 
 
+# Before the head of an item, and after all its text.
+BEFORE, AFTER = TextPlace(-1, 0), TextPlace(2**31, 0)
+
+
 class DrawnItem:
     """Lays out at once. Places are relative to the top left of the item, as wide as the view.
 
@@ -74,6 +78,8 @@ class DrawnItem:
         self.texts: list[PlacedText] = []
         self.spots: list[PressableSpot] = []
         self.more: list[tuple[QRect, str]] = []
+        # How many characters are left out after a text.
+        self.cut: dict[int, int] = {}
         self._former = former._documents if former is not None else {}
         self._documents: dict[DocumentKey, QTextDocument] = {}
         current = theme()
@@ -130,6 +136,7 @@ class DrawnItem:
                 top += high
             top += inner // 2 if ground else 0
             if part.whole:
+                self.cut[len(self.texts) - 1] = part.left_out
                 top += current.px(tokens.SPACE_1)
                 words = tr("Show all %n characters", len(part.whole))
                 measured = QFontMetrics(current.font("caption")).horizontalAdvance(words) + gap
@@ -191,20 +198,18 @@ class DrawnItem:
         return best
 
     def selected_text(self, first: TextPlace, last: TextPlace) -> str:
-        """The text between two positions, as it is shown."""
+        """The text between two positions, as it is shown; from `BEFORE` on with the words of the head."""
         first, last = min(first, last), max(first, last)
         found = []
-        for number in range(first.text, last.text + 1):
+        head = " · ".join(words for words in (self.card.title, self.card.detail) if words)
+        if first == BEFORE and head:
+            found.append(head)
+        for number in range(max(0, first.text), min(last.text + 1, len(self.texts))):
             cursor = self.cursor(number, first, last)
             found.append(cursor.selection().toPlainText())
+            if number < last.text and number in self.cut:
+                found.append(tr("[%n characters are left out]", self.cut[number]))
         return "\n".join(found)
-
-    def whole_span(self) -> tuple[TextPlace, TextPlace] | None:
-        """The first and the last position; None without text."""
-        if not self.texts:
-            return None
-        last = len(self.texts) - 1
-        return TextPlace(0, 0), TextPlace(last, self.texts[last].document.characterCount() - 1)
 
     def word_at(self, place: TextPlace) -> tuple[TextPlace, TextPlace]:
         """The word around a position."""

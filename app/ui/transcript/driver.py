@@ -195,7 +195,7 @@ class ConversationDriver(QObject):
             await conversation.send(text, files, now=now)
             self.sent.emit(conversation)
 
-        self._do(send(), reply.show_error, "send", lambda _none: reply.sent(text))
+        self._do(send(), reply.show_error, "send", lambda _none: reply.sent(text, files))
 
     def _fill_menu(self, menu: ContextMenu) -> None:
         conversation = self._conversation

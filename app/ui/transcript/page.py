@@ -15,15 +15,18 @@ from app.ui.transcript.connection_line import ConnectionLine, ConnectionState
 from app.ui.transcript.drawn import COLUMN
 from app.ui.transcript.find_bar import FindBar
 from app.ui.transcript.header import RunHeader
+from app.ui.transcript.log_export import LogExport
 from app.ui.transcript.pill import NewLinesPill
 from app.ui.transcript.queued_list import QueuedList
 from app.ui.transcript.reader import TextReader
 from app.ui.transcript.reply import ReplyField
 from app.ui.transcript.run_notice import RunNoticeCard
+from app.ui.transcript.selector import LONGEST_SELECTION
 from app.ui.transcript.talk_column import TalkColumn
 from app.ui.transcript.view import TranscriptView
 from app.ui.widgets.announce import announce
 from app.ui.widgets.context_menu import ContextMenu
+from app.ui.widgets.drop_frame import DropFrame
 from app.ui.widgets.feedback import EmptyState
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.prose import link_menu
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from app.core.runs.items import SessionState
     from app.ui.transcript.header import HeaderFacts
     from app.ui.transcript.queued_list import QueuedText
+    from app.ui.transcript.reply import FilesBox
     from app.ui.transcript.source import ItemSource
 
 LOOK_MS = 100
@@ -77,6 +81,7 @@ class TranscriptPage(QWidget):
         self.queued = QueuedList()
         self.notice = RunNoticeCard()
         self.reply = ReplyField()
+        self.log_export = LogExport(self, self.reply.card)
         self.edge = ScrollEdge(self.view)
         self.talk = TalkColumn()
         talk = self.talk.box
@@ -112,6 +117,17 @@ class TranscriptPage(QWidget):
         self._listen()
         self._look()
 
+    def put_files(self, files: FilesBox) -> None:
+        """Let messages have files: chosen in this widget, dropped on the page, or pasted into the reply."""
+        self.reply.put_files(files)
+        self.drop_frame = DropFrame(
+            self,
+            self.tr("Drop to attach to your message"),
+            takes=self.reply.takes,
+            take=self.reply.take,
+            fields=(self.reply.field,),
+        )
+
     def show_loading(self) -> None:
         """Another run follows."""
         self.empty.show_state(self.tr("Loading the transcript…"))
@@ -144,6 +160,15 @@ class TranscriptPage(QWidget):
         """Put the whole transcript on the clipboard as Markdown."""
         self.view.copier.copy_all()
 
+    def export_log(self) -> None:
+        """Write the log behind the transcript into a file that is asked for."""
+        if self._source is not None:
+            self.log_export.ask(self._source)
+
+    def _say_too_long(self) -> None:
+        if self._source is not None:
+            self.log_export.offer(self._source, LONGEST_SELECTION)
+
     def focus_first(self) -> None:
         """Put the focus on the transcript."""
         self.view.setFocus(Qt.FocusReason.ShortcutFocusReason)
@@ -159,6 +184,7 @@ class TranscriptPage(QWidget):
         self.view.behind_changed.connect(lambda _lines: self._show_pill())
         self.view.menu_wanted.connect(self._open_item_menu)
         self.view.whole_wanted.connect(self._show_whole)
+        self.view.selector.too_long.connect(self._say_too_long)
         self.view.said.connect(lambda words: announce(self.view, words))
         self.pill.pressed_follow.connect(self._follow)
         self.reader.left.connect(self._leave_reader)
@@ -268,7 +294,7 @@ class TranscriptPage(QWidget):
     def _open_item_menu(self, place: int, at: QPoint) -> None:
         menu = ContextMenu(self.tr("Entry"), self)
         view = self.view
-        if view.selection.span is not None:
+        if view.selector.some:
             menu.add(self.tr("Copy selection"), view.copy, "Ctrl+C")
             menu.add(self.tr("Copy entry as Markdown"), lambda: view.copier.copy_item(place))
         else:
@@ -285,6 +311,7 @@ class TranscriptPage(QWidget):
         menu = ContextMenu(self.tr("Run"), self)
         some = self._source is not None and len(self._source) > 0
         menu.add(self.tr("Copy all as Markdown"), self.copy_all, enabled=some)
+        menu.add(self.tr("Export the raw log…"), self.export_log, enabled=some)
         menu.add(self.tr("Next turn"), lambda: self.view.step_turn(1), "Alt+Down", enabled=some)
         menu.add(self.tr("Previous turn"), lambda: self.view.step_turn(-1), "Alt+Up", enabled=some)
         menu.add(self.tr("Find in transcript"), self.open_find, "Ctrl+F", enabled=some)

@@ -18,7 +18,7 @@ from PySide6.QtGui import (
 
 from app.ui.theme import theme, tokens
 from app.ui.theme.icons import paint_icon
-from app.ui.transcript.drawn import HEAD
+from app.ui.transcript.drawn import BEFORE, HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +52,8 @@ class ItemPainter:
             QRect(0, -theme().px(2), self.drawn.look.width, self.drawn.height), Qt.ClipOperation.IntersectClip
         )
         self._paint_frame(current=current, focused=focused)
+        if selection is not None and min(selection) == BEFORE and self.drawn.card.title:
+            self._paint_selected_head()
         if self.drawn.card.frame == "separator":
             self._paint_separator()
         elif self.drawn.card.title:
@@ -105,6 +107,17 @@ class ItemPainter:
         if focused:
             self.painter.setPen(QPen(shown.colour("ring"), tokens.RING))
             self.painter.drawRoundedRect(QRectF(self.drawn.frame).adjusted(1, 1, -1, -1), radius, radius)
+
+    def _paint_selected_head(self) -> None:
+        shown = theme()
+        head = QRect(self.drawn.frame)
+        head.setHeight(min(head.height(), shown.px(HEAD)))
+        radius = shown.px(tokens.RADIUS_CONTROL)
+        self.painter.setPen(Qt.PenStyle.NoPen)
+        self.painter.setBrush(shown.colour("selection"))
+        edge = tokens.RING
+        self.painter.drawRoundedRect(QRectF(head).adjusted(edge, edge, -edge, -edge), radius, radius)
+        self.painter.setBrush(Qt.BrushStyle.NoBrush)
 
     def _paint_separator(self) -> None:
         shown = theme()
@@ -228,7 +241,7 @@ class ItemPainter:
                 yield _selection(found, form)
         if selection is not None:
             first, last = min(selection), max(selection)
-            if first.text <= number <= last.text and first != last:
+            if first.text <= number <= last.text:
                 form = QTextCharFormat()
                 form.setBackground(shown.colour("accent"))
                 form.setForeground(shown.colour("on_accent"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, cast
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QTextCursor
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.core.storage.attachments import encode
@@ -18,7 +19,9 @@ from app.ui.widgets.text_field import TextField
 from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
-    from PySide6.QtCore import SignalInstance
+    from collections.abc import Callable, Sequence
+
+    from PySide6.QtCore import QMimeData, SignalInstance
     from PySide6.QtGui import QKeyEvent
 
     from app.core.storage.attachments import Attachment
@@ -43,6 +46,22 @@ class FilesBox(Protocol):
     def put(self, text: str) -> None:
         """Show what is stored."""
 
+    def forget(self, files: Sequence[Attachment]) -> None:
+        """They were sent. Others stay."""
+
+    @property
+    def copying(self) -> bool:
+        """Whether files are being copied that are not in `files` yet."""
+
+    def when_copied(self, work: Callable[[], object]) -> None:
+        """Do something once they are; not at all if one could not be copied."""
+
+    def takes(self, data: QMimeData) -> bool:
+        """Whether data that is dropped or pasted is files or a picture."""
+
+    def take(self, data: QMimeData) -> bool:
+        """Add them; False if it is something else."""
+
 
 class ReplyField(QWidget):
     """`send_wanted(text, now)`: with `now` while the turn goes on. `edited()`: the text changed by typing.
@@ -57,7 +76,7 @@ class ReplyField(QWidget):
         super().__init__(parent)
         current = theme()
         self._busy = self._steers = self._locked = self._sending = False
-        self._setting = False
+        self._setting = self._takes_files = False
         self.field = TextField(self.tr("Message to the agent"), lines=1, most=MOST_LINES)
         self.field.edited.connect(self._edited)
         self.send = PrimaryButton(self.tr("Send"), keys="Return", clicked=lambda: self._send(now=False))
@@ -82,6 +101,7 @@ class ReplyField(QWidget):
 
     def show_files_box(self, taken: bool) -> None:
         """Whether a message can have files. Those that are there stay in view, to be removed."""
+        self._takes_files = taken
         if self._files is not None:
             cast("QWidget", self._files).setVisible(taken or bool(self.files))
 
@@ -90,6 +110,15 @@ class ReplyField(QWidget):
         self._files = files
         self._box.addWidget(cast("QWidget", files))
         files.changed.connect(self._files_changed)
+        self.field.attach = self
+
+    def takes(self, data: QMimeData) -> bool:
+        """Whether data is something that can be attached to the message."""
+        return self._files is not None and self._takes_files and self.isVisible() and self._files.takes(data)
+
+    def take(self, data: QMimeData) -> bool:
+        """Attach what was dropped or pasted; False if it cannot be."""
+        return self.takes(data) and self._files is not None and self._files.take(data)
 
     @property
     def files(self) -> tuple[Attachment, ...]:
@@ -164,14 +193,17 @@ class ReplyField(QWidget):
         self._locked = bool(reason)
         self._fit()
 
-    def sent(self, text: str) -> None:
-        """A message is on its way or queued: the field is empty again, if it still has that text."""
+    def sent(self, text: str, files: Sequence[Attachment] = ()) -> None:
+        """A message is on its way or queued: the field has what was typed and attached since then."""
         self.card.clear()
         self.set_busy(False)
-        if self.text == text:
-            self.set_text("")
-            self.set_files("")
-            self.edited.emit()
+        if text and self.text.startswith(text):
+            self.set_text(self.text[len(text) :])
+            self.field.moveCursor(QTextCursor.MoveOperation.End)
+        if self._files is not None:
+            self._files.forget(files)
+        self._fit()
+        self.edited.emit()
 
     def _files_changed(self) -> None:
         self._fit()
@@ -197,12 +229,21 @@ class ReplyField(QWidget):
 
     @property
     def _can_send(self) -> bool:
-        return bool(self.text.strip() or self.files) and not self._locked and not self._sending
+        some = bool(self.text.strip() or self.files) or (self._files is not None and self._files.copying)
+        return some and not self._locked and not self._sending
 
     def _send(self, *, now: bool) -> None:
         commit_composition()
+        if not self._can_send:
+            return
+        self.card.clear()
+        if self._files is not None:
+            self._files.when_copied(lambda: self._send_all(now=now))
+        else:
+            self._send_all(now=now)
+
+    def _send_all(self, *, now: bool) -> None:
         if self._can_send:
-            self.card.clear()
             self.send_wanted.emit(self.text, now)
 
     @guarded()

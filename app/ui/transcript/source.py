@@ -42,3 +42,6 @@ class ItemSource(Protocol):
 
     def raw(self, index: int) -> Iterator[str]:
         """The entries of the log that made an item."""
+
+    def raw_log(self) -> Iterator[str]:
+        """The entries of the log that made items, in their order."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QPoint, Qt, Signal
-from PySide6.QtGui import QGuiApplication, QKeySequence
+from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QToolTip
 
 from app.marks import revealed_name
@@ -14,7 +14,7 @@ from app.ui.transcript.copier import TranscriptCopier, put_on_clipboard
 from app.ui.transcript.item_names import ItemNames
 from app.ui.transcript.painted import ItemPainter
 from app.ui.transcript.painted_items import PaintedItems
-from app.ui.transcript.text_selection import TextSelection
+from app.ui.transcript.selector import Selector
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.markdown_document import LONGEST_SHOWN_ADDRESS
 from app.ui.widgets.prose import link_menu
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from app.ui.transcript.drawn import DrawnItem, PressableSpot
     from app.ui.transcript.placing import VisibleItem
+    from app.ui.transcript.source import ItemSource
 
 PLAIN = (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.KeypadModifier)
 
@@ -51,7 +52,8 @@ class TranscriptView(PaintedItems):
         self._over: tuple[int, PressableSpot | None] = (-1, None)
         # The links that was pressed, and that under the pointer.
         self._pressed_link = self._address = ""
-        self.selection = TextSelection()
+        self.selector = Selector(self)
+        self.selector.said.connect(self.said)
         self._names = ItemNames(self)
         self._keys: dict[int, Callable[[], None]] = {
             Qt.Key.Key_Down: lambda: self.step(1),
@@ -66,9 +68,15 @@ class TranscriptView(PaintedItems):
             Qt.Key.Key_PageDown: lambda: self._page(1),
             Qt.Key.Key_PageUp: lambda: self._page(-1),
         }
+        ways = (Qt.Key.Key_Down, Qt.Key.Key_Up, Qt.Key.Key_Home, Qt.Key.Key_End, Qt.Key.Key_PageDown, Qt.Key.Key_PageUp)
+        self._ways: dict[int, Callable[[], None]] = {key: self._keys[key] for key in ways}
         self.copier = TranscriptCopier(self)
         self.copier.said.connect(self.said)
         self.settled.connect(self._names.update_soon)
+
+    def set_source(self, source: ItemSource | None) -> None:
+        self.selector.clear()
+        super().set_source(source)
 
     @property
     def current(self) -> int:
@@ -118,10 +126,8 @@ class TranscriptView(PaintedItems):
 
     def copy(self) -> None:
         """Put the selected text on the clipboard, or else the current item as Markdown."""
-        shown = next((one for one in self.visible if self.items.key(one.place) == self.selection.key), None)
-        if shown is not None and shown.drawn is not None and self.selection.span is not None:
-            QGuiApplication.clipboard().setText(shown.drawn.selected_text(*self.selection.span))
-            self.said.emit(self.tr("Copied the selection"))
+        if self.selector.some:
+            self.selector.copy()
         elif self.current >= 0:
             self.copier.copy_item(self.current)
 
@@ -168,6 +174,7 @@ class TranscriptView(PaintedItems):
         plain = event.modifiers() in PLAIN
         act = self._keys.get(event.key()) if plain else None
         alt = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier == Qt.KeyboardModifier.AltModifier
+        shift = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier == Qt.KeyboardModifier.ShiftModifier
         self._keyboard = True
         if act is not None:
             if not (event.isAutoRepeat() and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space)):
@@ -184,13 +191,23 @@ class TranscriptView(PaintedItems):
             event.key() == Qt.Key.Key_F10 and event.modifiers() == Qt.KeyboardModifier.ShiftModifier
         ):
             self._menu_of_current()
-        elif plain and event.key() == Qt.Key.Key_Escape and self.selection.span is not None:
-            self.selection.clear()
-            self.viewport().update()
+        elif event.matches(QKeySequence.StandardKey.SelectAll):
+            self.selector.select_all()
+        elif shift and event.key() in self._ways:
+            self._extend(self._ways[event.key()])
+        elif plain and event.key() == Qt.Key.Key_Escape and self.selector.some:
+            self.selector.clear()
         else:
             event.ignore()
             return
         event.accept()
+
+    def _extend(self, act: Callable[[], None]) -> None:
+        """Go somewhere, and select what is between."""
+        begin = self.current
+        act()
+        if self.current >= 0:
+            self.selector.extend_to(self.current, begin if begin >= 0 else self.current)
 
     def _menu_of_current(self) -> None:
         place = self.current
@@ -219,15 +236,12 @@ class TranscriptView(PaintedItems):
         x, y = at.x(), at.y() - shown.top
         self._pressed_link = shown.drawn.link_at(x, y)
         spot = shown.drawn.spot_at(x, y)
-        self.selection.clear()
-        if spot is not None:
-            self._press(shown, spot)
+        extend = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
+        if spot is None or extend:
+            self.selector.press(shown, at, extend=extend)
         else:
-            place = shown.drawn.place_at(x, y)
-            if place is not None:
-                self.selection.begin(self._current, place)
-                # The item stays where it is while its text is selected.
-                self.pause()
+            self.selector.clear()
+            self._press(shown, spot)
         self.viewport().update()
 
     def _press(self, shown: VisibleItem, spot: PressableSpot) -> None:
@@ -244,11 +258,8 @@ class TranscriptView(PaintedItems):
     @guarded()
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         at = event.position().toPoint()
-        if event.buttons() & Qt.MouseButton.LeftButton and self.selection.selecting:
-            shown = next((one for one in self.visible if self.items.key(one.place) == self.selection.key), None)
-            if shown is not None and shown.drawn is not None:
-                self.selection.extend(shown.drawn.place_at(at.x(), at.y() - shown.top))
-                self.viewport().update()
+        if event.buttons() & Qt.MouseButton.LeftButton and self.selector.selecting:
+            self.selector.drag(at)
             return
         self._hover(at)
 
@@ -273,8 +284,8 @@ class TranscriptView(PaintedItems):
 
     @guarded()
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        self.selection.end()
-        if self._pressed_link and self.selection.span is None and event.button() == Qt.MouseButton.LeftButton:
+        self.selector.end()
+        if self._pressed_link and not self.selector.some and event.button() == Qt.MouseButton.LeftButton:
             self.ask_link(self._pressed_link, event.globalPosition().toPoint())
         self._pressed_link = ""
 
@@ -289,7 +300,7 @@ class TranscriptView(PaintedItems):
             return
         place = shown.drawn.place_at(at.x(), at.y() - shown.top, exact=True)
         if place is not None:
-            self.selection.take(self.items.key(shown.place), shown.drawn.word_at(place))
+            self.selector.selection.take(self.items.key(shown.place), shown.drawn.word_at(place))
             self.viewport().update()
 
     def ask_link(self, address: str, at: QPoint) -> None:
@@ -305,7 +316,7 @@ class TranscriptView(PaintedItems):
             focused=is_current and self._keyboard and self.hasFocus(),
             hovered=spot if over == shown.place else None,
             over=over == shown.place or (is_current and self._keyboard),
-            selection=self.selection.span if key == self.selection.key else None,
+            selection=self.selector.selection.span_in(shown.place),
             needle=self.needle,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from PySide6.QtCore import QMimeData, QStringListModel, Qt
 from PySide6.QtGui import QTextBlockFormat, QTextCharFormat, QTextCursor, QTextFormat
@@ -33,6 +33,13 @@ SEPARATOR = QTextFormat.Property.UserProperty.value + 1
 CODE_POINT = QTextFormat.Property.UserProperty.value + 2
 
 
+class FileTaker(Protocol):
+    """`takes` says whether data is files or a picture; `take` attaches them, False if it is something else."""
+
+    def takes(self, data: QMimeData) -> bool: ...
+    def take(self, data: QMimeData) -> bool: ...
+
+
 class PlainTextEdit(QPlainTextEdit):
     """Holds any string, as `text()`. `toPlainText` of Qt turns no-break spaces and several line ends into others.
 
@@ -40,10 +47,13 @@ class PlainTextEdit(QPlainTextEdit):
     the line end of most of the text, LF or CRLF, unless its character format says another. Code points that no QString
     can hold are shown as U+FFFD, whose format says which they are. So undo, paste and partial deletion keep what they
     stand for.
+
+    `attach` takes files and pictures that are pasted or dropped here, where there is a place for them.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.attach: FileTaker | None = None
         # Whether line ends other than LF or stand-ins were put in since `set_text`: only then blocks are looked at.
         self._marked = False
         # Which line end a separator without a mark stands for. It changes only while nothing can be undone.
@@ -92,9 +102,13 @@ class PlainTextEdit(QPlainTextEdit):
         cursor = self.textCursor()
         return "".join(self._pieces(cursor.selectionStart(), cursor.selectionEnd()))
 
+    @guarded(default=False)
+    def canInsertFromMimeData(self, source: QMimeData) -> bool:
+        return (self.attach is not None and self.attach.takes(source)) or super().canInsertFromMimeData(source)
+
     @guarded()
     def insertFromMimeData(self, source: QMimeData) -> None:
-        if source.hasText():
+        if (self.attach is None or not self.attach.take(source)) and source.hasText():
             self.insert_text(source.text())
 
     def createMimeDataFromSelection(self) -> QMimeData:

@@ -347,6 +347,23 @@ async def test_a_message_can_steer_the_turn_that_is_under_way(tmp_path: Path) ->
         await until(lambda: talk.waiting() == [])
 
 
+async def test_a_queued_message_that_is_sent_now_keeps_its_place_until_the_agent_has_it(tmp_path: Path) -> None:
+    async with talking(tmp_path, STARTED[:2]) as talk:
+        talk.echoes = False
+        # Nobody knows whether it took it.
+        talk.refusals.append(Reply(502, {"detail": "?"}))
+        await talk.live()
+        for text in ("One", "Two", "Three"):
+            await talk.conversation.send(text)
+        two = talk.conversation.queued[1].id
+        assert await talk.conversation.send_now(two)
+        await until(lambda: talk.waiting() == [("One", "waiting"), ("Two", "unknown"), ("Three", "waiting")])
+        assert not await talk.conversation.send_now(two)
+        assert await talk.conversation.send_again(two)
+        await until(lambda: talk.waiting() == [("One", "waiting"), ("Three", "waiting")])
+        assert talk.told("user_message") == [{"content": "Two", "steer": True}] * 2
+
+
 async def test_a_run_that_has_ended_is_gone_on_with_in_another_one(tmp_path: Path) -> None:
     async with talking(tmp_path) as talk:
         await talk.live()

@@ -469,6 +469,9 @@ def test_the_raw_log_of_an_item_is_what_made_it_without_secrets() -> None:
     assert len(raw) == 2
     assert '"tool_call_update"' in raw[1]
     assert "pha_secret" not in raw[0]
+    whole = list(said.raw_log())
+    assert [whole[0], whole[2]] == raw
+    assert ("agent_message" in whole[1], len(whole)) == (True, 3)
 
 
 def test_credentials_are_masked_in_sight_and_source_code_is_not() -> None:

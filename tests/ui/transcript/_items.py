@@ -150,6 +150,10 @@ class ListedItems:
     def raw(self, index: int) -> Iterator[str]:
         yield f'{{"key": "{self.list[index].key}"}}'
 
+    def raw_log(self) -> Iterator[str]:
+        for place in range(len(self.list)):
+            yield from self.raw(place)
+
 
 def at(seconds: float) -> datetime:
     return BEGAN + timedelta(seconds=seconds)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from PySide6.QtCore import QEvent, QLocale, QPoint, Qt
 from PySide6.QtGui import QAccessible, QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QMenu
+from PySide6.QtWidgets import QApplication, QFileDialog, QMenu, QPushButton
 
 from app.core.errors import Offline
 from app.core.runs.items import (
@@ -25,7 +26,7 @@ from app.core.runs.items import (
     Usage,
 )
 from app.ui.theme.state import State
-from app.ui.transcript import ask_card
+from app.ui.transcript import ask_card, selector
 from app.ui.transcript import page as page_module
 from app.ui.transcript.answers import GivenAnswer, RunAnswer
 from app.ui.transcript.connection_line import ConnectionState
@@ -33,6 +34,7 @@ from app.ui.transcript.header import HeaderFacts
 from app.ui.transcript.page import TranscriptPage
 from tests.ui._screens import nameless
 from tests.ui.transcript._items import ListedItems, lived_run, long_run
+from tests.ui.transcript.test_transcript_view import wait
 
 RUNNING = State("play", "Running", "accent")
 OPTIONS = (
@@ -454,3 +456,33 @@ def test_everything_that_takes_the_focus_has_a_name(page: TranscriptPage) -> Non
     assert form is not None
     choice = QAccessible.queryAccessibleInterface(form._parts[0]._buttons[0])
     assert choice.role() == QAccessible.Role.RadioButton
+
+
+def test_the_raw_log_is_offered_where_a_transcript_is_too_long_to_copy(
+    page: TranscriptPage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(selector, "LONGEST_SELECTION", 10)
+    monkeypatch.setattr(QFileDialog, "open", QFileDialog.show)
+    shown(page, ListedItems(lived_run()))
+    # What is typed is selected by the same keys, and that alone.
+    page.reply.set_text("typed")
+    QTest.keyClick(page.reply.field, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+    assert page.reply.field.selected_text() == "typed"
+    assert page.reply.card.isHidden()
+    QTest.keyClick(page.view, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+    assert page.reply.card.text().startswith("This is too long to copy")
+    button = next(each for each in page.reply.card.findChildren(QPushButton) if each.isVisible())
+    assert button.text() == "Export the raw log…"
+    button.click()
+    dialog = page.findChild(QFileDialog)
+    assert dialog is not None
+    dialog.fileSelected.emit(str(tmp_path / "missing" / "run.jsonl"))
+    assert page.reply.card.text() == "The raw log was not saved No such file or directory"
+    target = tmp_path / "run.jsonl"
+    target.write_text("former")
+    dialog.fileSelected.emit(str(target))
+    wait(lambda: "was saved" in page.reply.card.text())
+    dialog.close()
+    lines = target.read_text().splitlines()
+    assert (lines[0], len(lines)) == ('{"key": "setup"}', len(lived_run()))
+    assert list(tmp_path.iterdir()) == [target]

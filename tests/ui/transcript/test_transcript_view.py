@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from time import perf_counter
 
 import pytest
-from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
-from PySide6.QtGui import QAccessible, QFocusEvent, QGuiApplication, QImage, QMouseEvent
+from PySide6.QtCore import QEvent, QEventLoop, QPoint, QPointF, Qt
+from PySide6.QtGui import QAccessible, QFocusEvent, QFontMetrics, QGuiApplication, QImage, QMouseEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMenu
 
 from app.core.runs.items import Message, Prompt, TextPart, Thought, ToolCall, TurnEnd
+from app.ui.theme import theme
+from app.ui.transcript import selector
 from app.ui.transcript.view import TranscriptView
 from tests.ui.transcript._items import ListedItems, lived_run, long_run
 
@@ -257,6 +260,121 @@ def test_copying_gives_the_item_its_turn_or_the_selection(view: TranscriptView) 
     QTest.mouseDClick(view.viewport(), left, pos=QPoint(rect.left() + 2, middle))
     view.copy()
     assert QGuiApplication.clipboard().text() == "Some"
+
+
+def wait(there: Callable[[], bool]) -> None:
+    until = perf_counter() + 10
+    while not there():
+        assert perf_counter() < until
+        QApplication.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 20)
+
+
+def point(view: TranscriptView, key: str, number: int = 0, *, end: bool = False) -> QPoint:
+    """The beginning or the end of a text of an item in view."""
+    one = next(one for one in view.visible if view.items.key(one.place) == key)
+    assert one.drawn is not None
+    rect = one.drawn.texts[number].rect.translated(0, one.top)
+    return QPoint(rect.right() if end else rect.left(), rect.bottom() - 4 if end else rect.top() + 4)
+
+
+def drag(view: TranscriptView, start: QPoint, *ways: QPoint, release: bool = True) -> None:
+    left = Qt.MouseButton.LeftButton
+    QTest.mousePress(view.viewport(), left, pos=start)
+    for way in ways:
+        at = QPointF(way)
+        move = QMouseEvent(QEvent.Type.MouseMove, at, at, left, left, Qt.KeyboardModifier.NoModifier)
+        QApplication.sendEvent(view.viewport(), move)
+    if release:
+        QTest.mouseRelease(view.viewport(), left, pos=ways[-1])
+
+
+def copied(view: TranscriptView) -> str:
+    QGuiApplication.clipboard().clear()
+    QTest.keyClick(view, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    # What is long is copied in slices.
+    wait(lambda: bool(QGuiApplication.clipboard().text()))
+    return QGuiApplication.clipboard().text()
+
+
+def test_a_drag_across_items_selects_all_between_in_their_order(view: TranscriptView) -> None:
+    items = [
+        Message(key="m", text="First words"),
+        Thought(key="t", text="Folded"),
+        ToolCall(key="c", call_id="c", title="Run it", kind="execute", parts=(TextPart("a\nb", terminal=True),)),
+        Message(key="a1", text="Within", parent="c0"),
+        Prompt(key="p", text="Last words"),
+    ]
+    shown(view, ListedItems(items))
+    press(view, "c", "fold")
+    middle = point(view, "m") + QPoint(QFontMetrics(theme().font("body")).horizontalAdvance("First "), 0)
+    end = point(view, "p", end=True)
+    for start, stop in ((middle, end), (end, middle)):
+        drag(view, start, QPoint(200, 200), stop)
+        assert copied(view) == "words\n\nThought · Folded\n\nRun it\na\nb\n\nWithin\n\nYou\nLast words"
+    before = view.viewport().grab().toImage()
+    QTest.keyClick(view, Qt.Key.Key_Escape)
+    assert not view.selector.some
+    assert view.viewport().grab().toImage() != before
+    QTest.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=point(view, "m"))
+    QTest.mouseClick(
+        view.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ShiftModifier, point(view, "m", end=True)
+    )
+    assert copied(view) == "First words"
+
+
+def test_a_drag_beyond_the_view_scrolls_on(view: TranscriptView) -> None:
+    shown(view, ListedItems(long_run(100)))
+    view.show_place(0, top=True)
+    painted(view)
+    drag(view, point(view, "k1"), QPoint(100, view.viewport().height() + 40), release=False)
+    last = view.visible[-1].place
+    wait(lambda: bool(view.visible) and view.visible[0].place > last)
+    QTest.mouseRelease(view.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(100, 100))
+    ends = view.selector.selection.ends
+    assert ends is not None
+    assert (ends[0][0], ends[1][0] > last) == (1, True)
+    assert not view.selector._scroll.isActive()
+
+
+def test_shift_and_arrows_select_items_and_the_way_back_takes_them_out(view: TranscriptView) -> None:
+    said: list[str] = []
+    view.said.connect(said.append)
+    shown(view, ListedItems([Message(key=f"m{number}", text=str(number)) for number in range(4)]))
+    view.set_current(1)
+    shift = Qt.KeyboardModifier.ShiftModifier
+    for key, text in (
+        (Qt.Key.Key_Down, "1\n\n2"),
+        (Qt.Key.Key_Down, "1\n\n2\n\n3"),
+        (Qt.Key.Key_Up, "1\n\n2"),
+        (Qt.Key.Key_Home, "0\n\n1"),
+        (Qt.Key.Key_End, "1\n\n2\n\n3"),
+    ):
+        QTest.keyClick(view, key, shift)
+        assert copied(view) == text
+    assert said[:2] == ["2 entries selected", "Copied the selection"]
+    # Another run has nothing selected, although its items are called the same.
+    view.set_source(ListedItems([Message(key=f"m{number}", text="x") for number in range(4)]))
+    assert not view.selector.some
+
+
+def test_all_is_selected_unless_it_is_too_much_to_copy(view: TranscriptView, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = shown(view, ListedItems([Message(key="m", text="one"), Message(key="m2", text="two " * 40_000)]))
+    refused: list[None] = []
+    view.selector.too_long.connect(lambda: refused.append(None))
+    QTest.keyClick(view, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+    text = copied(view)
+    assert text.startswith("one\n\ntwo two")
+    # A text that is shown in part is copied in part, and says so.
+    assert text.endswith("characters are left out]")
+    assert refused == []
+    monkeypatch.setattr(selector, "LONGEST_SELECTION", 100)
+    QTest.keyClick(view, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    view.selector.clear()
+    QTest.keyClick(view, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+    assert (len(refused), view.selector.some) == (2, False)
+    items.read_again([])
+    QTest.keyClick(view, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+    assert not view.selector.some
 
 
 def test_a_block_of_code_is_copied_by_its_button(view: TranscriptView) -> None:
