@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 CLOCK_DIFFERENCE = 120.0
 # As many of the newest prompts are looked through for a message that may have arrived.
 LOOKED_THROUGH = 10
-SENT = "sent"
 # The reasons why messages wait (`Hold`).
 OFFLINE, SIGN_IN, CONNECTING, STARTING, TURN = "offline", "sign_in", "connecting", "starting", "turn"
 UNSENT, NEVER_STARTED, TROUBLE = "unsent", "never_started", "trouble"
@@ -51,8 +50,8 @@ class Hold(NamedTuple):
     error: BurrowError | None = None
 
 
-def as_queued(item: FollowUp, error: BurrowError | None, state: str = "") -> Queued:
-    return Queued(item.id, item.text, item.files, item.steer, state or item.state, error)
+def as_queued(item: FollowUp, error: BurrowError | None) -> Queued:
+    return Queued(item.id, item.text, item.files, item.steer, item.state, error)
 
 
 def hold_of(status: FollowStatus) -> Hold:

@@ -127,4 +127,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         "CREATE INDEX follow_ups_of_a_task ON follow_ups (host, account, task, number)",
     ),
+    (
+        # The run that begins with a message, once it has started.
+        "ALTER TABLE follow_ups ADD COLUMN run TEXT NOT NULL DEFAULT ''",
+    ),
 )
