@@ -140,13 +140,15 @@ async def test_a_run_for_which_messages_wait_is_followed_first_wherever_it_is(
 
 
 async def test_runs_are_opened_one_after_the_other(qapp: QApplication) -> None:
-    runs = RecordedRuns("connecting")
+    runs, times = RecordedRuns("connecting"), list[None]()
     with a_pool(runs) as pool:
+        pool._arrange_soon.timeout.connect(lambda: times.append(None))
         pool.follow(wanted(*(running(number) for number in range(1, 4))))
         for number in range(1, 4):
             newest = f"r{number}"
             await until(lambda newest=newest: newest in runs.opened)  # type: ignore[misc]
-            await settle()
+            times.clear()
+            await until(lambda number=number: len(times) > 2 or number == 3)  # type: ignore[misc]
             assert len(runs.open) == number
             runs.opened[newest].connection = ConnectionState("live")
 
