@@ -18,12 +18,8 @@ from app.core.posthog.run_errors import AgentNotReady, RunOver
 from app.core.posthog.run_files import RunFile
 from app.core.runs.agent_control import AgentControl
 from app.core.runs.first_words import FirstWords
-from app.core.runs.follow_status import ENDED, FAILED, LIVE
-from app.core.runs.follow_status import WAITING as FOLLOWER_WAITS
+from app.core.runs.follow_status import ENDED, LIVE
 from app.core.runs.queued import (
-    CONNECTING,
-    NEVER_STARTED,
-    STARTING,
     TURN,
     UNSENT,
     Hold,
@@ -31,6 +27,7 @@ from app.core.runs.queued import (
     arrived,
     as_queued,
     hold_of,
+    is_reached,
     reason_of,
     said_last,
 )
@@ -51,7 +48,6 @@ if TYPE_CHECKING:
     from app.core.storage.attachments import Attachment, Attachments
     from app.core.storage.follow_ups import FollowUps
 
-IN_PROGRESS = "in_progress"
 # The agent was not ready although its run is in progress; or the server is busy.
 RETRY_SECONDS = 3.0
 # As after that, while somebody else is signed in or nobody is.
@@ -88,6 +84,9 @@ class Conversation(AgentControl):
         self._errors: dict[str, BurrowError] = {}
         # What the agent has taken and the log does not have yet; in which turn and when that was.
         self._sent: list[FollowUp] = []
+        # What was written here; and whether the task has a later run, which all else is for.
+        self._written: set[str] = set()
+        self._earlier = False
         self._sent_in, self._sent_at = 0, 0.0
         self._wanted = asyncio.Event()
         self._again = asyncio.Event()
@@ -127,6 +126,7 @@ class Conversation(AgentControl):
         Raises `StorageTrouble`: then it is not stored.
         """
         item = await self._follow_ups.add(self._scope, self.follower.task, text, files, steer=steer)
+        self._written.add(item.id)
         await self._refresh()
         self._wake()
         return as_queued(item, None)
@@ -185,13 +185,14 @@ class Conversation(AgentControl):
         if await self._first_words.settle(self._rows):
             await self._refresh()
         self._forget_sent()
-        waiting = [each for each in self._rows if each.state == WAITING]
+        only = self._written if self._earlier else None
+        waiting = [each for each in self._rows if each.state == WAITING and (only is None or each.id in only)]
         hold = self._holds()
         steer = hold.reason == TURN and any(each.steer for each in waiting)
         if not waiting or (hold.reason and not steer):
             self._set_hold(hold if waiting else Hold())
             return SENT_SECONDS if self._awaits_turn else 0.0
-        claimed = await self._follow_ups.claim(self._scope, self.follower.task, steer=steer)
+        claimed = await self._follow_ups.claim(self._scope, self.follower.task, steer=steer, only=only)
         if not claimed:
             await self._refresh()
             self._set_hold(Hold(UNSENT) if any(each.state != SENT for each in self._rows) else Hold())
@@ -208,21 +209,11 @@ class Conversation(AgentControl):
 
     def _holds(self) -> Hold:
         """Why nothing can be sent now."""
-        run, status, state = self.follower.run, self.follower.now, self.follower.transcript.state
-        if run is None or status.kind in {FOLLOWER_WAITS, FAILED}:
-            return hold_of(status)
-        if self._trouble is not None and self._clock.boot() < self._trouble_until:
+        follower = self.follower
+        held = hold_of(follower.run, follower.now, follower.transcript.state, awaits_turn=self._awaits_turn)
+        if self._trouble is not None and self._clock.boot() < self._trouble_until and is_reached(follower.now):
             return Hold(reason_of(self._trouble), self._trouble)
-        if run.finished:
-            never = run.status == "failed" and not state.accepts
-            ready = status.kind == ENDED
-            return Hold(NEVER_STARTED) if never and ready else Hold() if ready else Hold(CONNECTING)
-        if run.status != IN_PROGRESS or not state.accepts:
-            # Before the agent is there, a message would race the first prompt.
-            return Hold(STARTING)
-        if status.kind != LIVE:
-            return Hold(CONNECTING)
-        return Hold(TURN) if state.busy or self._awaits_turn else Hold()
+        return held
 
     @property
     def _awaits_turn(self) -> bool:
@@ -246,6 +237,10 @@ class Conversation(AgentControl):
             try:
                 admission = None if self._admit is None else await self._admit(self._scope)
                 if run.finished:
+                    if not self._written.issuperset(ids) and await self._is_earlier(run):
+                        self._earlier = True
+                        await self._follow_ups.give_back(ids)
+                        return 0.0
                     started = await self._go_on(run, text, files)
                 else:
                     await self._tell_agent(run, text, files, admission, steer=steer)
@@ -299,7 +294,13 @@ class Conversation(AgentControl):
         self._errors.update(dict.fromkeys(ids, error))
         return 0.0
 
+    async def _is_earlier(self, run: TaskRun) -> bool:
+        """Whether the task has a later run: another window may have gone on, or the user looks at an old one."""
+        newest = (await self._runs.list(self.follower.task, limit=1)).items
+        return bool(newest) and newest[0].id != run.id
+
     def _moved(self, run: TaskRun) -> None:
+        self._earlier = False
         self.follower.go_on(run)
         self._again.set()
 

@@ -19,7 +19,7 @@ from app.core.storage.repository import Repository, Unreadable, moment, text
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from app.core.storage.attachments import Attachment
     from app.core.storage.values import Scope
@@ -104,8 +104,11 @@ class FollowUps(Repository):
         """Delete a message that nobody is sending; False if it is too late."""
         return await self._change("DELETE FROM follow_ups WHERE id = ?", id)
 
-    async def claim(self, scope: Scope, task: str, *, steer: bool = False) -> tuple[FollowUp, ...]:
-        """Take the messages of a task that wait, to send them; with `steer` only the first that is to steer.
+    async def claim(
+        self, scope: Scope, task: str, *, steer: bool = False, only: Collection[str] | None = None
+    ) -> tuple[FollowUp, ...]:
+        """Take the messages of a task that wait, to send them; with `steer` only the first that is to steer. `only`:
+        of these ids.
 
         None while another process sends some of that task, or while one is before them that may have arrived.
         """
@@ -117,6 +120,8 @@ class FollowUps(Repository):
             for item in self._rows(scope, task):
                 if item.elsewhere or item.state == SENDING:
                     return ()
+                if only is not None and item.id not in only:
+                    continue
                 if item.state == WAITING:
                     waiting.append(item)
                 elif item.state != SENT:

@@ -498,6 +498,26 @@ async def test_whoever_gives_up_waiting_for_a_claim_gives_back_nothing_of_anothe
     await storage.close()
 
 
+@pytest.mark.parametrize("newest", ["r1", "r2"])
+async def test_what_was_written_elsewhere_goes_on_from_the_last_run_of_a_task_only(tmp_path: Path, newest: str) -> None:
+    storage = Storage.open(tmp_path)
+    await storage.follow_ups.add(SCOPE, "t1", "For the last run")
+    await storage.close()
+    async with talking(tmp_path, status="completed") as talk:
+        views = talk.run.rig.server.views
+        views[RUN.removesuffix("r1/")] = Reply(body={"results": [{"id": newest}], "count": 2, "next": None})
+        await until(lambda: any(each.path == RUN.removesuffix("r1/") for each in talk.run.rig.server.seen))
+        if newest == "r1":
+            await until(lambda: talk.went_on == [("r1", "For the last run", 0)])
+            return
+        await until(lambda: talk.waiting() == [("For the last run", WAITING)])
+        # Whoever looks at an earlier run may go on from that.
+        await talk.conversation.send("From here")
+        await until(lambda: bool(talk.went_on))
+        assert talk.went_on == [("r1", "From here", 0)]
+        assert [each.text for each in talk.conversation.queued if each.state == WAITING] == ["For the last run"]
+
+
 async def test_of_two_windows_one_sends_a_message(tmp_path: Path) -> None:
     one, other = Storage.open(tmp_path), Storage.open(tmp_path)
     await one.follow_ups.add(SCOPE, "t1", "One")
