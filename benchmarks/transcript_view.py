@@ -27,10 +27,15 @@ unhook()
 from PySide6.QtCore import Qt, QTimer  # noqa: E402 - after `unhook`
 from PySide6.QtWidgets import QApplication  # noqa: E402
 
+from app.core.events import Event  # noqa: E402
+from app.core.posthog.types import Task, TaskRun  # noqa: E402
 from app.core.runs.log_entries import entry  # noqa: E402
 from app.core.runs.transcript import Transcript  # noqa: E402
+from app.ui.bridge import Bridge  # noqa: E402
 from app.ui.loop import Loop, freeze_collector  # noqa: E402
+from app.ui.tasks.run_pool import OpenedConversation, RunPool, WantedRun  # noqa: E402
 from app.ui.theme import apply_theme  # noqa: E402
+from app.ui.transcript.connection_line import ConnectionState  # noqa: E402
 from app.ui.transcript.page import TranscriptPage  # noqa: E402
 
 if TYPE_CHECKING:
@@ -98,6 +103,35 @@ def frames(page: TranscriptPage, count: int, move: str) -> list[float]:
         page.view.viewport().repaint()
         taken.append((process_time() - began) * 1000)
     return taken
+
+
+class Followed:
+    """A conversation as the pool follows it: its transcript grows."""
+
+    queued, hold = (), ""
+
+    def __init__(self, run: TaskRun) -> None:
+        self.run, self.transcript = run, Transcript(run.id)
+        self.changed: Event[None] = Event()
+        self.connection = ConnectionState("live")
+
+
+async def followed(count: int) -> tuple[RunPool, list[Transcript]]:
+    """A pool that follows so many runs out of view, and their transcripts."""
+    opened: list[Transcript] = []
+
+    def follow(_backend: object, _task: Task, run: TaskRun) -> OpenedConversation:
+        made = Followed(run)
+        opened.append(made.transcript)
+        return OpenedConversation(made, made.transcript.close)  # type: ignore[arg-type]
+
+    pool = RunPool(Bridge(), follow)
+    pool.start(object())  # type: ignore[arg-type]
+    runs = [TaskRun(f"r{number}", status="in_progress", environment="cloud") for number in range(count)]
+    pool.follow([WantedRun(Task(f"t{run.id}", latest_run=run), run) for run in runs])
+    while len(opened) < count:
+        await asyncio.sleep(0.05)
+    return pool, opened
 
 
 class Heart:
@@ -171,13 +205,14 @@ async def measure(count: int) -> dict[str, float]:
     found["append"] = max(gaps)
     print(f"while it grew: gaps p50 {percentile(gaps, 0.5):.1f}, p99 {percentile(gaps, 0.99):.1f} ms")
     found["layouts"] = float(len(page.view.items._layouts))
-    background = [Transcript() for _ in range(BACKGROUND)]
+    pool, background = await followed(BACKGROUND)
     page.show_run(background[0])
     page.hide()
     added = batches(BACKGROUND_A_SECOND, SECONDS)
     heart.start()
     await feed(background, added)
     found["background"] = percentile(heart.stop(), 0.99)
+    pool.start(None)
     collector.stop()
     print(f"largest resident size {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
     page.deleteLater()

@@ -18,7 +18,7 @@ UNUSED_PROXY_SECONDS = 3.0
 
 
 class Settling:
-    """Starts what can wait: the collector, the desktop's session, updates, the tray, the proxy."""
+    """Starts what can wait: the collector, the desktop's session, runs out of view, updates, the tray, the proxy."""
 
     def __init__(self, opening: WindowOpening, watch: CrashWatch) -> None:
         self._opening, self._watch = opening, watch
@@ -34,6 +34,7 @@ class Settling:
         window.follow_session()
         await self._services.activity.load()
         self._collector = freeze_collector()
+        window.stack.build_telling()
         if not options.safe_mode:
             bridge.spawn(window, self._mend_login(), key="login")
             bridge.spawn(window, self._keep_links(), key="links", failed=lambda _refused: None)

@@ -25,7 +25,8 @@ class PlaceInfo(NamedTuple):
     `icon` a name of `theme.icons`, `keys` the portable QKeySequence string that leads there. `make` imports the place's
     own code and builds it. `available` says whether the rail offers it on a backend (None: not connected).
     `global_keys` are keys of its commands that work in every place: they show the place first. `needs_account`: without
-    an account the place has nothing to show and is not offered.
+    an account the place has nothing to show and is not offered. `tells`: it tells what needs the user also while it was
+    never shown, so it is built once the window has settled.
     """
 
     id: str
@@ -36,6 +37,7 @@ class PlaceInfo(NamedTuple):
     available: Callable[[Backend | None], bool] = _always
     global_keys: tuple[str, ...] = ()
     needs_account: bool = True
+    tells: bool = False
 
     @property
     def label(self) -> str:

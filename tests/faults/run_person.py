@@ -332,6 +332,7 @@ class Person:
             again = transcript.rebuild()
             log = StoredLog(self._backend.run_calls, run.task or "", run.id)
             await log.read_ancestors(run, again.apply)
+            again.end_run()
             await log.read(again.apply)
             again.finish()
             transcript.finish()

@@ -377,12 +377,23 @@ class FakeCache:
         return self.kept.get((scope, name))
 
 
+class FakeFollowUps:
+    """`waiting` has the ids of the tasks for which messages wait."""
+
+    def __init__(self) -> None:
+        self.waiting: frozenset[str] = frozenset()
+
+    async def tasks(self, scope: Scope) -> frozenset[str]:
+        return self.waiting
+
+
 @dataclass
 class FakeStorage:
     settings: FakeSettings = field(default_factory=FakeSettings)
     drafts: FakeDrafts = field(default_factory=FakeDrafts)
     outbox: FakeOutbox = field(default_factory=FakeOutbox)
     cache: FakeCache = field(default_factory=FakeCache)
+    follow_ups: FakeFollowUps = field(default_factory=FakeFollowUps)
 
     async def delete_unnamed_attachments(self) -> None:
         """There are none."""

@@ -389,6 +389,22 @@ async def test_places_are_built_when_they_are_first_shown() -> None:
     window.deleteLater()
 
 
+async def test_tasks_that_nobody_has_shown_are_built_to_say_what_needs_the_user() -> None:
+    built: list[str] = []
+    bridge, services = Bridge(), FakeServices(FakeBackend())
+    services.storage.settings.values["ui.place"] = "servers"
+    window = make(services, bridge, built)
+    window.show()
+    assert built == ["servers"]
+    window.stack.build_telling()
+    window.stack.build_telling()
+    assert built == ["servers", "tasks"]
+    assert window.current == "servers"
+    assert not place(window).isVisible()
+    await bridge.close()
+    window.deleteLater()
+
+
 async def test_control_and_a_number_go_to_a_place_and_take_the_focus_along() -> None:
     async with opened(FakeServices(FakeBackend())) as window:
         press(window, Qt.Key.Key_2, CONTROL)

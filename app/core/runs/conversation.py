@@ -17,13 +17,9 @@ from app.core.events import Event
 from app.core.posthog.run_errors import AgentNotReady, RunOver
 from app.core.posthog.run_files import RunFile
 from app.core.runs.agent_control import AgentControl
-from app.core.runs.follow_status import ENDED, FAILED, LIVE
-from app.core.runs.follow_status import WAITING as FOLLOWER_WAITS
+from app.core.runs.first_words import FirstWords
+from app.core.runs.follow_status import ENDED, LIVE
 from app.core.runs.queued import (
-    CONNECTING,
-    NEVER_STARTED,
-    SENT,
-    STARTING,
     TURN,
     UNSENT,
     Hold,
@@ -31,10 +27,11 @@ from app.core.runs.queued import (
     arrived,
     as_queued,
     hold_of,
+    is_reached,
     reason_of,
     said_last,
 )
-from app.core.storage.follow_ups import REFUSED, UNKNOWN, WAITING, FollowUp
+from app.core.storage.follow_ups import REFUSED, SENT, UNKNOWN, WAITING, FollowUp
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
@@ -51,7 +48,6 @@ if TYPE_CHECKING:
     from app.core.storage.attachments import Attachment, Attachments
     from app.core.storage.follow_ups import FollowUps
 
-IN_PROGRESS = "in_progress"
 # The agent was not ready although its run is in progress; or the server is busy.
 RETRY_SECONDS = 3.0
 # As after that, while somebody else is signed in or nobody is.
@@ -83,10 +79,14 @@ class Conversation(AgentControl):
         self.hold = Hold()
         self._follow_ups, self._scope = follow_ups, scope
         self._go_on, self._attachments, self._admit = go_on, attachments, admit
+        self._first_words = FirstWords(follower, runs, follow_ups, self._clock)
         self._rows: tuple[FollowUp, ...] = ()
         self._errors: dict[str, BurrowError] = {}
         # What the agent has taken and the log does not have yet; in which turn and when that was.
         self._sent: list[FollowUp] = []
+        # What was written here; and whether the task has a later run, which all else is for.
+        self._written: set[str] = set()
+        self._earlier = False
         self._sent_in, self._sent_at = 0, 0.0
         self._wanted = asyncio.Event()
         self._again = asyncio.Event()
@@ -126,6 +126,7 @@ class Conversation(AgentControl):
         Raises `StorageTrouble`: then it is not stored.
         """
         item = await self._follow_ups.add(self._scope, self.follower.task, text, files, steer=steer)
+        self._written.add(item.id)
         await self._refresh()
         self._wake()
         return as_queued(item, None)
@@ -174,7 +175,8 @@ class Conversation(AgentControl):
                     known = True
                 pause = await self._deliver_once()
             except BurrowError as trouble:
-                # Of the storage: what the run says is shown all the same.
+                # Of the storage: what the run says is shown all the same, and how the messages are is read again.
+                known = False
                 self._set_hold(Hold(reason_of(trouble), trouble))
                 pause = RETRY_SECONDS
             if pause:
@@ -184,18 +186,20 @@ class Conversation(AgentControl):
     async def _deliver_once(self) -> float:
         """Send what can be sent now. Returns in how many seconds to try again by itself; 0: when something happens."""
         await self._settle_unknown()
-        await self._take_back_unheard()
+        if await self._first_words.settle(self._rows):
+            await self._refresh()
         self._forget_sent()
-        waiting = [each for each in self._rows if each.state == WAITING]
+        only = self._written if self._earlier else None
+        waiting = [each for each in self._rows if each.state == WAITING and (only is None or each.id in only)]
         hold = self._holds()
         steer = hold.reason == TURN and any(each.steer for each in waiting)
         if not waiting or (hold.reason and not steer):
             self._set_hold(hold if waiting else Hold())
-            return SENT_SECONDS if self._sent else 0.0
-        claimed = await self._follow_ups.claim(self._scope, self.follower.task, steer=steer)
+            return SENT_SECONDS if self._awaits_turn else 0.0
+        claimed = await self._follow_ups.claim(self._scope, self.follower.task, steer=steer, only=only)
         if not claimed:
             await self._refresh()
-            self._set_hold(Hold(UNSENT))
+            self._set_hold(Hold(UNSENT) if any(each.state != SENT for each in self._rows) else Hold())
             # Another window may be sending, and end.
             return RETRY_SECONDS if any(each.elsewhere for each in self._rows) else 0.0
         self._set_hold(Hold())
@@ -209,21 +213,16 @@ class Conversation(AgentControl):
 
     def _holds(self) -> Hold:
         """Why nothing can be sent now."""
-        run, status, state = self.follower.run, self.follower.now, self.follower.transcript.state
-        if run is None or status.kind in {FOLLOWER_WAITS, FAILED}:
-            return hold_of(status)
-        if self._trouble is not None and self._clock.boot() < self._trouble_until:
+        follower = self.follower
+        held = hold_of(follower.run, follower.now, follower.transcript.state, awaits_turn=self._awaits_turn)
+        if self._trouble is not None and self._clock.boot() < self._trouble_until and is_reached(follower.now):
             return Hold(reason_of(self._trouble), self._trouble)
-        if run.finished:
-            never = run.status == "failed" and not state.accepts
-            ready = status.kind == ENDED
-            return Hold(NEVER_STARTED) if never and ready else Hold() if ready else Hold(CONNECTING)
-        if run.status != IN_PROGRESS or not state.accepts:
-            # Before the agent is there, a message would race the first prompt.
-            return Hold(STARTING)
-        if status.kind != LIVE:
-            return Hold(CONNECTING)
-        return Hold(TURN) if state.busy or self._sent else Hold()
+        return held
+
+    @property
+    def _awaits_turn(self) -> bool:
+        """Whether the turn of a message that was sent has not begun yet."""
+        return bool(self._sent) or self._first_words.of_this_run(self._rows)
 
     async def _send(self, items: Sequence[FollowUp], *, steer: bool) -> float:
         """Send what was claimed, as one message. Returns when to try again if it was given back."""
@@ -237,20 +236,30 @@ class Conversation(AgentControl):
             for each in item.files
         ]
         self._sent_in, self._sent_at = self.follower.transcript.state.turn, self._clock.boot()
+        started: TaskRun | None = None
         try:
-            admission = None if self._admit is None else await self._admit(self._scope)
-            if run.finished:
-                self._moved(await self._go_on(run, text, files))
+            try:
+                admission = None if self._admit is None else await self._admit(self._scope)
+                if run.finished:
+                    if not self._written.issuperset(ids) and await self._is_earlier(run):
+                        self._earlier = True
+                        await self._follow_ups.give_back(ids)
+                        return 0.0
+                    started = await self._go_on(run, text, files)
+                else:
+                    await self._tell_agent(run, text, files, admission, steer=steer)
+            except BurrowError as error:
+                return await self._not_sent(ids, error)
+            if started is None:
+                await self._follow_ups.finish(ids)
             else:
-                await self._tell_agent(run, text, files, admission, steer=steer)
-        except BurrowError as error:
-            return await self._not_sent(ids, error)
+                self._moved(started)
+                await self._first_words.begin(ids, started.id)
         except BaseException:
             # It may have left already.
-            self._follow_ups.give_back_soon(self._scope, self.follower.task, state=UNKNOWN)
+            self._follow_ups.give_back_soon(ids, UNKNOWN)
             raise
-        await self._follow_ups.finish(ids)
-        if not steer and not self._arrived(text):
+        if started is None and not steer and not self._arrived(text):
             self._sent += items
         return 0.0
 
@@ -289,7 +298,13 @@ class Conversation(AgentControl):
         self._errors.update(dict.fromkeys(ids, error))
         return 0.0
 
+    async def _is_earlier(self, run: TaskRun) -> bool:
+        """Whether the task has a later run: another window may have gone on, or the user looks at an old one."""
+        newest = (await self._runs.list(self.follower.task, limit=1)).items
+        return bool(newest) and newest[0].id != run.id
+
     def _moved(self, run: TaskRun) -> None:
+        self._earlier = False
         self.follower.go_on(run)
         self._again.set()
 
@@ -306,22 +321,10 @@ class Conversation(AgentControl):
         if not self._sent:
             return
         state = self.follower.transcript.state
-        # Of a run that is being started, it is the first thing that its agent is told.
-        late = state.accepts and self._clock.boot() - self._sent_at >= SENT_SECONDS
+        late = self._clock.boot() - self._sent_at >= SENT_SECONDS
         if state.turn > self._sent_in or late:
             self._sent.clear()
             self._list()
-
-    async def _take_back_unheard(self) -> None:
-        """Queue again what a run was to begin with that failed before its agent was there: nobody has read it."""
-        follower = self.follower
-        failed = follower.run is not None and follower.run.status == "failed" and follower.now.kind == ENDED
-        if not self._sent or not failed or follower.transcript.state.accepts:
-            return
-        unheard, self._sent = self._sent, []
-        for each in unheard:
-            await self._follow_ups.add(self._scope, follower.task, each.text, each.files)
-        await self._refresh()
 
     def _arrived(self, text: str) -> bool:
         """Whether a turn with this message has begun: the log may be faster than the answer."""
@@ -342,7 +345,7 @@ class Conversation(AgentControl):
         self._list()
 
     def _list(self) -> None:
-        sent = [as_queued(each, None, SENT) for each in self._sent]
+        sent = [as_queued(each._replace(state=SENT), None) for each in self._sent]
         queued = (*sent, *(as_queued(each, self._errors.get(each.id)) for each in self._rows))
         if queued != self.queued:
             self.queued = queued

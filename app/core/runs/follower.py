@@ -305,6 +305,7 @@ class RunFollower:
 
         if self._mark is None:
             await self._log.read_ancestors(run, again.apply)
+            again.end_run()
         stored = await self._log.read(add, offset=self._stored)
         return again, stored, tail
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from app.core.errors import BurrowError, Offline, SignInNeeded, VaultTrouble
+from app.core.runs.follow_status import ENDED, FAILED, LIVE
+from app.core.runs.follow_status import WAITING as FOLLOWER_WAITS
 from app.core.runs.items import Prompt
 from app.core.storage.follow_ups import WAITING, FollowUp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from app.core.posthog.types import TaskRun
     from app.core.runs.follow_status import FollowStatus
+    from app.core.runs.items import SessionState
     from app.core.runs.transcript import Transcript
     from app.core.storage.attachments import Attachment
 
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
 CLOCK_DIFFERENCE = 120.0
 # As many of the newest prompts are looked through for a message that may have arrived.
 LOOKED_THROUGH = 10
-SENT = "sent"
+IN_PROGRESS = "in_progress"
 # The reasons why messages wait (`Hold`).
 OFFLINE, SIGN_IN, CONNECTING, STARTING, TURN = "offline", "sign_in", "connecting", "starting", "turn"
 UNSENT, NEVER_STARTED, TROUBLE = "unsent", "never_started", "trouble"
@@ -51,14 +55,29 @@ class Hold(NamedTuple):
     error: BurrowError | None = None
 
 
-def as_queued(item: FollowUp, error: BurrowError | None, state: str = "") -> Queued:
-    return Queued(item.id, item.text, item.files, item.steer, state or item.state, error)
+def as_queued(item: FollowUp, error: BurrowError | None) -> Queued:
+    return Queued(item.id, item.text, item.files, item.steer, item.state, error)
 
 
-def hold_of(status: FollowStatus) -> Hold:
-    if status.error is None:
+def is_reached(status: FollowStatus) -> bool:
+    """Whether the server was reached when it was asked last."""
+    return status.kind not in {FOLLOWER_WAITS, FAILED}
+
+
+def hold_of(run: TaskRun | None, status: FollowStatus, state: SessionState, *, awaits_turn: bool) -> Hold:
+    """Why nothing can be sent to a run now. `awaits_turn`: the turn of what was sent last has not begun yet."""
+    if run is None or not is_reached(status):
+        return Hold(CONNECTING) if status.error is None else Hold(reason_of(status.error), status.error)
+    if run.finished:
+        if status.kind != ENDED:
+            return Hold(CONNECTING)
+        return Hold(NEVER_STARTED) if run.status == "failed" and not state.accepts else Hold()
+    if run.status != IN_PROGRESS or not state.accepts:
+        # Before the agent is there, a message would race the first prompt.
+        return Hold(STARTING)
+    if status.kind != LIVE:
         return Hold(CONNECTING)
-    return Hold(reason_of(status.error), status.error)
+    return Hold(TURN) if state.busy or awaits_turn else Hold()
 
 
 def reason_of(error: BurrowError) -> str:

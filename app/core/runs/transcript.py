@@ -305,6 +305,10 @@ class Rebuild:
         """Add entries, which may be few at a time."""
         self._body.apply(entries)
 
+    def end_run(self) -> None:
+        """What was added so far is of a run that has ended: nothing of it is under way, and nobody is asked."""
+        self._body.reducer.finish()
+
     @property
     def state(self) -> SessionState:
         return self._body.reducer.at.state

@@ -19,7 +19,7 @@ from app.core.storage.repository import Repository, Unreadable, moment, text
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from app.core.storage.attachments import Attachment
     from app.core.storage.values import Scope
@@ -27,16 +27,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LOCK_PREFIX = "follow-up-"
-# `waiting` for its turn; `sending` by the owner; `unknown`: it may have arrived; `refused`: only the user can help.
-WAITING, SENDING, UNKNOWN, REFUSED = "waiting", "sending", "unknown", "refused"
+# `waiting` for its turn; `sending` by the owner; `sent`: a run that begins with it has started, whose agent does not
+# have it yet; `unknown`: it may have arrived; `refused`: only the user can help.
+WAITING, SENDING, SENT, UNKNOWN, REFUSED = "waiting", "sending", "sent", "unknown", "refused"
 
-_COLUMNS = "number, id, task, text, files, steer, created_at, state, owner"
+_COLUMNS = "number, id, task, text, files, steer, created_at, state, owner, run"
 
 
 class FollowUp(NamedTuple):
     """A message to the agent of a task's run. `created_at` is in Unix seconds.
 
-    With `steer` it goes into a turn that is under way. `elsewhere`: another process that lives is sending it.
+    With `steer` it goes into a turn that is under way. `elsewhere`: another process that lives is sending it. `run` is
+    the id of the run that begins with it, of one that is `sent`.
     """
 
     id: str
@@ -47,6 +49,7 @@ class FollowUp(NamedTuple):
     created_at: float = 0.0
     state: str = WAITING
     elsewhere: bool = False
+    run: str = ""
 
 
 class FollowUps(Repository):
@@ -78,6 +81,15 @@ class FollowUps(Repository):
         """The messages of a task that have not arrived yet, the oldest first."""
         return await self._run(lambda: tuple(self._rows(scope, task)))
 
+    async def tasks(self, scope: Scope) -> frozenset[str]:
+        """The tasks with messages that need a conversation, but not the user: those that wait or are `sent`."""
+
+        def job() -> frozenset[str]:
+            sql = "SELECT DISTINCT task FROM follow_ups WHERE host = ? AND account = ? AND state IN (?, ?)"
+            return frozenset(str(task) for (task,) in self._database.read(sql, (*scope, WAITING, SENT)))
+
+        return await self._run(job)
+
     async def edit(self, id: str, text: str, files: Sequence[Attachment] = ()) -> bool:  # noqa: A002
         """Change a message that nobody is sending; False if it is too late. One that was refused waits again."""
         state = f"CASE state WHEN '{REFUSED}' THEN '{WAITING}' ELSE state END"
@@ -96,48 +108,65 @@ class FollowUps(Repository):
         """Delete a message that nobody is sending; False if it is too late."""
         return await self._change("DELETE FROM follow_ups WHERE id = ?", id)
 
-    async def claim(self, scope: Scope, task: str, *, steer: bool = False) -> tuple[FollowUp, ...]:
-        """Take the messages of a task that wait, to send them; with `steer` only the first that is to steer.
+    async def claim(
+        self, scope: Scope, task: str, *, steer: bool = False, only: Collection[str] | None = None
+    ) -> tuple[FollowUp, ...]:
+        """Take the messages of a task that wait, to send them; with `steer` only the first that is to steer. `only`:
+        of these ids.
 
         None while another process sends some of that task, or while one is before them that may have arrived.
         """
+
+        taken: list[str] = []
 
         def job() -> tuple[FollowUp, ...]:
             waiting: list[FollowUp] = []
             for item in self._rows(scope, task):
                 if item.elsewhere or item.state == SENDING:
                     return ()
-                if item.state != WAITING:
+                if only is not None and item.id not in only:
+                    continue
+                if item.state == WAITING:
+                    waiting.append(item)
+                elif item.state != SENT:
                     # Later ones do not overtake it.
                     break
-                waiting.append(item)
             chosen = [each for each in waiting if each.steer][:1] if steer else waiting
-            return tuple(chosen) if chosen and self._take(chosen) else ()
+            if not chosen or not self._take(chosen):
+                return ()
+            taken.extend(each.id for each in chosen)
+            return tuple(chosen)
 
         try:
             return await self._run(job)
         except BaseException:
-            # A caller that is cancelled meanwhile keeps none of them.
-            self.give_back_soon(scope, task)
+            # A caller that is cancelled meanwhile keeps none of them, of which it is known after the job.
+            self.give_back_soon(taken)
             raise
 
     async def finish(self, ids: Sequence[str]) -> None:
         """They have arrived."""
         await self._run(lambda: self._write_each("DELETE FROM follow_ups WHERE id = ?", ids))
 
+    async def begin(self, ids: Sequence[str], run: str) -> None:
+        """A run that begins with them has started. They stay until its agent has them."""
+        sql = f"UPDATE follow_ups SET state = '{SENT}', owner = '{NOBODY}', run = ? WHERE id = ?"
+        await self._run(lambda: self._write_each(sql, ids, run))
+
     async def give_back(self, ids: Sequence[str], state: str = WAITING) -> None:
         """They have not arrived, or (`unknown`) may have. They keep their places."""
-        sql = f"UPDATE follow_ups SET state = '{state}', owner = '{NOBODY}' WHERE id = ?"
+        sql = f"UPDATE follow_ups SET state = '{state}', owner = '{NOBODY}', run = '' WHERE id = ?"
         await self._run(lambda: self._write_each(sql, ids))
 
-    def give_back_soon(self, scope: Scope, task: str, *, state: str = WAITING) -> None:
-        """Give back what this process is sending of a task, without waiting. Raises nothing."""
+    def give_back_soon(self, ids: Sequence[str], state: str = WAITING) -> None:
+        """Give back those that this process is still sending, without waiting. Raises nothing."""
 
         def change(connection: sqlite3.Connection) -> None:
-            connection.execute(
-                "UPDATE follow_ups SET state = ?, owner = ? WHERE host = ? AND account = ? AND task = ? AND owner = ?",
-                (state, NOBODY, *scope, task, self._lease.owner),
-            )
+            for id in ids:  # noqa: A001
+                connection.execute(
+                    "UPDATE follow_ups SET state = ?, owner = ? WHERE id = ? AND state = ? AND owner = ?",
+                    (state, NOBODY, id, SENDING, self._lease.owner),
+                )
 
         with contextlib.suppress(StorageTrouble):
             self._writer.submit(lambda: self._database.write(change, durable=True))
@@ -188,10 +217,10 @@ class FollowUps(Repository):
 
         return self._database.write(change, durable=True)
 
-    def _write_each(self, sql: str, ids: Sequence[str]) -> None:
+    def _write_each(self, sql: str, ids: Sequence[str], *parameters: str) -> None:
         def change(connection: sqlite3.Connection) -> None:
             for id in ids:  # noqa: A001
-                connection.execute(sql, (id,))
+                connection.execute(sql, (*parameters, id))
 
         self._database.write(change, durable=True)
 
@@ -199,7 +228,7 @@ class FollowUps(Repository):
         def change(connection: sqlite3.Connection) -> bool:
             row = connection.execute("SELECT owner, state FROM follow_ups WHERE id = ?", (id,)).fetchone()
             mine = row is not None and row[0] == self._lease.owner and row[1] == SENDING
-            if row is None or mine or self._lease.alive_elsewhere(row[0]):
+            if row is None or row[1] == SENT or mine or self._lease.alive_elsewhere(row[0]):
                 return False
             return connection.execute(sql, (*parameters, id)).rowcount > 0
 
@@ -208,8 +237,9 @@ class FollowUps(Repository):
 
 def _decode(row: tuple[Any, ...]) -> tuple[FollowUp, str]:
     """A message and its owner. Raises `Unreadable`."""
-    _number, id, task, said, files, steer, created_at, state, owner = row  # noqa: A001
+    _number, id, task, said, files, steer, created_at, state, owner, run = row  # noqa: A001
     if not isinstance(steer, int):
         raise Unreadable
     named = tuple(decode_attachments(text(files)))
-    return FollowUp(text(id), text(task), text(said), named, bool(steer), moment(created_at), text(state)), text(owner)
+    item = FollowUp(text(id), text(task), text(said), named, bool(steer), moment(created_at), text(state))
+    return item._replace(run=text(run)), text(owner)

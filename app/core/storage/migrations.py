@@ -135,4 +135,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         "CREATE UNIQUE INDEX stops_of_a_task ON stops (host, account, task, turn)",
     ),
+    (
+        # The run that begins with a message, once it has started.
+        "ALTER TABLE follow_ups ADD COLUMN run TEXT NOT NULL DEFAULT ''",
+    ),
 )

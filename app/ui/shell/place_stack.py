@@ -86,6 +86,12 @@ class PlaceStack(QStackedWidget):
             self.turned.emit()
         return True
 
+    def build_telling(self) -> None:
+        """Build the places that tell what needs the user although nobody has shown them yet."""
+        for info in self.available():
+            if info.tells and info.id not in self._built:
+                self._build(info.id)
+
     def refresh_current(self) -> None:
         """Have the place in view ask its server again."""
         if self.current is not None:

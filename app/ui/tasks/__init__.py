@@ -18,4 +18,4 @@ def _make(context: Context) -> Place:
     return TasksPlace(context)
 
 
-PLACE = PlaceInfo("tasks", marked("Places", "Tasks"), "tasks", "Ctrl+1", _make, global_keys=("Ctrl+N",))
+PLACE = PlaceInfo("tasks", marked("Places", "Tasks"), "tasks", "Ctrl+1", _make, global_keys=("Ctrl+N",), tells=True)

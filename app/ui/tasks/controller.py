@@ -201,8 +201,9 @@ class TaskController(QObject):
         backend = self._backend
         if backend is None:
             return
-        self.spawn(backend.tasks.get(task_id), self._fetched, lambda e: self._fetch_failed(task_id, e), key="task")
-        self.spawn(backend.tasks.runs(task_id), lambda page: self._ran(task_id, page), _ignore, key="runs")
+        failed, key = (lambda error: self._fetch_failed(task_id, error)), f"task {task_id}"
+        self.spawn(backend.tasks.get(task_id), self._fetched, failed, key=key)
+        self.spawn(backend.tasks.runs(task_id), lambda page: self._ran(task_id, page), _ignore, key=f"runs {task_id}")
 
     def fetch_repositories(self) -> None:
         """Request the repositories that tasks name, for the composer."""

@@ -11,6 +11,7 @@ from app.ui.place import PlaceNotice
 from app.ui.tasks.local_list import LocalRunList
 from app.ui.tasks.run_page import DETAILS, TRANSCRIPT
 from app.ui.tasks.run_pool import RunPool
+from app.ui.tasks.run_watch import RunWatch
 from app.ui.tasks.wording import can_cancel
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class RunTranscripts(QObject):
         self.pool.turn_ended.connect(self._turn_ended)
         self.pool.ended.connect(self._ended)
         self.pool.status_changed.connect(controller.know_run)
+        self.pool.moved.connect(controller.fetch)
+        self._watch = RunWatch(context.services, context.bridge, controller, self.local, self.pool)
         pages.views_built.connect(self._connect_views)
         pages.currentChanged.connect(lambda _page: self._show())
         controller.changed.connect(self._show)
@@ -93,6 +96,7 @@ class RunTranscripts(QObject):
             self._driver.show(None)
         if self._draft is not None:
             self._draft.open(None, "")
+        self._watch.start()
         self.pool.start(backend)
 
     @property

@@ -19,7 +19,7 @@ from app.core.posthog.types import TaskRun
 from app.core.runs import agent_control, backoff, conversation, follower
 from app.core.runs.answers import QuestionAnswer
 from app.core.runs.conversation import Conversation
-from app.core.runs.follow_status import LIVE
+from app.core.runs.follow_status import ENDED, LIVE
 from app.core.runs.follower import RunFollower
 from app.core.runs.items import Notice, Permission, TurnEnd
 from app.core.runs.kept_stops import KeptStops
@@ -410,6 +410,130 @@ async def test_what_a_run_was_to_begin_with_is_queued_again_when_it_fails_before
         await until(lambda: talk.conversation.hold.reason == "never_started")
         assert talk.waiting() == [("More", "waiting")]
         assert talk.went_on == [("r1", "More", 0)]
+
+
+async def started_with(folder: Path, run: str, text: str = "More") -> None:
+    """Burrow ended after a run with these words had started, before anything was known of its agent."""
+    storage = Storage.open(folder)
+    item = await storage.follow_ups.add(SCOPE, "t1", text)
+    assert await storage.follow_ups.claim(SCOPE, "t1")
+    await storage.follow_ups.begin([item.id], run)
+    await storage.close()
+
+
+async def test_what_a_run_is_to_begin_with_stays_stored_until_its_agent_is_there(tmp_path: Path) -> None:
+    async with talking(tmp_path) as talk:
+        await talk.live()
+        second = RUN.replace("r1", "r2")
+        body = {"id": "r2", "task": "t1", "status": "queued", "state": {"resume_from_run_id": "r1"}}
+        views = talk.run.rig.server.views
+        views[second] = Reply(body=body)
+        views[f"{second}session_logs/"] = Reply(body="[]")
+        talk.run.status = "completed"
+        talk.refusals.append(Reply(409, {"detail": "Task run workflow has ended"}))
+        one = await talk.conversation.send("More")
+        await until(lambda: talk.waiting() == [("More", "sent")])
+        [kept] = await talk.storage.follow_ups.list(SCOPE, "t1")
+        assert (kept.id, kept.state, kept.run) == (one.id, "sent", "r2")
+        # It is too late for these.
+        assert not await talk.conversation.edit(one.id, "Less")
+        assert not await talk.conversation.remove(one.id)
+        await talk.conversation.send("And then")
+        await until(lambda: talk.conversation.hold.reason == "starting")
+        assert talk.went_on == [("r1", "More", 0)]
+
+
+@pytest.mark.parametrize(
+    ("status", "events", "left", "hold"),
+    [
+        ("in_progress", STARTED, [], ""),
+        ("completed", STARTED, [], ""),
+        ("failed", STARTED[:0], [("More", "waiting")], "never_started"),
+        ("cancelled", STARTED[:0], [("More", "unknown")], ""),
+    ],
+)
+async def test_after_a_restart_what_a_run_began_with_is_said_once_or_given_back(
+    tmp_path: Path, status: str, events: list[Rpc], left: list[tuple[str, str]], hold: str
+) -> None:
+    await started_with(tmp_path, "r1")
+    async with talking(tmp_path, events, status=status) as talk:
+        await until(lambda: talk.conversation.follower.now.kind in {LIVE, ENDED})
+        await until(lambda: talk.waiting() == left)
+        await until(lambda: talk.conversation.hold.reason == hold)
+        assert (talk.said, talk.went_on) == ([], [])
+
+
+@pytest.mark.parametrize(("status", "left"), [("queued", "sent"), ("failed", "unknown"), ("completed", None)])
+async def test_what_another_run_begins_with_holds_nothing_up_and_needs_the_user_once_that_has_failed(
+    tmp_path: Path, status: str, left: str | None
+) -> None:
+    await started_with(tmp_path, "r2")
+    async with talking(tmp_path, STARTED[:2]) as talk:
+        body = {"id": "r2", "task": "t1", "status": status}
+        talk.run.rig.server.views[RUN.replace("r1", "r2")] = Reply(body=body)
+        await talk.live()
+        await until(lambda: any(each.path == RUN.replace("r1", "r2") for each in talk.run.rig.server.seen))
+        want = [] if left is None else [("More", left)]
+        await until(lambda: talk.waiting() == want)
+        talk.happens(ended(1))
+        if left == "sent":
+            await talk.conversation.send("Else")
+            await until(lambda: talk.said == ["Else"])
+
+
+async def test_a_disk_that_is_full_after_a_run_has_started_does_not_start_another_one(tmp_path: Path) -> None:
+    async with talking(tmp_path) as talk:
+        await talk.live()
+
+        async def fails(ids: Sequence[str], run: str) -> None:
+            raise StorageTrouble("The disk is full.")
+
+        talk.storage.follow_ups.begin = fails  # type: ignore[method-assign]
+        talk.run.status = "completed"
+        talk.refusals.append(Reply(409, {"detail": "Task run workflow has ended"}))
+        await talk.conversation.send("More")
+        await until(lambda: talk.waiting() == [("More", "unknown")])
+        assert talk.went_on == [("r1", "More", 0)]
+
+
+async def test_whoever_gives_up_waiting_for_a_claim_gives_back_nothing_of_another_one(tmp_path: Path) -> None:
+    storage = Storage.open(tmp_path)
+    one = await storage.follow_ups.add(SCOPE, "t1", "One")
+    assert await storage.follow_ups.claim(SCOPE, "t1")
+    other = asyncio.create_task(storage.follow_ups.claim(SCOPE, "t1"))
+    await asyncio.sleep(0)
+    other.cancel()
+    with suppress(asyncio.CancelledError):
+        await other
+    assert [each.state for each in await storage.follow_ups.list(SCOPE, "t1")] == ["sending"]
+    await storage.follow_ups.give_back([one.id])
+    mine = asyncio.create_task(storage.follow_ups.claim(SCOPE, "t1"))
+    await asyncio.sleep(0)
+    mine.cancel()
+    with suppress(asyncio.CancelledError):
+        await mine
+    assert [each.state for each in await storage.follow_ups.list(SCOPE, "t1")] == ["waiting"]
+    await storage.close()
+
+
+@pytest.mark.parametrize("newest", ["r1", "r2"])
+async def test_what_was_written_elsewhere_goes_on_from_the_last_run_of_a_task_only(tmp_path: Path, newest: str) -> None:
+    storage = Storage.open(tmp_path)
+    await storage.follow_ups.add(SCOPE, "t1", "For the last run")
+    await storage.close()
+    async with talking(tmp_path, status="completed") as talk:
+        views = talk.run.rig.server.views
+        views[RUN.removesuffix("r1/")] = Reply(body={"results": [{"id": newest}], "count": 2, "next": None})
+        await until(lambda: any(each.path == RUN.removesuffix("r1/") for each in talk.run.rig.server.seen))
+        if newest == "r1":
+            await until(lambda: talk.went_on == [("r1", "For the last run", 0)])
+            return
+        await until(lambda: talk.waiting() == [("For the last run", WAITING)])
+        # Whoever looks at an earlier run may go on from that.
+        await talk.conversation.send("From here")
+        await until(lambda: bool(talk.went_on))
+        assert talk.went_on == [("r1", "From here", 0)]
+        assert [each.text for each in talk.conversation.queued if each.state == WAITING] == ["For the last run"]
 
 
 async def test_of_two_windows_one_sends_a_message(tmp_path: Path) -> None:

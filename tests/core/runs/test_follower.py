@@ -346,6 +346,17 @@ async def test_a_resumed_run_begins_with_the_runs_that_it_goes_on_from(tmp_path:
         one.close()
 
 
+async def test_nothing_is_under_way_in_a_run_that_waits_to_go_on_from_one_that_was_cut_off(tmp_path: Path) -> None:
+    first = [note("run_started", runId="r0"), prompt("Before", 1), call("c1"), ask("p1", "c1")]
+    async with signed_in(tmp_path) as rig:
+        run = ScriptedRun(rig, CONVERSATION, status="queued", ancestors={"r0": first}, ends=False)
+        run.state = {"resume_from_run_id": "r0"}
+        async with following(run, tmp_path) as one:
+            await until(lambda: one.now.kind == LIVE)
+            assert shown(one.transcript)[-1] == "asks Write cancelled"
+            assert (one.transcript.state.busy, one.transcript.state.waiting) == (False, ())
+
+
 async def test_a_run_whose_server_streams_nothing_is_read_again_and_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,6 +62,7 @@ async def stored(runs: Runs, run: TaskRun) -> Transcript:
     again = transcript.rebuild()
     log = StoredLog(runs, run.task or "", run.id)
     await log.read_ancestors(run, again.apply)
+    again.end_run()
     await log.read(again.apply)
     again.finish()
     transcript.finish()

@@ -14,7 +14,7 @@ from app.core.posthog.types import Task, TaskRun
 from app.core.runs.items import Permission, SessionState
 from app.ui.tasks.run_pool import OpenedConversation
 from app.ui.transcript.answers import RunAnswer
-from app.ui.transcript.connection_line import ConnectionState
+from app.ui.transcript.connection_line import ConnectionKind, ConnectionState
 from tests.ui.transcript._items import ListedItems
 
 
@@ -98,14 +98,22 @@ class RecordedConversation:
 
 
 class RecordedRuns:
-    """Opens recorded conversations, by the ids of their runs."""
+    """Opens recorded conversations, by the ids of their runs. `kind` is how they are connected at first."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: ConnectionKind = "live") -> None:
+        self.kind = kind
         self.opened: dict[str, RecordedConversation] = {}
+
+    @property
+    def open(self) -> list[str]:
+        """The runs that are followed now."""
+        return [run_id for run_id, each in self.opened.items() if not each.closed]
 
     def __call__(self, _backend: object, _task: Task, run: TaskRun) -> OpenedConversation:
         made = self.opened[run.id] = RecordedConversation(run)
-        made.transcript.state = SessionState(accepts=True)
+        made.connection = ConnectionState(self.kind)
+        if self.kind == "live":
+            made.transcript.state = SessionState(accepts=True)
 
         def close() -> None:
             made.closed = True

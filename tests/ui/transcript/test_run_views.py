@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,7 +13,7 @@ from PySide6.QtWidgets import QApplication, QMenu
 
 from app.core.errors import Offline
 from app.core.posthog.run_options import BYPASS_SETTING
-from app.core.posthog.types import Page, Task, TaskRun
+from app.core.posthog.types import Page, Task, TaskRun, User
 from app.core.runs.items import ConfigChoice, ConfigOption, PermissionOption
 from app.core.storage.attachments import Attachment, encode
 from app.ui.place import PlaceNotice
@@ -29,9 +30,15 @@ pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 
 
-def running(number: int, status: str = "in_progress") -> Task:
-    run = TaskRun(f"r{number}", status=status, environment="cloud", branch=f"fix/{number}", created_at=NOW)
-    return task(number, f"Task {number}", latest_run=run)
+def running(number: int, status: str = "in_progress", **fields: Any) -> Task:
+    made = NOW - timedelta(minutes=number)
+    run = TaskRun(f"r{number}", status=status, environment="cloud", branch=f"fix/{number}", created_at=made)
+    return task(number, f"Task {number}", latest_run=run, **fields)
+
+
+def of_others(count: int) -> list[Task]:
+    """Runs under way that nobody follows until they are opened."""
+    return [running(number, created_by=User(uuid="ben")) for number in range(1, count + 1)]
 
 
 async def opened(desk: TaskDesk, number: int = 1) -> RecordedConversation:
@@ -89,7 +96,7 @@ def offered_modes(desk: TaskDesk) -> list[str]:
 
 
 async def test_walking_through_the_list_opens_only_where_the_user_stops(qapp: QApplication) -> None:
-    async with task_desk(qapp, [running(number) for number in range(1, 7)]) as desk:
+    async with task_desk(qapp, of_others(6)) as desk:
         for number in range(1, 7):
             assert desk.place.pane.table.select_key(f"task:t{number}")
         await until(lambda: "r6" in desk.runs.opened)
@@ -208,6 +215,7 @@ async def test_the_list_says_how_far_a_run_is_that_is_open_but_nothing_of_an_ear
         place = desk.place
         conversation.end_run("in_progress")
         await until(lambda: place.controller.cache.get("t1").latest_run.status == "in_progress")
+        desk.tasks.tasks["t1"] = running(1)
         conversation.run = msgspec.structs.replace(conversation.run, id="earlier")
         conversation.end_run("not_started")
         await settle()
@@ -329,9 +337,10 @@ async def test_the_end_of_a_turn_and_of_a_run_is_told(qapp: QApplication) -> Non
 
 async def test_only_a_few_runs_are_followed_at_a_time(qapp: QApplication, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_pool, "MOST", 2)
-    async with task_desk(qapp, [running(number) for number in range(1, 5)]) as desk:
+    async with task_desk(qapp, of_others(4)) as desk:
         for number in range(1, 5):
             await opened(desk, number)
+        await until(lambda: desk.runs.opened["r2"].closed)
         assert [run for run, each in desk.runs.opened.items() if each.closed] == ["r1", "r2"]
 
 

@@ -1,0 +1,124 @@
+"""RunWatch: which runs are followed although nobody looks at them.
+
+They are the user's own that are under way, the newest first, and those for which messages wait. The pool has room for
+nine; of a run beyond them only its status is known, from the list. Whether an agent asks stands in its log only, as the
+last words of it, and neither the filter nor the pages of `session_logs/` give those without reading the whole log.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, QTimer
+
+from app.ui.bridge import Generation
+from app.ui.tasks.run_pool import MOST, WantedRun
+from app.ui.tasks.wording import aware
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from app.core.backend import Backend
+    from app.core.errors import BurrowError
+    from app.core.posthog.types import Task, TaskRun, User
+    from app.core.services import Services
+    from app.ui.bridge import Bridge
+    from app.ui.tasks.controller import TaskController
+    from app.ui.tasks.local_list import LocalRunList
+    from app.ui.tasks.run_pool import RunPool
+
+# However often the list changes.
+LOOK_AFTER_MS = 100
+UNDER_WAY = frozenset({"queued", "in_progress", "starting"})
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class RunWatch(QObject):
+    """Tells the pool what to follow whenever the list of tasks has changed, once the server has sent it."""
+
+    def __init__(
+        self, services: Services, bridge: Bridge, controller: TaskController, local: LocalRunList, pool: RunPool
+    ) -> None:
+        super().__init__(pool)
+        self._services, self._controller, self._local, self._pool = services, controller, local, pool
+        self._generation = Generation(bridge, self)
+        # The tasks for which messages wait, and those of them that this project does not have.
+        self._talks: frozenset[str] = frozenset()
+        self._absent: set[str] = set()
+        self._look_soon = QTimer(self, singleShot=True, interval=LOOK_AFTER_MS)
+        self._look_soon.timeout.connect(self._look)
+        controller.changed.connect(self._look_later)
+        controller.reached.connect(self._read)
+        local.changed.connect(lambda _task_id: self._look_later())
+
+    def start(self) -> None:
+        """Another account or project."""
+        self._generation.renew()
+        self._look_soon.stop()
+        self._talks = frozenset()
+        self._absent.clear()
+
+    def _look_later(self) -> None:
+        if not self._look_soon.isActive():
+            self._look_soon.start()
+
+    def _read(self) -> None:
+        """Look in the storage for messages that wait, perhaps since the last start."""
+        backend = self._controller.backend
+        if backend is not None and backend.scope is not None:
+            work = self._services.storage.follow_ups.tasks(backend.scope)
+            self._generation.spawn(work, done=self._know, failed=_ignore, key="messages")
+
+    def _know(self, tasks: frozenset[str]) -> None:
+        self._talks = tasks
+        backend = self._controller.backend
+        if backend is not None:
+            missing = [each for each in sorted(tasks - self._absent) if self._controller.cache.get(each) is None]
+            for task_id in missing[:MOST]:
+                # It is beyond the part of the list that is loaded, or of another project.
+                self._absent.add(task_id)
+                self._generation.spawn(backend.tasks.get(task_id), done=self._found, failed=_ignore)
+        self._look_later()
+
+    def _found(self, task: Task) -> None:
+        self._controller.cache.know(task)
+        self._controller.changed.emit()
+
+    def _look(self) -> None:
+        backend = self._controller.backend
+        if backend is not None and backend.scope is not None and self._controller.load.loaded:
+            self._pool.follow(tuple(self._wanted(backend)))
+
+    def _wanted(self, backend: Backend) -> Iterable[WantedRun]:
+        found = [each for task in self._controller.cache.all() if (each := self._wish(task, backend.account))]
+        return sorted(found, key=lambda each: (each.talks, _made(each.run)), reverse=True)
+
+    def _wish(self, task: Task, me: User | None) -> WantedRun | None:
+        if task.latest_run is None or not task.latest_run.id:
+            return None
+        run = self._local.with_local(task.id, (task.latest_run,))[0]
+        here = self._local.runs is not None and self._local.runs.has(run.id)
+        if run.environment == "local" and not here:
+            # Another machine carries it out, and only there it can be answered.
+            return None
+        talks = task.id in self._talks
+        if talks or (run.status in UNDER_WAY and not task.archived and _is_mine(task, me)):
+            return WantedRun(task, run, talks)
+        return None
+
+
+def _is_mine(task: Task, me: User | None) -> bool:
+    """Whether nobody else is known to have made a task: the runs of others can be read only."""
+    by = task.created_by
+    if by is None or me is None:
+        return by is None
+    return by.account_key == me.account_key or (by.id is not None and by.id == me.id)
+
+
+def _made(run: TaskRun) -> datetime:
+    return aware(run.created_at) if run.created_at is not None else LONG_AGO
+
+
+def _ignore(_error: BurrowError) -> None:
+    """The list says what is wrong with the server, and the conversation what is wrong with the disk."""
