@@ -17,7 +17,6 @@ from app.core.events import Event
 from app.core.posthog.run_errors import AgentNotReady, RunOver
 from app.core.posthog.run_files import RunFile
 from app.core.runs.agent_control import AgentControl
-from app.core.runs.first_words import FirstWords
 from app.core.runs.follow_status import ENDED, LIVE
 from app.core.runs.queued import (
     TURN,
@@ -29,8 +28,8 @@ from app.core.runs.queued import (
     hold_of,
     is_reached,
     reason_of,
-    said_last,
 )
+from app.core.runs.sent_messages import LOG_SECONDS, SentMessages
 from app.core.storage.follow_ups import REFUSED, SENT, UNKNOWN, WAITING, FollowUp
 
 if TYPE_CHECKING:
@@ -52,8 +51,6 @@ if TYPE_CHECKING:
 RETRY_SECONDS = 3.0
 # As after that, while somebody else is signed in or nobody is.
 ASK_AGAIN_SECONDS = 30.0
-# How long the turn of a message that was sent is waited for before the next one is.
-SENT_SECONDS = 60.0
 
 
 class Conversation(AgentControl):
@@ -79,15 +76,12 @@ class Conversation(AgentControl):
         self.hold = Hold()
         self._follow_ups, self._scope = follow_ups, scope
         self._go_on, self._attachments, self._admit = go_on, attachments, admit
-        self._first_words = FirstWords(follower, runs, follow_ups, self._clock)
+        self._given = SentMessages(follower, runs, follow_ups, self._clock)
         self._rows: tuple[FollowUp, ...] = ()
         self._errors: dict[str, BurrowError] = {}
-        # What the agent has taken and the log does not have yet; in which turn and when that was.
-        self._sent: list[FollowUp] = []
         # What was written here; and whether the task has a later run, which all else is for.
         self._written: set[str] = set()
         self._earlier = False
-        self._sent_in, self._sent_at = 0, 0.0
         self._wanted = asyncio.Event()
         self._again = asyncio.Event()
         self._trouble: BurrowError | None = None
@@ -186,16 +180,15 @@ class Conversation(AgentControl):
     async def _deliver_once(self) -> float:
         """Send what can be sent now. Returns in how many seconds to try again by itself; 0: when something happens."""
         await self._settle_unknown()
-        if await self._first_words.settle(self._rows):
+        if await self._given.settle(self._rows):
             await self._refresh()
-        self._forget_sent()
         only = self._written if self._earlier else None
         waiting = [each for each in self._rows if each.state == WAITING and (only is None or each.id in only)]
         hold = self._holds()
         steer = hold.reason == TURN and any(each.steer for each in waiting)
         if not waiting or (hold.reason and not steer):
             self._set_hold(hold if waiting else Hold())
-            return SENT_SECONDS if self._awaits_turn else 0.0
+            return LOG_SECONDS if any(each.state == SENT for each in self._rows) else 0.0
         claimed = await self._follow_ups.claim(self._scope, self.follower.task, steer=steer, only=only)
         if not claimed:
             await self._refresh()
@@ -214,15 +207,11 @@ class Conversation(AgentControl):
     def _holds(self) -> Hold:
         """Why nothing can be sent now."""
         follower = self.follower
-        held = hold_of(follower.run, follower.now, follower.transcript.state, awaits_turn=self._awaits_turn)
+        awaits_turn = self._given.awaited(self._rows)
+        held = hold_of(follower.run, follower.now, follower.transcript.state, awaits_turn=awaits_turn)
         if self._trouble is not None and self._clock.boot() < self._trouble_until and is_reached(follower.now):
             return Hold(reason_of(self._trouble), self._trouble)
         return held
-
-    @property
-    def _awaits_turn(self) -> bool:
-        """Whether the turn of a message that was sent has not begun yet."""
-        return bool(self._sent) or self._first_words.of_this_run(self._rows)
 
     async def _send(self, items: Sequence[FollowUp], *, steer: bool) -> float:
         """Send what was claimed, as one message. Returns when to try again if it was given back."""
@@ -235,8 +224,7 @@ class Conversation(AgentControl):
             for item in items
             for each in item.files
         ]
-        self._sent_in, self._sent_at = self.follower.transcript.state.turn, self._clock.boot()
-        started: TaskRun | None = None
+        turn = self.follower.transcript.state.turn
         try:
             try:
                 admission = None if self._admit is None else await self._admit(self._scope)
@@ -245,22 +233,19 @@ class Conversation(AgentControl):
                         self._earlier = True
                         await self._follow_ups.give_back(ids)
                         return 0.0
-                    started = await self._go_on(run, text, files)
+                    to = await self._go_on(run, text, files)
                 else:
                     await self._tell_agent(run, text, files, admission, steer=steer)
+                    to = run
             except BurrowError as error:
                 return await self._not_sent(ids, error)
-            if started is None:
-                await self._follow_ups.finish(ids)
-            else:
-                self._moved(started)
-                await self._first_words.begin(ids, started.id)
+            if to is not run:
+                self._moved(to)
+            await self._given.begin(ids, to.id, turn)
         except BaseException:
             # It may have left already.
             self._follow_ups.give_back_soon(ids, UNKNOWN)
             raise
-        if started is None and not steer and not self._arrived(text):
-            self._sent += items
         return 0.0
 
     async def _tell_agent(
@@ -313,23 +298,9 @@ class Conversation(AgentControl):
 
     def _heard(self, change: Change) -> None:
         """The transcript changed: a turn may have begun or ended."""
-        self._forget_sent()
-        self._wake()
-
-    def _forget_sent(self) -> None:
-        """What was sent is in the log, or it is too long ago to wait for it there."""
-        if not self._sent:
-            return
-        state = self.follower.transcript.state
-        late = self._clock.boot() - self._sent_at >= SENT_SECONDS
-        if state.turn > self._sent_in or late:
-            self._sent.clear()
+        if any(each.state == SENT for each in self._rows):
             self._list()
-
-    def _arrived(self, text: str) -> bool:
-        """Whether a turn with this message has begun: the log may be faster than the answer."""
-        transcript = self.follower.transcript
-        return transcript.state.turn > self._sent_in or said_last(transcript, text)
+        self._wake()
 
     async def _settle_unknown(self) -> None:
         """Remove what may have arrived and is in the log."""
@@ -345,8 +316,9 @@ class Conversation(AgentControl):
         self._list()
 
     def _list(self) -> None:
-        sent = [as_queued(each._replace(state=SENT), None) for each in self._sent]
-        queued = (*sent, *(as_queued(each, self._errors.get(each.id)) for each in self._rows))
+        # What is in the log is shown there, also before it is no longer stored.
+        rows = [each for each in self._rows if not self._given.logged(each)]
+        queued = tuple(as_queued(each, self._errors.get(each.id)) for each in rows)
         if queued != self.queued:
             self.queued = queued
             self.changed.emit(None)

@@ -90,21 +90,17 @@ def arrived(transcript: Transcript, doubtful: Sequence[FollowUp]) -> list[str]:
     """The ids of those that are in the log after all."""
     if not doubtful:
         return []
-    prompts = _newest_prompts(transcript, LOOKED_THROUGH)
-    return [each.id for each in doubtful if any(_says(prompt, each.text, each.created_at) for prompt in prompts)]
+    prompts = newest_prompts(transcript)
+    return [each.id for each in doubtful if any(says(prompt, each.text, each.created_at) for prompt in prompts)]
 
 
-def said_last(transcript: Transcript, text: str) -> bool:
-    """Whether a message is what was said last in the log."""
-    return any(_says(each, text) for each in _newest_prompts(transcript, 1))
-
-
-def _newest_prompts(transcript: Transcript, count: int) -> list[Prompt]:
-    found = [transcript.item(index) for index in transcript.turns()[-count:]]
+def newest_prompts(transcript: Transcript) -> list[Prompt]:
+    """Those that are looked through for a message, in their order."""
+    found = [transcript.item(index) for index in transcript.turns()[-LOOKED_THROUGH:]]
     return [each for each in found if isinstance(each, Prompt)]
 
 
-def _says(prompt: Prompt, text: str, since: float = 0.0) -> bool:
+def says(prompt: Prompt, text: str, since: float = 0.0) -> bool:
     """Whether a prompt has a message in it that was written at `since`. Several may have been sent as one."""
     said = text.strip()
     if not said or said not in prompt.text:

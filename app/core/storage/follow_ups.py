@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LOCK_PREFIX = "follow-up-"
-# `waiting` for its turn; `sending` by the owner; `sent`: a run that begins with it has started, whose agent does not
-# have it yet; `unknown`: it may have arrived; `refused`: only the user can help.
+# `waiting` for its turn; `sending` by the owner; `sent`: the agent of a run was given it, or will be when it is there,
+# and the log does not have it yet; `unknown`: it may have arrived; `refused`: only the user can help.
 WAITING, SENDING, SENT, UNKNOWN, REFUSED = "waiting", "sending", "sent", "unknown", "refused"
 
 _COLUMNS = "number, id, task, text, files, steer, created_at, state, owner, run"
@@ -38,7 +38,7 @@ class FollowUp(NamedTuple):
     """A message to the agent of a task's run. `created_at` is in Unix seconds.
 
     With `steer` it goes into a turn that is under way. `elsewhere`: another process that lives is sending it. `run` is
-    the id of the run that begins with it, of one that is `sent`.
+    the id of the run whose agent was given it, of one that is `sent`.
     """
 
     id: str
@@ -149,7 +149,7 @@ class FollowUps(Repository):
         await self._run(lambda: self._write_each("DELETE FROM follow_ups WHERE id = ?", ids))
 
     async def begin(self, ids: Sequence[str], run: str) -> None:
-        """A run that begins with them has started. They stay until its agent has them."""
+        """The agent of a run was given them, or will be when it is there. They stay until its log has them."""
         sql = f"UPDATE follow_ups SET state = '{SENT}', owner = '{NOBODY}', run = ? WHERE id = ?"
         await self._run(lambda: self._write_each(sql, ids, run))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from app.core.errors import BurrowError, Rejected, SignInNeeded, StorageTrouble
 from app.core.fetcher import Admission
 from app.core.posthog.run_files import RunFile
 from app.core.posthog.types import TaskRun
-from app.core.runs import agent_control, backoff, conversation, follower
+from app.core.runs import agent_control, backoff, conversation, follower, queued
 from app.core.runs.answers import QuestionAnswer
 from app.core.runs.conversation import Conversation
 from app.core.runs.follow_status import ENDED, LIVE
@@ -344,6 +345,9 @@ async def test_a_message_can_steer_the_turn_that_is_under_way(tmp_path: Path) ->
         await talk.live()
         await talk.conversation.send("Steer!", steer=True)
         await until(lambda: talk.told("user_message") == [{"content": "Steer!", "steer": True}])
+        # Not every server logs it.
+        await until(lambda: talk.waiting() == [("Steer!", "sent")])
+        talk.happens(ended(1))
         await until(lambda: talk.waiting() == [])
 
 
@@ -360,8 +364,29 @@ async def test_a_queued_message_that_is_sent_now_keeps_its_place_until_the_agent
         await until(lambda: talk.waiting() == [("One", "waiting"), ("Two", "unknown"), ("Three", "waiting")])
         assert not await talk.conversation.send_now(two)
         assert await talk.conversation.send_again(two)
-        await until(lambda: talk.waiting() == [("One", "waiting"), ("Three", "waiting")])
+        await until(lambda: talk.waiting() == [("One", "waiting"), ("Two", "sent"), ("Three", "waiting")])
         assert talk.told("user_message") == [{"content": "Two", "steer": True}] * 2
+
+
+@pytest.mark.parametrize(("logged", "left"), [(False, [("More", "unknown")]), (True, [])])
+async def test_a_message_that_the_server_took_and_then_lost_is_given_back_when_the_run_has_ended(
+    tmp_path: Path, *, logged: bool, left: list[tuple[str, str]]
+) -> None:
+    async with talking(tmp_path) as talk:
+        talk.echoes = False
+        await talk.live()
+        await talk.conversation.send("More")
+        await until(lambda: talk.waiting() == [("More", "sent")])
+        [kept] = await talk.storage.follow_ups.list(SCOPE, "t1")
+        assert (kept.state, kept.run) == ("sent", "r1")
+        if logged:
+            talk.run.events.append(prompt("More", 2))
+        talk.run.status = "failed"
+        talk.run.ends = True
+        talk.run.release(len(talk.run.events))
+        await until(lambda: talk.conversation.follower.now.kind == ENDED)
+        await until(lambda: talk.waiting() == left)
+        assert talk.said == ["More"]
 
 
 async def test_a_run_that_has_ended_is_gone_on_with_in_another_one(tmp_path: Path) -> None:
@@ -446,15 +471,24 @@ async def test_what_a_run_is_to_begin_with_stays_stored_until_its_agent_is_there
 @pytest.mark.parametrize(
     ("status", "events", "left", "hold"),
     [
-        ("in_progress", STARTED, [], ""),
-        ("completed", STARTED, [], ""),
+        ("in_progress", [*STARTED, prompt("More", 2)], [], ""),
+        ("completed", [*STARTED, prompt("More", 2)], [], ""),
+        ("in_progress", STARTED, [("More", "sent")], ""),
+        ("completed", STARTED, [("More", "unknown")], ""),
         ("failed", STARTED[:0], [("More", "waiting")], "never_started"),
         ("cancelled", STARTED[:0], [("More", "unknown")], ""),
     ],
 )
-async def test_after_a_restart_what_a_run_began_with_is_said_once_or_given_back(
-    tmp_path: Path, status: str, events: list[Rpc], left: list[tuple[str, str]], hold: str
+async def test_after_a_restart_what_an_agent_was_given_is_said_once_or_given_back(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    status: str,
+    events: list[Rpc],
+    left: list[tuple[str, str]],
+    hold: str,
 ) -> None:
+    # The clock of the scripted log is another one.
+    monkeypatch.setattr(queued, "CLOCK_DIFFERENCE", math.inf)
     await started_with(tmp_path, "r1")
     async with talking(tmp_path, events, status=status) as talk:
         await until(lambda: talk.conversation.follower.now.kind in {LIVE, ENDED})
