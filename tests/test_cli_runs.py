@@ -243,7 +243,7 @@ def test_a_turn_that_was_stopped_in_the_window_says_so_whatever_its_agent_logged
         assert "cancelled" in commands.out
         assert "end_turn" not in commands.out
     records = [json.loads(line) for line in _lines(commands, "tasks", "logs", slug, "--json")]
-    assert [each["late"] for each in records if each["kind"] == "message"] == [False, True]
+    assert [each["late"] for each in records if each["type"] == "message"] == [False, True]
 
 
 def test_what_is_said_to_an_ended_run_begins_another_one(commands: CommandLine, lab: Lab) -> None:  # noqa: F811

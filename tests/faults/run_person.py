@@ -313,7 +313,10 @@ class Person:
         prompts = [each for each in log if isinstance(each, Prompt)]
         lost = misplaced(self._typed[task], prompts, waiting, excused=frozenset(self._again))
         if found or lost:
-            self._found(f"task {task}, run {run.id} {run.status}: {found or lost}")
+            queued = [(each.text, each.state) for each in shown.queued]
+            self._found(
+                f"task {task}, run {run.id} {run.status}: {found or lost}; queued {queued} because of {shown.hold!r}"
+            )
 
     def _found(self, trouble: str) -> None:
         """The first trouble counts."""

@@ -162,7 +162,7 @@ def repository(folder: Path) -> Path:
 
 
 async def test_the_form_opens_also_while_a_cloud_run_is_under_way(qapp: QApplication, tmp_path: Path) -> None:
-    run = TaskRun("run-1", status="in_progress", environment="cloud", task="t1")
+    run = TaskRun("run-1", status="queued", environment="cloud", task="t1")
     async with local_place(qapp, tmp_path, run=run) as local:
         page = local.place.pages.detail
         assert page.cancel_button.isVisibleTo(page)

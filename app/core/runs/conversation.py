@@ -195,11 +195,13 @@ class Conversation(AgentControl):
             self._set_hold(Hold(UNSENT) if any(each.state != SENT for each in self._rows) else Hold())
             # Another window may be sending, and end.
             return RETRY_SECONDS if any(each.elsewhere for each in self._rows) else 0.0
-        self._set_hold(Hold())
         await self._refresh()
+        self._set_hold(Hold())
         pause = await self._send(claimed, steer=steer)
         await self._refresh()
-        self._set_hold(self._holds() if pause else Hold())
+        # Whoever waits has a reason in sight at any time.
+        waits = any(each.state == WAITING for each in self._rows)
+        self._set_hold(self._holds() if pause or waits else Hold())
         if not pause:
             self._wake()
         return pause
