@@ -4,28 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QComboBox, QListView, QWidget
 
-from app.ui.theme import theme, tokens
-from app.ui.widgets.choices import Select, typed
+from app.ui.theme import theme
 from app.ui.widgets.filter_popup import ChoiceRows, FilterPopup
-from app.ui.widgets.guard import guarded
+from app.ui.widgets.popup_select import PopupSelect
 from app.ui.widgets.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from PySide6.QtGui import QKeyEvent
 
-
-class SearchSelect(Select):
-    """A `Select` whose popup is filtered by typing. What is chosen is a place in the list, never a text.
+class SearchSelect(PopupSelect):
+    """A list whose popup is filtered by typing. What is chosen is a place in the list, never a text.
 
     Typing opens the popup. Nothing is chosen before Enter or a click. `text(place)` is asked only for what is shown.
     """
-
-    WIDTH = 360
 
     def __init__(
         self, name: str, count: int, text: Callable[[int], str], placeholder: str, parent: QWidget | None = None
@@ -41,25 +36,6 @@ class SearchSelect(Select):
         self.setModel(choices)
         # Only now: a drop-down list chooses the first entry that its model has.
         choices.put(range(count))
-
-    def sizeHint(self) -> QSize:
-        # By itself a drop-down list looks at each of its entries.
-        return QSize(theme().px(self.WIDTH), theme().px(tokens.CONTROL))
-
-    def minimumSizeHint(self) -> QSize:
-        return QSize(theme().px(self.WIDTH // 3), theme().px(tokens.CONTROL))
-
-    @guarded()
-    def showPopup(self) -> None:
-        self._open("")
-
-    @guarded()
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        text = typed(event)
-        if text:
-            self._open(text)
-        else:
-            super().keyPressEvent(event)
 
     def _open(self, text: str) -> None:
         popup = ChoicePopup(self.count(), self.itemText, self.accessibleName(), self)
