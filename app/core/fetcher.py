@@ -269,26 +269,14 @@ class Fetcher:
         The form has `fields`, then `file`. The address is a secret, so the request is not recorded. It may be repeated.
         Raises `Rejected` for an address that is neither HTTPS nor this host's, and what requests raise.
         """
-        import httpx
-
         try:
             origin = origin_of(url)
         except ValueError:
             raise Rejected("The server named no address to upload to.", Facts(origin=self._host.origin)) from None
         if urlsplit(url).scheme != "https" and origin != self._host.origin:
             raise Rejected("The server named an address without encryption to upload to.", Facts(origin=origin))
-        client = await self._transport.client()
-        try:
-            request = client.build_request("POST", url, data=dict(fields), files={"file": (name, content, kind)})
-            request.extensions[ANSWER_DEADLINE] = UPLOAD_SECONDS
-            response = await client.send(request, stream=True)
-            answer = await self._read(response, True)
-        except httpx.HTTPError as failure:
-            raise transport_error(failure, origin=origin) from None
-        except (httpx.InvalidURL, ValueError):
-            raise Rejected("This cannot be sent as it is.", Facts(origin=origin)) from None
-        if response.status_code >= 300:
-            raise answer_error(Reply(response.status_code, response.headers, answer), name=origin, origin=origin)
+        form = {"data": dict(fields), "files": {"file": (name, content, kind)}}
+        await self._ask_openly("POST", url, origin, UPLOAD_SECONDS, **form)
 
     async def get_openly(self, url: str) -> Answer:
         """GET an address of another server that needs no sign-in, or whose sign-in is a part of it: without the token.
@@ -296,13 +284,16 @@ class Fetcher:
         It may be a secret, so the request is not recorded. Raises `Rejected` for an address that is neither HTTPS nor
         on this machine, and what requests raise.
         """
+        return await self._ask_openly("GET", url, self._open_origin(url), preferences().answer_seconds)
+
+    async def _ask_openly(self, method: str, url: str, origin: str, seconds: float, **body: Any) -> Answer:
+        """Send a request without the token, and read the answer to it within that time. `body` is httpx's."""
         import httpx
 
-        origin = self._open_origin(url)
         client = await self._transport.client()
         try:
-            request = client.build_request("GET", url)
-            request.extensions[ANSWER_DEADLINE] = preferences().answer_seconds
+            request = client.build_request(method, url, **body)
+            request.extensions[ANSWER_DEADLINE] = seconds
             response = await client.send(request, stream=True)
             content = await self._read(response, True)
         except httpx.HTTPError as failure:

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 SETTLE_SECONDS = 1.0
 # How much later the local proxy starts where no client could use it.
 UNUSED_PROXY_SECONDS = 3.0
+# How much later the modules are loaded that showing a run takes.
+PRELOAD_SECONDS = 3.0
 
 
 class Settling:
-    """Starts what can wait: the collector, the desktop's session, runs out of view, updates, the tray, the proxy."""
+    """Starts what can wait: the collector, the desktop's session, runs out of view, updates, tray, proxy, modules."""
 
     def __init__(self, opening: WindowOpening, watch: CrashWatch) -> None:
         self._opening, self._watch = opening, watch
@@ -46,6 +48,7 @@ class Settling:
         if not options.screenshot:
             # In safe mode too: this version has come up.
             window.follow_updates(looks=self._services.serves_clients)
+            bridge.spawn(window, self._preload(), key="preload")
         if self._services.serves_clients:
             bridge.spawn(window, window.background.begin(hidden=options.hidden), key="tray")
             await self._serve_clients()
@@ -54,6 +57,14 @@ class Settling:
         """Stop the collector."""
         if self._collector is not None:
             self._collector.stop()
+
+    async def _preload(self) -> None:
+        """Load what showing a run takes, where somebody may show one soon."""
+        await asyncio.sleep(PRELOAD_SECONDS)
+        if self._services.backend is not None and self._window.isVisible():
+            from app.main.preloading import preload
+
+            await preload()
 
     async def _mend_login(self) -> None:
         """Have the system start this program at login where it would start one that has moved."""

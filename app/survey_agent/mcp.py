@@ -6,12 +6,10 @@ for each run. https://modelcontextprotocol.io/specification/2025-06-18/basic/tra
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import http.client
 import json
 import os
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -19,6 +17,7 @@ from urllib.parse import urlsplit
 from app import __version__
 from app.acp.messages import PeerClosed, RpcError
 from app.acp.process import AgentProcess
+from app.daemon_thread import in_daemon_thread
 from app.processes.child import NotStarted
 
 if TYPE_CHECKING:
@@ -216,28 +215,8 @@ def _data_of(body: str) -> list[str]:
 
 async def _in_daemon(work: Callable[[], T]) -> T:
     """Run `work` in a thread that never delays the end of the process."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, failure: Exception | None) -> None:
-        if done.cancelled():
-            return
-        if failure is not None:
-            done.set_exception(failure)
-        else:
-            done.set_result(result)  # type: ignore[arg-type]
-
-    def run() -> None:
-        result, failure = None, None
-        try:
-            result = work()
-        except Exception as raised:  # noqa: BLE001 - carried over to the waiting coroutine
-            failure = raised
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(settle, result, failure)
-
-    threading.Thread(target=run, daemon=True, name="mcp").start()
-    return await done
+    outcome, _thread = in_daemon_thread(work, "mcp")
+    return await outcome
 
 
 def _pairs(given: object) -> tuple[tuple[str, str], ...]:

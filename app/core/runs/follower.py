@@ -18,6 +18,7 @@ from app.core.runs.backoff import Backoff
 from app.core.runs.follow_status import CONNECTING, ENDED, FAILED, LIVE, WAITING, FollowStatus
 from app.core.runs.history import StoredLog
 from app.core.runs.overlap import COMPARED, Overlap
+from app.core.runs.recent_ids import RecentIds
 from app.core.runs.run_events import ERROR, ROTATED, STREAM_END, changed_run, read_event
 from app.core.runs.transcript import Transcript
 
@@ -43,7 +44,6 @@ BATCH, FRAME_SECONDS = 50, 0.016
 CATCH_UP_TRIES, CATCH_UP_SECONDS = 5, 1.0
 # How often a log that is not streamed is read.
 POLL_SECONDS = 5.0
-REMEMBERED_EVENTS = 4_096
 HOPELESS = (NotFound, PermissionMissing)
 # Nothing is wrong with the server. The first needs the network, the others the user.
 NOT_ITS_FAULT = (Offline, SignInNeeded, VaultTrouble)
@@ -79,8 +79,7 @@ class RunFollower:
         self._nudged = asyncio.Event()
         self._last_id = ""
         self._heard = 0.0
-        self._seen: set[str] = set()
-        self._order: deque[str] = deque()
+        self._seen = RecentIds()
         # How many entries of the stored log the transcript has, and the place after them. None before it was read.
         self._stored = 0
         self._mark: TranscriptMark | None = None
@@ -132,7 +131,6 @@ class RunFollower:
         self._doubt = False
         self._arrived.clear()
         self._seen.clear()
-        self._order.clear()
         self._tell_run(run)
 
     def close(self) -> None:
@@ -209,7 +207,7 @@ class RunFollower:
                 return
             if found.change is not None and self.run is not None:
                 self._tell_run(changed_run(self.run, found.change))
-            if found.entry is not None and self._is_new(found.entry.event_id):
+            if found.entry is not None and self._seen.is_new(found.entry.event_id):
                 self._arrived.append(found.entry)
                 self._news.set()
             if found.id:
@@ -337,18 +335,6 @@ class RunFollower:
 
     async def _wait_for_nudge(self) -> None:
         await self._nudged.wait()
-
-    def _is_new(self, event_id: str) -> bool:
-        """Whether an event has not come before. Streams repeat what is near the place where they are resumed."""
-        if not event_id:
-            return True
-        if event_id in self._seen:
-            return False
-        self._seen.add(event_id)
-        self._order.append(event_id)
-        if len(self._order) > REMEMBERED_EVENTS:
-            self._seen.discard(self._order.popleft())
-        return True
 
     def _tell_run(self, run: TaskRun) -> None:
         if run != self.run:

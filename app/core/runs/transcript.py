@@ -7,7 +7,6 @@ a stored message replaces the live chunks that it consists of. The same log alwa
 from __future__ import annotations
 
 import time
-from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +17,7 @@ from app.core.runs.item_list import ItemHead
 from app.core.runs.item_text import searched
 from app.core.runs.items import Notice
 from app.core.runs.masked_items import MaskedItems
+from app.core.runs.recent_ids import RecentIds
 from app.core.runs.reducer import OURS, StoppedTurn
 from app.core.runs.spill import SpillFile
 from app.core.storage.stops import Stop
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["Change", "ItemHead", "Transcript"]
 
 TROUBLE_KEY = "storage"
-# A stream repeats what is near the place where it was resumed.
-REMEMBERED_EVENTS = 4_096
 # Of a part that was read again, so many items are compared with what was shown.
 COMPARED = 1_000
 SEARCHED_AT_ONCE = 200
@@ -66,8 +64,7 @@ class Transcript:
         self._folder = folder
         self._stopped: dict[str, StoppedTurn] = {}
         self._body = self._new_body()
-        self._seen: set[str] = set()
-        self._order: deque[str] = deque()
+        self._seen = RecentIds()
         self._masked = MaskedItems(lambda index: self.changed.emit(Change(index, 0, (index,))))
         # How many items there were before `restart`.
         self._former: int | None = None
@@ -83,7 +80,7 @@ class Transcript:
         """
         body = self._body
         before, state = len(body.items), body.reducer.at.state
-        touched = body.apply([each for each in entries if not each.event_id or self._is_new(each.event_id)])
+        touched = body.apply([each for each in entries if self._seen.is_new(each.event_id)])
         self._say_trouble(touched)
         former, self._former = self._former, None
         after = len(body.items)
@@ -241,7 +238,6 @@ class Transcript:
         former, self._body = self._body, body
         self._masked.clear()
         self._seen.clear()
-        self._order.clear()
         if former.spill is not None and former.spill is not body.spill:
             former.spill.close()
 
@@ -278,15 +274,6 @@ class Transcript:
         notice = Notice(key=TROUBLE_KEY, turn=self.state.turn, at=datetime.now(UTC), text=text, level="warn")
         self._body.reducer.close_text()
         touched.add(items.append(notice))
-
-    def _is_new(self, event_id: str) -> bool:
-        if event_id in self._seen:
-            return False
-        self._seen.add(event_id)
-        self._order.append(event_id)
-        if len(self._order) > REMEMBERED_EVENTS:
-            self._seen.discard(self._order.popleft())
-        return True
 
     def _tell(self, change: Change) -> Change:
         self.changed.emit(change)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # So many of the last items are taken in at once, and so many of the others between two looks at the clock.
 AT_ONCE, STEP = 400, 100
+# So many more are taken in by one call, in 6 ms. Of more than that, the first get their estimates later.
+MOST_ADDED = 4_000
 # Deeper sub-agents are indented no further.
 DEEPEST = 3
 
@@ -103,9 +105,13 @@ class ShownItems:
 
     @property
     def continues(self) -> bool:
-        """Whether the source still has the items that were taken in, where they were."""
+        """Whether the source still has the items that were taken in, where they were, and not too many more."""
         taken = len(self.heights)
-        if self.source is None or not taken:
+        if self.source is None:
+            return True
+        if len(self.source) - taken > MOST_ADDED:
+            return False
+        if not taken:
             return True
         return taken <= len(self.source) and self.source.head(taken - 1).key == self._last_key
 

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import Qt, Signal
 
-from app.ui.theme import theme, tokens
-from app.ui.widgets.choices import Select, typed
-from app.ui.widgets.guard import guarded
 from app.ui.widgets.paged_popup import PagedPopup
+from app.ui.widgets.popup_select import PopupSelect
 from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from PySide6.QtGui import QKeyEvent
     from PySide6.QtWidgets import QWidget
 
     from app.ui.widgets.paged_popup import ChoiceSource, PagedChoice
 
 
-class PagedSelect(Select):
+class PagedSelect(PopupSelect):
     """A drop-down list over a `ChoiceSource`. `chosen(value)` when the user chose.
 
     What was chosen stays shown whether the source knows it or not. `first` are choices that are there always. With
@@ -29,7 +26,7 @@ class PagedSelect(Select):
     """
 
     chosen = Signal(str)
-    WIDTH = 360
+    OPENING_KEYS = (Qt.Key.Key_Down, Qt.Key.Key_Up)
 
     def __init__(
         self,
@@ -58,24 +55,6 @@ class PagedSelect(Select):
         words = text or next((each.text for each in known if each.value == value), value)
         self.setItemText(0, words)
         self.setToolTip(plain_tip(words))
-
-    def sizeHint(self) -> QSize:
-        return QSize(theme().px(self.WIDTH), theme().px(tokens.CONTROL))
-
-    def minimumSizeHint(self) -> QSize:
-        return QSize(theme().px(self.WIDTH // 3), theme().px(tokens.CONTROL))
-
-    @guarded()
-    def showPopup(self) -> None:
-        self._open("")
-
-    @guarded()
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        text = typed(event)
-        if text or event.key() in (Qt.Key.Key_Down, Qt.Key.Key_Up):
-            self._open(text)
-        else:
-            super().keyPressEvent(event)
 
     def _open(self, text: str) -> None:
         self.popup = PagedPopup(self.source, self.accessibleName(), self._first, self._free, self)

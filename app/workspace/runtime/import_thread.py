@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import os
 import sys
 import threading
 from typing import TYPE_CHECKING, TypeVar
+
+from app.daemon_thread import in_daemon_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,40 +18,23 @@ T = TypeVar("T")
 
 # Two threads that import one package at the same time may each see half of it.
 _IMPORTING = threading.Lock()
-_running: set[threading.Thread] = set()
+_running: set[object] = set()
 
 
 async def in_thread(work: Callable[[], T]) -> T:
     """Run `work`, which imports, in a thread that never delays the end of the process; one such work at a time."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
+    running = object()
+    _running.add(running)
 
-    def settle(result: T | None, failure: BaseException | None) -> None:
-        if done.done():
-            return
-        if failure is not None:
-            done.set_exception(failure)
-        else:
-            done.set_result(result)  # type: ignore[arg-type]
-
-    def run() -> None:
-        result: T | None = None
-        failure: BaseException | None = None
+    def run() -> T:
         try:
             with _IMPORTING:
-                result = work()
-        except Exception as raised:  # noqa: BLE001 - carried over to the waiting coroutine
-            failure = raised
+                return work()
         finally:
-            _running.discard(threading.current_thread())
-        # The loop is closed when the workspace has stopped meanwhile; nobody waits then.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(settle, result, failure)
+            _running.discard(running)
 
-    thread = threading.Thread(target=run, daemon=True, name="workspace-import")
-    _running.add(thread)
-    thread.start()
-    return await done
+    outcome, _thread = in_daemon_thread(run, "workspace-import")
+    return await outcome
 
 
 def end_beside_imports(code: int) -> None:

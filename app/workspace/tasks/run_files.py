@@ -22,10 +22,11 @@ from app.workspace.tasks.staged_files import (
     EXPIRES_SECONDS,
     LARGEST,
     announced_file,
-    finalize_file,
+    finalize_files,
     listed_files,
-    stage_file,
+    prepare_files,
     store_file,
+    stored_path,
 )
 from app.workspace.tasks.task_views import reader, writer
 from app.workspace.web.errors import not_found, permission_denied, reply, validation
@@ -73,31 +74,12 @@ async def store(request: Request) -> Response:
 
 async def prepare(request: Request) -> Response:
     """Announce files. The answer says where each is to be uploaded."""
-    _, project = await writer(request)
-    announced = [announced_file(each) for each in listed_files(await json_object(request))]
-    workspace = workspace_of(request)
-    expires = workspace.clock.now() + EXPIRES_SECONDS
-
-    def work(db: sqlite3.Connection) -> list[dict[str, object]]:
-        run = run_in_path(db, request, project)
-        origin = workspace.settings.url
-        return [stage_file(db, run["task_id"], run["id"], each, expires, origin) for each in announced]
-
-    return reply({"artifacts": await workspace.db.run(work)})
+    return await prepare_files(request, _run)
 
 
 async def finalize(request: Request) -> Response:
     """Confirm that files were uploaded. Their ids can be given to the run from then on."""
-    _, project = await writer(request)
-    paths = [_path(each) for each in listed_files(await json_object(request))]
-    workspace = workspace_of(request)
-    now = workspace.clock.now()
-
-    def work(db: sqlite3.Connection) -> list[dict[str, object]]:
-        run = run_in_path(db, request, project)
-        return [finalize_file(db, run["task_id"], path, now) for path in paths]
-
-    return reply({"artifacts": await workspace.db.run(work)})
+    return await finalize_files(request, _run)
 
 
 async def presign(request: Request) -> Response:
@@ -134,7 +116,7 @@ async def presigned(request: Request) -> Response:
 async def _file(request: Request) -> sqlite3.Row:
     """The file of the run that the body names. Raises 404 for any other."""
     _, project = await reader(request)
-    path = _path(await json_object(request))
+    path = stored_path(await json_object(request))
 
     def work(db: sqlite3.Connection) -> sqlite3.Row | None:
         run = run_in_path(db, request, project)
@@ -164,8 +146,9 @@ def _signature(workspace: Workspace, file_id: str, expires: int) -> str:
     return hmac.new(workspace.settings.secret.encode(), message, hashlib.sha256).hexdigest()
 
 
-def _path(each: Mapping[str, object]) -> str:
-    return checked_text(each.get("storage_path"), "storage_path", maximum=200)
+def _run(db: sqlite3.Connection, request: Request, project: int) -> tuple[str, str | None]:
+    run = run_in_path(db, request, project)
+    return run["task_id"], run["id"]
 
 
 def _content(each: Mapping[str, object]) -> bytes:

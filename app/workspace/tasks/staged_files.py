@@ -25,10 +25,13 @@ from app.workspace.web.fields import checked_text, choice, json_object
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from starlette.requests import Request
     from starlette.routing import BaseRoute
+
+    # The ids of a task and, where the files belong to one, of a run, found in the path of a request to a project.
+    FileOwner = Callable[[sqlite3.Connection, Request, int], tuple[str, str | None]]
 
 STAGED = f"{BASE}{{task_id}}/staged_artifacts/"
 UPLOADS = "/_uploads/"
@@ -50,14 +53,19 @@ def routes() -> list[BaseRoute]:
 
 async def prepare(request: Request) -> Response:
     """Announce files. The answer says where each is to be uploaded."""
+    return await prepare_files(request, _task)
+
+
+async def prepare_files(request: Request, owner: FileOwner) -> Response:
+    """Announce files of `owner`, which is found in the path of the request."""
     _, project = await writer(request)
     announced = [announced_file(each) for each in listed_files(await json_object(request))]
     workspace = workspace_of(request)
     expires = workspace.clock.now() + EXPIRES_SECONDS
 
     def work(db: sqlite3.Connection) -> list[dict[str, object]]:
-        task = task_in_path(db, request, project)
-        return [stage_file(db, task["id"], None, each, expires, workspace.settings.url) for each in announced]
+        task_id, run_id = owner(db, request, project)
+        return [stage_file(db, task_id, run_id, each, expires, workspace.settings.url) for each in announced]
 
     return reply({"artifacts": await workspace.db.run(work)})
 
@@ -89,17 +97,28 @@ async def upload(request: Request) -> Response:
 
 async def finalize(request: Request) -> Response:
     """Confirm that files were uploaded. Their ids can be given to a run from then on."""
+    return await finalize_files(request, _task)
+
+
+async def finalize_files(request: Request, owner: FileOwner) -> Response:
+    """Confirm that files of `owner` were uploaded."""
     _, project = await writer(request)
-    paths = [
-        checked_text(each.get("storage_path"), "storage_path") for each in listed_files(await json_object(request))
-    ]
+    paths = [stored_path(each) for each in listed_files(await json_object(request))]
     now = workspace_of(request).clock.now()
 
     def work(db: sqlite3.Connection) -> list[dict[str, object]]:
-        task = task_in_path(db, request, project)
-        return [finalize_file(db, task["id"], path, now) for path in paths]
+        task_id, _ = owner(db, request, project)
+        return [finalize_file(db, task_id, path, now) for path in paths]
 
     return reply({"artifacts": await workspace_of(request).db.run(work)})
+
+
+def _task(db: sqlite3.Connection, request: Request, project: int) -> tuple[str, str | None]:
+    return task_in_path(db, request, project)["id"], None
+
+
+def stored_path(each: Mapping[str, object]) -> str:
+    return checked_text(each.get("storage_path"), "storage_path", maximum=200)
 
 
 def check_files(db: sqlite3.Connection, task_id: str, ids: object, attr: str = "pending_user_artifact_ids") -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app.core.runs import item_store, raw_log
+from app.core.runs import item_store, raw_log, slices
 from app.core.runs.item_store import NEVER_SPILLED
 from app.core.runs.items import Notice, ToolCall
 from app.core.runs.spill import BLOCK, SpillFile
@@ -266,3 +266,11 @@ def live(rpcs: list[Rpc]) -> Iterator[Rpc]:
             yield from (chunk(text[start : start + 100]) for start in range(0, len(text), 100))
         else:
             yield rpc
+
+
+async def test_a_very_long_entry_ends_a_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slices, "LONG_ENTRY", 1_000)
+    log = entries(*(message(text) for text in ("a", "b", "c" * 2_000, "d" * 2_000, "e", "f")))
+    found: list[int] = []
+    assert await slices.apply_in_slices(lambda some: found.append(len(some)), log) == 6
+    assert found == [3, 1, 2]

@@ -55,7 +55,7 @@ def test_the_secret_of_a_key_is_masked_far_from_its_id() -> None:
     assert KEY in mask_long(text.replace(KEY_ID, ""))
 
 
-@pytest.mark.parametrize("text", ["x" * 300_000, "\n" * 300_000, "a: \n" * 100_000, "bearer\n" * 60_000])
+@pytest.mark.parametrize("text", ["ab" * 150_000, "\n" * 300_000, "a: \n" * 100_000, "bearer\n" * 60_000])
 def test_a_text_in_which_no_piece_can_end_well_is_masked_all_the_same(text: str) -> None:
     assert len(list(mask_steps(text))) > 3
     assert mask_long(text).count("\n") >= text.count("\n") * 0.9

@@ -73,6 +73,24 @@ def test_it_opens_at_the_end_and_lays_out_only_what_is_in_view(view: TranscriptV
     assert len(view.items._layouts) < 100
 
 
+def test_a_long_log_that_comes_while_nobody_looks_is_taken_in_from_its_end(view: TranscriptView) -> None:
+    items = shown(view, ListedItems())
+    view.hide()
+    items.add(*long_run(20_000))
+    asked: list[int] = []
+    head = items.head
+    items.head = lambda place: asked.append(place) or head(place)  # type: ignore[method-assign, func-returns-value]
+    view.show()
+    assert len(set(asked)) < 1_000
+    QApplication.processEvents()
+    painted(view)
+    assert keys_of(view)[-1] == "k19999"
+    # The others follow in slices.
+    while view.items.estimate_more(0.01):
+        pass
+    assert len(set(asked)) == 20_000
+
+
 def test_what_is_added_is_followed_until_a_person_scrolls_up(view: TranscriptView) -> None:
     items = shown(view, ListedItems(long_run(200)))
     items.add(Message(key="new", text="one"))

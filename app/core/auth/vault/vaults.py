@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import os
 import sys
-import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,8 +18,10 @@ from app.core.auth.vault.base import StoreKind, VaultFailure, VaultState
 from app.core.auth.vault.identity import UNENCRYPTED_FOLDER, FolderIdentity
 from app.core.auth.vault.moved import MovedItems
 from app.core.private import fill_and_replace, make_private_folder, replace_private
+from app.daemon_thread import in_daemon_thread
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
     from pathlib import Path
 
@@ -295,33 +296,14 @@ class KeyringVault:
             # No second prompt while the first one waits, and not one more thread for each call.
             if self._hung is not None and self._hung.is_alive():
                 raise self._waiting("The keyring still waits to be unlocked.")
-            loop = asyncio.get_running_loop()
-            outcome: asyncio.Future[T] = loop.create_future()
 
-            def settle(value: T | None, failure: Exception | None) -> None:
-                if outcome.done():
-                    return
-                if failure is not None:
-                    outcome.set_exception(failure)
-                else:
-                    outcome.set_result(value)  # type: ignore[arg-type]
+            def work() -> T:
+                if self._items is None:
+                    self._items = self._open()
+                return action(self._items)
 
-            def work() -> None:
-                value: T | None = None
-                failure: Exception | None = None
-                try:
-                    if self._items is None:
-                        self._items = self._open()
-                    value = action(self._items)
-                except Exception as error:  # noqa: BLE001 - backends raise anything; mapped below
-                    failure = error
-                # The loop may be closed by the time the user answers a prompt.
-                with contextlib.suppress(RuntimeError):
-                    loop.call_soon_threadsafe(settle, value, failure)
-
-            # A daemon thread: a prompt that nobody answers must not keep the process from ending.
-            thread = threading.Thread(target=work, name="keyring", daemon=True)
-            thread.start()
+            # A prompt that nobody answers must not keep the process from ending.
+            outcome, thread = in_daemon_thread(work, "keyring")
             try:
                 async with asyncio.timeout(self._deadline):
                     return await outcome
