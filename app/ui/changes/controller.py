@@ -15,7 +15,7 @@ from app.ui.changes.changes_head import BESIDE, UNIFIED
 from app.ui.changes.diff_blocks import rows_of_difference
 from app.ui.changes.disk import told
 from app.ui.changes.opening import open_in_editor
-from app.ui.changes.words import subjects, tr
+from app.ui.changes.words import mode_words, subjects, tr
 from app.ui.save_soon import SaveSoon
 from app.ui.widgets.undo import Undoable, UndoKind
 
@@ -163,31 +163,18 @@ class ChangesController(QObject):
         if run is None or not changes:
             return
 
-        async def discard() -> list[Discarded]:
-            done: list[Discarded] = []
-            try:
-                for change in changes:
-                    discarded = await run.discard(change)
-                    done.append(discarded)
-            finally:
-                # What was discarded before a failure can be undone too.
-                if done:
-                    self._offer_undo(run, done)
-            return done
+        async def discard() -> None:
+            self._offer_undo(run, await run.discard(changes))
 
         self._act(discard)
 
-    def _offer_undo(self, run: RunChanges, done: list[Discarded]) -> None:
-        async def take_back() -> None:
-            for each in reversed(done):
-                await run.take_back(each)
-
+    def _offer_undo(self, run: RunChanges, done: Discarded) -> None:
         def undo() -> None:
             # Not in the generation: it is undone even if another run is in view by now.
-            self._bridge.spawn(self, told(take_back), done=self._done, failed=self._failed)
+            self._bridge.spawn(self, told(partial(run.take_back, done)), done=self._done, failed=self._failed)
 
         kind = UndoKind(tr("Changes of {0} discarded"), tr("Changes of {0} files discarded"))
-        self._page.undo.add(Undoable(kind, subjects([each.change.path for each in done]), undo))
+        self._page.undo.add(Undoable(kind, subjects([each.path for each in done.changes]), undo))
 
     def _commit(self, message: str, *, hooks: bool = False) -> None:
         run, found = self._run, self._found
@@ -284,9 +271,8 @@ def _note(change: FileChange, difference: FileDifference) -> str:
     if difference.binary:
         return tr("A binary file. Its content is not compared.")
     if not difference.hunks:
-        return (
-            tr("Renamed, with the same content.") if change.kind == "renamed" else tr("An empty file, or another mode.")
-        )
+        renamed = tr("Renamed, with the same content.") if change.kind == "renamed" else ""
+        return " ".join(filter(None, (renamed, mode_words(change)))) or tr("An empty file.")
     return ""
 
 

@@ -68,7 +68,7 @@ async def test_files_are_committed_kept_or_open(run: RunChanges) -> None:
 async def test_a_discard_that_is_undone_gives_back_files_and_index(run: RunChanges, path: str) -> None:
     before = await run.look()
     [change] = [each.change for each in before.files if each.path == path]
-    done = await run.discard(change)
+    done = await run.discard([change])
     # What was committed is to be committed as it was before.
     kinds = [(each.change.kind, each.stage) for each in (await run.look()).files if each.path == path]
     assert kinds == ([("reverted", "kept")] if path == "a.txt" else [])
@@ -90,7 +90,7 @@ async def test_a_submodule_is_named_and_never_moved_away(run: RunChanges) -> Non
     changes = {each.path: each.change for each in (await run.look()).files}
     assert changes["module"].kind == "submodule"
     with pytest.raises(Rejected, match="repository of its own"):
-        await run.discard(changes["module"])
+        await run.discard([changes["module"]])
     assert (run.folder / "module" / ".git").exists()
 
 

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
     from app.core.runs.worktrees.changes import FileDifference
 
+# Kinds of changes, and why they cannot be discarded.
+UNDISCARDABLE = {
+    "submodule": ("is a repository of its own.", "Discard its changes inside of it."),
+    "reverted": ("is as it was when the run began.", "Keep it to have the next commit say so."),
+}
 LOCK = "index.lock"
 MESSAGE = "commit-message"
 
@@ -123,18 +128,17 @@ class RunChanges:
                     given=as_input(paths),
                 )
 
-    async def discard(self, change: FileChange) -> Discarded:
-        """Bring back what the file was when the run began. Raises `Rejected` for what cannot be brought back."""
-        if change.kind == "submodule":
-            raise Rejected(
-                f"{change.path} is a repository of its own.",
-                Facts(attr="file"),
-                action="Discard its changes inside of it.",
-            )
-        if change.kind == "reverted":
-            raise Rejected(f"{change.path} is as it was when the run began.", Facts(attr="file"))
+    async def discard(self, changes: Sequence[FileChange]) -> Discarded:
+        """Bring back what the files were when the run began: all of them that can be, or none.
+
+        Raises `Rejected` where none can be.
+        """
+        possible = [each for each in changes if each.kind not in UNDISCARDABLE]
+        if changes and not possible:
+            why = UNDISCARDABLE[changes[0].kind]
+            raise Rejected(f"{changes[0].path} {why[0]}", Facts(attr="file"), action=why[1])
         async with self._alone():
-            return await discard(await self._top(), await self._begun(), change, self.asides)
+            return await discard(await self._top(), await self._begun(), possible, self.asides)
 
     async def take_back(self, done: Discarded) -> None:
         """Undo `discard`: files and index are what they were. What stands in their place goes aside."""
