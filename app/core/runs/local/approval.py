@@ -78,10 +78,10 @@ class GrantedCalls:
         self._commands.clear()
 
     def allows(self, kind: str, params: Mapping[str, object]) -> bool:
-        """Whether a request of the agent is among what was allowed. `kind` is `edit` or `execute`."""
+        """Whether a request of the agent is among what was allowed. `kind` is `execute`, or that of an edit."""
         if kind in self._always:
             return True
-        if kind == "edit":
+        if kind != "execute":
             return str(params.get("path")) in self._files
         words = [str(params.get("command")), *map(str, _list(params.get("args")))]
         return bool({" ".join(words), words[-1] if words[1:2] in (["-c"], ["-lc"]) else ""} & self._commands)
