@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import Rejected
-from app.core.runs.worktrees.git import GitTrouble, git
+from app.core.runs.worktrees.git import ForeignRepository, GitTrouble, git
 from app.core.runs.worktrees.run_changes import ChangeList, NoRepository, RepositoryBusy, RunChanges
 from app.core.runs.worktrees.sizes import FolderSize, size_of
+from app.core.runs.worktrees.worktrees import Worktrees
 from tests.core.worktrees.conftest import run_git
 
 LONG = "".join(f"line {each}\n" for each in range(40))
@@ -123,6 +124,16 @@ async def test_trouble_says_what_it_is(run: RunChanges, tmp_path: Path, monkeypa
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(GitTrouble, match="not installed"):
         await run.look()
+
+
+async def test_a_repository_of_another_user_is_named_as_such(
+    run: RunChanges, worktrees: Worktrees, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # With it git takes every repository for one (t/t0033-safe-directory.sh).
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "true")
+    for attempt in (run.look(), worktrees.create(run.folder, "x")):
+        with pytest.raises(ForeignRepository, match="belongs to another user"):
+            await attempt
 
 
 async def test_a_call_of_git_that_is_cancelled_at_any_moment_ends(repository: Path) -> None:

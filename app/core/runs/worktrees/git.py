@@ -38,6 +38,7 @@ SETTINGS = (
     *("log.showSignature=false", "diff.suppressBlankEmpty=false", f"diff.orderFile={os.devnull}"),
 )
 NO_HOOKS = f"core.hooksPath={os.devnull}"
+FOREIGN = "detected dubious ownership"
 # What a shell around Burrow may have set would make git work on another repository.
 _FOREIGN = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE")
 
@@ -47,6 +48,14 @@ class GitTrouble(BurrowError):
 
     title = "Git could not do it"
     action = "Look at the repository, then try again."
+    retryable = True
+
+
+class ForeignRepository(GitTrouble):
+    """The folder belongs to another user of this machine, whose settings git would follow (`safe.directory`)."""
+
+    title = "Git does not trust this folder"
+    action = "If you do, tell git so: git config --global --add safe.directory FOLDER"
     retryable = True
 
 
@@ -86,6 +95,8 @@ async def git(
         call.end()
     if code not in fine:
         said = mask_credentials(errors.decode("utf-8", "replace").strip())
+        if FOREIGN in said:
+            raise ForeignRepository(f"{folder} belongs to another user of this machine.")
         raise GitTrouble(f"git {name} failed: {said or f'code {code}'}")
     return output
 

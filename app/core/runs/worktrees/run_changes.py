@@ -22,7 +22,7 @@ from app.core.runs.worktrees.changes import (
     tracked_changes,
 )
 from app.core.runs.worktrees.discarding import Discarded, discard, take_back
-from app.core.runs.worktrees.git import GitTrouble, as_input, git, git_line
+from app.core.runs.worktrees.git import ForeignRepository, GitTrouble, as_input, git, git_line
 from app.core.runs.worktrees.under_way import under_way
 
 if TYPE_CHECKING:
@@ -205,6 +205,8 @@ class RunChanges:
             raise GitTrouble("git is not installed.", action="Install git, then try again.")
         try:
             return Path(await git_line(self.folder, "rev-parse", "--show-toplevel"))
+        except ForeignRepository:
+            raise
         except GitTrouble as trouble:
             raise NoRepository(f"{self.folder} is not in a git repository. {trouble.cause}") from None
 

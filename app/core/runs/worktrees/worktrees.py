@@ -21,7 +21,7 @@ import msgspec
 from app.core.errors import BurrowError, Facts, Rejected
 from app.core.posthog.types import Value
 from app.core.private import make_private_folder, replace_private
-from app.core.runs.worktrees.git import GitTrouble, git, git_line
+from app.core.runs.worktrees.git import ForeignRepository, GitTrouble, git, git_line
 from app.core.runs.worktrees.losses import Losses, links_in, losses_of, submodules_in
 from app.core.runs.worktrees.under_way import autostashes
 
@@ -77,6 +77,8 @@ class Worktrees:
         try:
             top = Path(await git_line(repository, "rev-parse", "--show-toplevel"))
             commit = await git_line(top, "rev-parse", "--verify", "--end-of-options", f"{base}^{{commit}}")
+        except ForeignRepository:
+            raise
         except GitTrouble as trouble:
             raise Rejected(
                 f"No worktree can be made of {repository}: {trouble.cause}",
