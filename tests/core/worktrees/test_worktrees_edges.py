@@ -11,6 +11,7 @@ from app.core.errors import Rejected
 from app.core.runs.worktrees import losses as losses_module
 from app.core.runs.worktrees.git import GitTrouble
 from app.core.runs.worktrees.losses import Losses
+from app.core.runs.worktrees.run_changes import RunChanges
 from app.core.runs.worktrees.worktrees import WorktreeRecord, Worktrees
 from tests.core.worktrees.conftest import run_git
 
@@ -212,4 +213,26 @@ async def test_looking_runs_no_program_for_signatures(repository: Path, worktree
     run_git(repository, "config", "log.showSignature", "true")
     (tmp_path / "ran").unlink()
     assert [each.subject for each in (await worktrees.losses(made)).unpushed] == ["Signed"]
+    assert not (tmp_path / "ran").exists()
+
+
+async def test_looking_fetches_nothing_with_a_program_of_the_repository(
+    repository: Path, worktrees: Worktrees, tmp_path: Path
+) -> None:
+    made = await worktrees.create(repository, "x")
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\necho >> {tmp_path}/ran\nexit 1\n")
+    program.chmod(0o755)
+    content = run_git(repository, "rev-parse", "HEAD:a.txt").strip()
+    (repository / ".git" / "objects" / content[:2] / content[2:]).unlink()
+    for name, value in (
+        *(("core.repositoryFormatVersion", "1"), ("extensions.partialClone", "origin")),
+        *(("remote.origin.promisor", "true"), ("remote.origin.url", "ssh://nowhere.invalid/x")),
+        ("core.sshCommand", str(program)),
+    ):
+        run_git(repository, "config", name, value)
+    (Path(made.path) / "a.txt").write_text("changed\n")
+    with pytest.raises(GitTrouble):
+        await RunChanges(Path(made.path), made.base, tmp_path / "asides").look()
+    await worktrees.losses(made)
     assert not (tmp_path / "ran").exists()

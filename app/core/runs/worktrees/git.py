@@ -1,8 +1,9 @@
 """Calls of git: bounded in time and output, without questions, and without programs that a repository's files name.
 
-Hooks, `core.fsmonitor`, external differences and text conversions are off: the configuration of a repository that
-somebody was given runs nothing just because it is looked at. Filters stay, as a checkout has other content without them
-(git-lfs). Paths are bytes that need not be UTF-8, so they travel as `os.fsdecode` gives them, in lists that NUL ends.
+Hooks, `core.fsmonitor`, external differences and text conversions are off, and what a repository lacks is fetched for a
+checkout only: the configuration of one that somebody was given runs nothing just because it is looked at. Filters stay,
+as a checkout has other content without them (git-lfs). Paths are bytes that need not be UTF-8, so they travel as
+`os.fsdecode` gives them, in lists that NUL ends.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ SETTINGS = (
     *("log.showSignature=false", "diff.suppressBlankEmpty=false", f"diff.orderFile={os.devnull}"),
 )
 NO_HOOKS = f"core.hooksPath={os.devnull}"
+# A partial clone may lack what these write into the folder.
+CHECKOUTS = frozenset({"worktree", "checkout"})
 FOREIGN = "detected dubious ownership"
 # What a shell around Burrow may have set would make git work on another repository.
 _FOREIGN = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE")
@@ -77,8 +80,13 @@ async def git(
     name = arguments[0]
     settings = SETTINGS if hooks else (*SETTINGS, NO_HOOKS)
     words = ("git", *(word for each in settings for word in ("-c", each)), *arguments)
-    # A name with a star in it is that name. The one command that knows only names refuses to be told so.
-    environment = _environment() | ({} if name == "check-ignore" else {"GIT_LITERAL_PATHSPECS": "1"})
+    environment = _environment()
+    if name != "check-ignore":
+        # A name with a star in it is that name. The one command that knows only names refuses to be told so.
+        environment["GIT_LITERAL_PATHSPECS"] = "1"
+    if name not in CHECKOUTS:
+        # Fetching runs `core.sshCommand`, and programs that the address names.
+        environment["GIT_NO_LAZY_FETCH"] = "1"
     call = _GitProcess(words, folder, environment, given, enough)
     try:
         async with asyncio.timeout(seconds):
