@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.core.errors import Rejected
 from app.core.runs.worktrees import losses as losses_module
-from app.core.runs.worktrees.git import GitTrouble
+from app.core.runs.worktrees.git import GitTrouble, git
 from app.core.runs.worktrees.losses import Losses
 from app.core.runs.worktrees.run_changes import RunChanges
 from app.core.runs.worktrees.worktrees import WorktreeRecord, Worktrees
@@ -159,6 +160,32 @@ async def test_one_that_git_does_not_let_go_of_comes_back(
     assert (Path(made.path) / "new.txt").exists()
     administrative.joinpath("locked").unlink()
     assert await worktrees.delete(made, losses) is not None
+
+
+def make_file(path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+
+
+async def test_what_git_cannot_delete_of_one_is_named_and_leaves_the_list(
+    repository: Path, worktrees: Worktrees, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await worktrees.create(repository, "x")
+    called = git
+
+    async def held(folder: Path, *words: str, **options: Any) -> bytes:
+        """As where a program holds a file: git forgets the worktree, and fails."""
+        output = await called(folder, *words, **options)
+        if words[:2] == ("worktree", "remove"):
+            make_file(Path(made.path) / "held.txt")
+            raise GitTrouble("failed to delete: Device or resource busy")
+        return output
+
+    monkeypatch.setattr("app.core.runs.worktrees.worktrees.git", held)
+    aside = await worktrees.delete(made, Losses())
+    assert aside is not None
+    assert (aside / "x" / "held.txt").exists()
+    assert await worktrees.all() == ()
 
 
 async def test_one_whose_folder_is_gone_leaves_the_list_and_its_branch_stays(
