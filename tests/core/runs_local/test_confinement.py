@@ -174,6 +174,7 @@ async def test_servers_come_through_the_proxy_with_a_key_that_ends_with_the_run(
         "POSTHOG_KEY": "phx_0123456789abcdefgh",
         "KEPT": "x a-token-that-burrow-keeps",
         "BURROW_DATA": "/x",
+        "GIT_DIR": "/elsewhere/.git",
         "MODEL_API_KEY": "sk-the-person-wants-this",
     }
     clients = Clients()
@@ -193,7 +194,7 @@ async def test_servers_come_through_the_proxy_with_a_key_that_ends_with_the_run(
                 "headers": [{"name": "Authorization", "value": "Bearer [redacted]"}],
             }
         ]
-        assert said["environ"].keys() & {"POSTHOG_KEY", "KEPT", "BURROW_DATA"} == set()
+        assert said["environ"].keys() & {"POSTHOG_KEY", "KEPT", "BURROW_DATA", "GIT_DIR"} == set()
         assert "MODEL_API_KEY" in said["environ"]
         assert clients.made == [("Run 1", ("s1",))]
         assert clients.revoked == []

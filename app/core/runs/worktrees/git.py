@@ -42,8 +42,6 @@ NO_HOOKS = f"core.hooksPath={os.devnull}"
 # A partial clone may lack what these write into the folder.
 CHECKOUTS = frozenset({"worktree", "checkout"})
 FOREIGN = "detected dubious ownership"
-# What a shell around Burrow may have set would make git work on another repository.
-_FOREIGN = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE")
 
 
 class GitTrouble(BurrowError):
@@ -125,9 +123,8 @@ def as_input(names: Iterable[str]) -> bytes:
 
 
 def _environment() -> dict[str, str]:
-    kept = {name: value for name, value in agent_environment().items() if name not in _FOREIGN}
     return {
-        **kept,
+        **agent_environment(),
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_ASKPASS": "",
         "SSH_ASKPASS": "",
