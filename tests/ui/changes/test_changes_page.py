@@ -133,6 +133,24 @@ async def test_what_was_committed_is_taken_back_by_the_next_commit(qapp: QApplic
     await shown.end()
 
 
+async def test_from_the_list_a_key_goes_from_change_to_change_of_the_file(qapp: QApplication, run: RunChanges) -> None:
+    shown = Shown(run)
+    await shown.ready()
+    page = shown.page
+    page.focus_first()
+    await shown.pick("src/checkout/cart.py")
+    before = page.view.current
+    shown.press(Key.Key_Down, Qt.KeyboardModifier.AltModifier)
+    assert page.files.current_key() == "src/checkout/cart.py"
+    assert page.view.current != before
+    # Into a difference that has no lines nothing goes.
+    await shown.pick("logo.png")
+    shown.press(Key.Key_Return)
+    shown.press(Key.Key_Down, Qt.KeyboardModifier.AltModifier)
+    assert (page.files.current_key(), page.files.hasFocus()) == ("logo.png", True)
+    await shown.end()
+
+
 async def test_another_mode_alone_is_said(qapp: QApplication, run: RunChanges) -> None:
     run_git(run.folder, "checkout", "--quiet", run.base, "--", "src/checkout/cart.py")
     (run.folder / "src/checkout/cart.py").chmod(0o755)
