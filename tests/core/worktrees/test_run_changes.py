@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
 
 from app.core.errors import Rejected
-from app.core.runs.worktrees.git import ForeignRepository, GitTrouble, git
+from app.core.runs.worktrees.git import ForeignRepository, GitTrouble, IdentityMissing, git
 from app.core.runs.worktrees.run_changes import ChangeList, NoRepository, RepositoryBusy, RunChanges
 from app.core.runs.worktrees.sizes import FolderSize, size_of
 from app.core.runs.worktrees.worktrees import Worktrees
@@ -134,6 +135,18 @@ async def test_a_repository_of_another_user_is_named_as_such(
     for attempt in (run.look(), worktrees.create(run.folder, "x")):
         with pytest.raises(ForeignRepository, match="belongs to another user"):
             await attempt
+
+
+async def test_a_commit_of_nobody_says_what_to_tell_git(run: RunChanges, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("user.name", "user.email"):
+        run_git(run.folder, "config", "--unset", name)
+    run_git(run.folder, "config", "user.useConfigOnly", "true")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    for name in ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL", "EMAIL"):
+        monkeypatch.delenv(name, raising=False)
+    kept = [each.change for each in (await run.look()).files if each.stage == "kept"]
+    with pytest.raises(IdentityMissing):
+        await run.commit("Rename", kept)
 
 
 async def test_a_call_of_git_that_is_cancelled_at_any_moment_ends(repository: Path) -> None:

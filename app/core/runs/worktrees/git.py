@@ -41,7 +41,8 @@ SETTINGS = (
 NO_HOOKS = f"core.hooksPath={os.devnull}"
 # A partial clone may lack what these write into the folder.
 CHECKOUTS = frozenset({"worktree", "checkout"})
-FOREIGN = "detected dubious ownership"
+# What git says, in the language that it is asked for.
+FOREIGN, UNKNOWN_PERSON = "detected dubious ownership", "Please tell me who you are"
 
 
 class GitTrouble(BurrowError):
@@ -57,6 +58,14 @@ class ForeignRepository(GitTrouble):
 
     title = "Git does not trust this folder"
     action = "If you do, tell git so: git config --global --add safe.directory FOLDER"
+    retryable = True
+
+
+class IdentityMissing(GitTrouble):
+    """A commit carries a name and an e-mail address, and git has been told none."""
+
+    title = "Git does not know who you are"
+    action = 'Tell it: git config --global user.name "NAME" and git config --global user.email "ADDRESS"'
     retryable = True
 
 
@@ -103,6 +112,8 @@ async def git(
         said = mask_credentials(errors.decode("utf-8", "replace").strip())
         if FOREIGN in said:
             raise ForeignRepository(f"{folder} belongs to another user of this machine.")
+        if UNKNOWN_PERSON in said:
+            raise IdentityMissing("A commit carries a name and an e-mail address.")
         raise GitTrouble(f"git {name} failed: {said or f'code {code}'}")
     return output
 
