@@ -15,7 +15,7 @@ from app.ui.changes.changes_head import BESIDE, UNIFIED
 from app.ui.changes.diff_blocks import rows_of_difference
 from app.ui.changes.disk import told
 from app.ui.changes.opening import open_in_editor
-from app.ui.changes.words import mode_words, subjects, tr
+from app.ui.changes.words import groups_of, mode_words, subjects, tr
 from app.ui.save_soon import SaveSoon
 from app.ui.widgets.undo import Undoable, UndoKind
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from app.ui.changes.page import ChangesPage
     from app.ui.widgets.context_menu import ContextMenu
     from app.ui.widgets.diff_rows import DiffRows
+    from app.ui.widgets.rows import Group
 
 SHAPE_SETTING = "changes.shape"
 
@@ -106,7 +107,9 @@ class ChangesController(QObject):
         """Ask again what changed."""
         if self._run is not None:
             self._page.show_busy(busy=True)
-            self._generation.spawn(told(self._run.look), done=self._show_list, failed=self._look_failed, key="look")
+            self._generation.spawn(
+                told(partial(_looked, self._run)), done=self._show_list, failed=self._look_failed, key="look"
+            )
 
     async def save_typed(self) -> None:
         """Store what is typed; awaited before the window closes."""
@@ -114,10 +117,13 @@ class ChangesController(QObject):
             self._save_soon.stop()
             await told(partial(self._run.keep_typed, self._typed))
 
-    def _show_list(self, found: ChangeList) -> None:
+    def _show_list(self, looked: tuple[ChangeList, list[Group]]) -> None:
         self._page.show_busy(busy=False)
-        self._found = found
-        self._page.show_list(found)
+        former, self._found = self._found, looked[0]
+        if self._found != former:
+            self._page.show_list(*looked)
+        else:
+            self._page.card.clear()
         self._read_difference()
 
     def _look_failed(self, trouble: BurrowError) -> None:
@@ -247,6 +253,12 @@ class ChangesController(QObject):
         if self._run is not None and (self._save_soon.isActive() or self.sender() is self._save_soon):
             self._save_soon.stop()
             self._bridge.spawn(self, told(partial(self._run.keep_typed, self._typed)), failed=self._page.show_trouble)
+
+
+async def _looked(run: RunChanges) -> tuple[ChangeList, list[Group]]:
+    """What is changed now, and how it is listed: the files may be many."""
+    found = await run.look()
+    return found, await asyncio.to_thread(groups_of, found)
 
 
 async def _difference(run: RunChanges, change: FileChange, former: _Shown | None, *, beside: bool) -> _Shown:

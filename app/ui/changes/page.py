@@ -13,7 +13,6 @@ from app.ui.changes.changes_head import BESIDE, ChangesHead
 from app.ui.changes.commit_bar import CommitBar
 from app.ui.changes.file_head import FileHead
 from app.ui.changes.file_menu import open_file_menu
-from app.ui.changes.words import groups_of
 from app.ui.theme import theme, tokens
 from app.ui.widgets.announce import announce
 from app.ui.widgets.context_menu import ContextMenu
@@ -26,13 +25,14 @@ from app.ui.widgets.text import Text
 from app.ui.widgets.undo import UndoBar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from PySide6.QtGui import QKeyEvent, QResizeEvent, QShowEvent
 
     from app.core.runs.worktrees.run_changes import ChangeList, ListedChange
     from app.ui.widgets.diff_rows import DiffRows
     from app.ui.widgets.feedback import DisplayableError
+    from app.ui.widgets.rows import Group
 
 # From these widths on, list and difference stand side by side, and so do both sides of a difference.
 WIDE, WIDE_DIFFERENCE = 720, 560
@@ -88,13 +88,13 @@ class ChangesPage(QWidget):
         self.shape.set_value(shape)
         self._arrange()
 
-    def show_list(self, found: ChangeList) -> None:
-        """Show these files. The one in view stays in view while it is among them."""
+    def show_list(self, found: ChangeList, groups: Sequence[Group]) -> None:
+        """Show these files, which are `groups` of the list. The one in view stays in view while it is among them."""
         self._found = found
         self._listed = {each.path: each for each in found.files}
         self.card.clear()
         self.about.show_list(found)
-        self.files.set_groups(groups_of(found))
+        self.files.set_groups(groups)
         self.commit.show_kept(sum(each.stage == "kept" for each in found.files))
         if not found.files:
             self._show_nothing(

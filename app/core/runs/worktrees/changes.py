@@ -61,8 +61,13 @@ async def changed_files(folder: Path, base: str) -> tuple[FileChange, ...]:
     top = await top_of(folder)
     changes = {each.path: each for each in await tracked_changes(top, base)}
     listed = names_of(await git(top, "ls-files", "-z", "--others", "--exclude-standard"))
-    counts = await asyncio.to_thread(lambda: [_lines_of(top / name) for name in listed])
-    for name, count in zip(listed, counts, strict=True):
+    # They may be many, and are read.
+    return await asyncio.to_thread(_with_untracked, top, changes, listed)
+
+
+def _with_untracked(top: Path, changes: dict[str, FileChange], listed: Iterable[str]) -> tuple[FileChange, ...]:
+    for name in listed:
+        count = _lines_of(top / name)
         # One that was deleted for git and is there all the same is modified for the person.
         known = changes.get(name)
         kind, removed = ("untracked", 0) if known is None else ("modified", known.removed)

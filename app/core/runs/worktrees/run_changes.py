@@ -100,7 +100,8 @@ class RunChanges:
             )
             git_folder = Path(await git_line(top, "rev-parse", "--absolute-git-dir"))
             changes += await self._reverted(top, changes, status)
-        listed = [status.listed(each) for each in sorted(changes, key=lambda each: each.path)]
+        # They may be many.
+        listed = await asyncio.to_thread(lambda: [status.listed(each) for each in sorted(changes, key=_path)])
         unfinished = await under_way(git_folder)
         return ChangeList(
             top=str(top), files=tuple(listed), branch=status.branch, head=status.head, under_way=unfinished
@@ -230,6 +231,10 @@ class RunChanges:
             raise
 
 
+def _path(change: FileChange) -> str:
+    return change.path
+
+
 class _Status(NamedTuple):
     """What `git status` says (git-status(1), "Porcelain Format Version 2"): stages by path, and paths in conflict."""
 
@@ -268,4 +273,4 @@ class _Status(NamedTuple):
 
 async def _status(top: Path) -> _Status:
     words = ("status", "--porcelain=v2", "-z", "--branch", "--untracked-files=all", "--no-renames")
-    return _Status.of(await git(top, *words))
+    return await asyncio.to_thread(_Status.of, await git(top, *words))
