@@ -28,11 +28,11 @@ from app.core.runs.local.agents import LocalAgent, survey_agent
 from app.core.runs.local.facts import SignInHint
 from app.core.runs.local.record import LocalRecord
 from app.core.runs.local.status import LocalStatus, RunPhase
-from app.core.runs.worktrees.environments import NONE, FoundEnvironments, WorkEnvironment
+from app.core.runs.worktrees.environments import NONE, EnvironmentAction, FoundEnvironments, WorkEnvironment
 from app.core.storage.attachments import Attachment, Attachments, encode
 from app.ui.bridge import Bridge
 from app.ui.context import Context
-from app.ui.tasks.local_conversation import notice_of
+from app.ui.tasks.local_conversation import actions_of, notice_of
 from app.ui.tasks.local_form import LocalRunPanel
 from app.ui.tasks.place import TasksPlace
 from app.ui.transcript.ask_card import ARM_MS
@@ -258,7 +258,8 @@ ENVIRONMENTS = FoundEnvironments(
         WorkEnvironment("docs", "Documentation", ".posthog-code/environments/docs.toml"),
     )
 )
-ACTIONS = (LocalAction("command:0", "Test", "npm test"), LocalAction("command:1", "Start the shop", "npm start"))
+COMMANDS = (EnvironmentAction("Test", "npm test", "test"), EnvironmentAction("Start the shop", "npm start", "rocket"))
+ACTIONS = actions_of(COMMANDS)
 
 
 @pytest.mark.parametrize(("mode", "scale", "width"), [("light", 1.0, 900), ("dark", 1.5, 620)])
@@ -285,6 +286,7 @@ def test_form_and_notices_fit_at_every_text_size(
         for _ in range(3):
             QApplication.processEvents()
         save(page, "local-run", mode, scale, tmp_path)
+        assert [(each.words, each.icon) for each in ACTIONS] == [("Test", "lab"), ("Start the shop", "play")]
         assert panel.form.agent.currentText() == "Survey agent"
         assert panel.form.start().base == "main"
         assert clipped(page) == []

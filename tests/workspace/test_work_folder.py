@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from app.workspace.runner import patience, work_folder
+from app.workspace.runner.agent_session import agent_environment
+from app.workspace.runner.prompts import save_files
 from app.workspace.runner.work_folder import PATCH, MadeFile, WorkFolder
 from tests.survey_agent.client import git
 
@@ -42,6 +45,27 @@ async def test_documents_have_any_name_and_the_patch_applies(made_in: WorkFolder
     assert b"+na\xefve\n" in patch.content
     applied_to(tmp_path / "other", folder, made_in.base, patch)
     assert content_of(tmp_path / "other" / "latin.txt") == b"na\xefve\n"
+
+
+def test_an_agent_gets_no_token_and_no_other_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (
+        *(("GIT_DIR", "/elsewhere"), ("BURROW_DATA", "/data"), ("POSTHOG_KEY", "phx_0123456789abcdefgh")),
+        ("MODEL_API_KEY", "sk-the-person-wants-this"),
+    ):
+        monkeypatch.setenv(name, value)
+    given = agent_environment()
+    assert given.keys() & {"GIT_DIR", "BURROW_DATA", "POSTHOG_KEY", "MODEL_API_KEY"} == {"MODEL_API_KEY"}
+    assert given["PATH"] == os.environ["PATH"]
+
+
+def test_a_file_of_a_message_has_a_name_that_fits(tmp_path: Path) -> None:
+    with sqlite3.connect(":memory:") as db:
+        db.row_factory = sqlite3.Row
+        query = "SELECT 'a' AS id, ? AS name, x'31' AS content UNION ALL SELECT 'b', '../..', x'32'"
+        saved = save_files(tmp_path, db.execute(query, ("語" * 120,)).fetchall())
+    db.close()
+    assert [each.parent.name for each in saved] == ["a", "b"]
+    assert [each.read_bytes() for each in saved] == [b"1", b"2"]
 
 
 async def test_a_database_that_another_process_holds_is_waited_for(

@@ -15,12 +15,20 @@ if TYPE_CHECKING:
 # choice: agents need those of their models.
 _OURS = re.compile(r"(?<![A-Za-z0-9])(?:ph[arx]_[\w-]{8}|bw_[\w-]{40})")
 _PREFIX = "BURROW_"
+# What a shell around Burrow may have set would make git work on another repository than that of the folder.
+MISLEADING = frozenset(
+    {
+        *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE"),
+        *("GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_PREFIX"),
+    }
+)
 
 
 def agent_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
     """What an agent, a terminal or a script of a worktree gets. By default it is made of this process's environment."""
     given = os.environ if environment is None else environment
-    return {name: value for name, value in given.items() if not name.startswith(_PREFIX) and not holds_token(value)}
+    kept = {name: value for name, value in given.items() if not name.startswith(_PREFIX) and name not in MISLEADING}
+    return {name: value for name, value in kept.items() if not holds_token(value)}
 
 
 def holds_token(value: str) -> bool:

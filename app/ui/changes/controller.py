@@ -15,7 +15,7 @@ from app.ui.changes.changes_head import BESIDE, UNIFIED
 from app.ui.changes.diff_blocks import rows_of_difference
 from app.ui.changes.disk import told
 from app.ui.changes.opening import open_in_editor
-from app.ui.changes.words import subjects, tr
+from app.ui.changes.words import groups_of, mode_words, subjects, tr
 from app.ui.save_soon import SaveSoon
 from app.ui.widgets.undo import Undoable, UndoKind
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from app.ui.changes.page import ChangesPage
     from app.ui.widgets.context_menu import ContextMenu
     from app.ui.widgets.diff_rows import DiffRows
+    from app.ui.widgets.rows import Group
 
 SHAPE_SETTING = "changes.shape"
 
@@ -106,7 +107,9 @@ class ChangesController(QObject):
         """Ask again what changed."""
         if self._run is not None:
             self._page.show_busy(busy=True)
-            self._generation.spawn(told(self._run.look), done=self._show_list, failed=self._look_failed, key="look")
+            self._generation.spawn(
+                told(partial(_looked, self._run)), done=self._show_list, failed=self._look_failed, key="look"
+            )
 
     async def save_typed(self) -> None:
         """Store what is typed; awaited before the window closes."""
@@ -114,10 +117,13 @@ class ChangesController(QObject):
             self._save_soon.stop()
             await told(partial(self._run.keep_typed, self._typed))
 
-    def _show_list(self, found: ChangeList) -> None:
+    def _show_list(self, looked: tuple[ChangeList, list[Group]]) -> None:
         self._page.show_busy(busy=False)
-        self._found = found
-        self._page.show_list(found)
+        former, self._found = self._found, looked[0]
+        if self._found != former:
+            self._page.show_list(*looked)
+        else:
+            self._page.card.clear()
         self._read_difference()
 
     def _look_failed(self, trouble: BurrowError) -> None:
@@ -163,31 +169,18 @@ class ChangesController(QObject):
         if run is None or not changes:
             return
 
-        async def discard() -> list[Discarded]:
-            done: list[Discarded] = []
-            try:
-                for change in changes:
-                    discarded = await run.discard(change)
-                    done.append(discarded)
-            finally:
-                # What was discarded before a failure can be undone too.
-                if done:
-                    self._offer_undo(run, done)
-            return done
+        async def discard() -> None:
+            self._offer_undo(run, await run.discard(changes))
 
         self._act(discard)
 
-    def _offer_undo(self, run: RunChanges, done: list[Discarded]) -> None:
-        async def take_back() -> None:
-            for each in reversed(done):
-                await run.take_back(each)
-
+    def _offer_undo(self, run: RunChanges, done: Discarded) -> None:
         def undo() -> None:
             # Not in the generation: it is undone even if another run is in view by now.
-            self._bridge.spawn(self, told(take_back), done=self._done, failed=self._failed)
+            self._bridge.spawn(self, told(partial(run.take_back, done)), done=self._done, failed=self._failed)
 
         kind = UndoKind(tr("Changes of {0} discarded"), tr("Changes of {0} files discarded"))
-        self._page.undo.add(Undoable(kind, subjects([each.change.path for each in done]), undo))
+        self._page.undo.add(Undoable(kind, subjects([each.path for each in done.changes]), undo))
 
     def _commit(self, message: str, *, hooks: bool = False) -> None:
         run, found = self._run, self._found
@@ -262,6 +255,12 @@ class ChangesController(QObject):
             self._bridge.spawn(self, told(partial(self._run.keep_typed, self._typed)), failed=self._page.show_trouble)
 
 
+async def _looked(run: RunChanges) -> tuple[ChangeList, list[Group]]:
+    """What is changed now, and how it is listed: the files may be many."""
+    found = await run.look()
+    return found, await asyncio.to_thread(groups_of, found)
+
+
 async def _difference(run: RunChanges, change: FileChange, former: _Shown | None, *, beside: bool) -> _Shown:
     """The difference of a file; `former` itself if that is what it shows."""
     from app.core.runs.worktrees.changes import FileDifference
@@ -284,9 +283,8 @@ def _note(change: FileChange, difference: FileDifference) -> str:
     if difference.binary:
         return tr("A binary file. Its content is not compared.")
     if not difference.hunks:
-        return (
-            tr("Renamed, with the same content.") if change.kind == "renamed" else tr("An empty file, or another mode.")
-        )
+        renamed = tr("Renamed, with the same content.") if change.kind == "renamed" else ""
+        return " ".join(filter(None, (renamed, mode_words(change)))) or tr("An empty file.")
     return ""
 
 

@@ -17,6 +17,8 @@ from app.ui.widgets.text import ElidedLabel, Text
 if TYPE_CHECKING:
     from app.core.runs.worktrees.run_changes import ListedChange
 
+LEAST_PATH = 96
+
 
 class FileHead(QWidget):
     """`keep_wanted()`, `discard_wanted()`, `open_wanted()`, `more_wanted(global position)`."""
@@ -30,6 +32,8 @@ class FileHead(QWidget):
         super().__init__(parent)
         current = theme()
         self.path = ElidedLabel("", "strong")
+        # Less of it says nothing: the controls go below it instead.
+        self.path.setMinimumWidth(current.px(LEAST_PATH))
         self.counts = Text(tone="muted")
         self.keep = QuietButton(self.tr("Keep"), "check", keys="Space", clicked=self.keep_wanted.emit)
         self.discard = QuietButton(self.tr("Discard"), "undo", keys="Del", clicked=self.discard_wanted.emit)

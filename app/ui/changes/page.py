@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from PySide6.QtCore import QEvent, QPoint, Qt, Signal
+from PySide6.QtCore import QEvent, QObject, QPoint, Qt, Signal
 from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
@@ -13,7 +13,6 @@ from app.ui.changes.changes_head import BESIDE, ChangesHead
 from app.ui.changes.commit_bar import CommitBar
 from app.ui.changes.file_head import FileHead
 from app.ui.changes.file_menu import open_file_menu
-from app.ui.changes.words import groups_of
 from app.ui.theme import theme, tokens
 from app.ui.widgets.announce import announce
 from app.ui.widgets.context_menu import ContextMenu
@@ -26,13 +25,14 @@ from app.ui.widgets.text import Text
 from app.ui.widgets.undo import UndoBar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from PySide6.QtGui import QKeyEvent, QResizeEvent, QShowEvent
 
     from app.core.runs.worktrees.run_changes import ChangeList, ListedChange
     from app.ui.widgets.diff_rows import DiffRows
     from app.ui.widgets.feedback import DisplayableError
+    from app.ui.widgets.rows import Group
 
 # From these widths on, list and difference stand side by side, and so do both sides of a difference.
 WIDE, WIDE_DIFFERENCE = 720, 560
@@ -88,13 +88,13 @@ class ChangesPage(QWidget):
         self.shape.set_value(shape)
         self._arrange()
 
-    def show_list(self, found: ChangeList) -> None:
-        """Show these files. The one in view stays in view while it is among them."""
+    def show_list(self, found: ChangeList, groups: Sequence[Group]) -> None:
+        """Show these files, which are `groups` of the list. The one in view stays in view while it is among them."""
         self._found = found
         self._listed = {each.path: each for each in found.files}
         self.card.clear()
         self.about.show_list(found)
-        self.files.set_groups(groups_of(found))
+        self.files.set_groups(groups)
         self.commit.show_kept(sum(each.stage == "kept" for each in found.files))
         if not found.files:
             self._show_nothing(
@@ -209,7 +209,9 @@ class ChangesPage(QWidget):
 
     def _connect(self) -> None:
         self.files.picked.connect(self._pick)
-        self.files.opened.connect(lambda _key: self.view.setFocus(Qt.FocusReason.ShortcutFocusReason))
+        self.files.opened.connect(lambda _key: self._go_into())
+        # The list would take Alt with an arrow for the arrow alone.
+        self.files.installEventFilter(self)
         self.files.toggled.connect(lambda _key: self.keep(self.selected()))
         self.files.menu_wanted.connect(self._open_file_menu)
         self.view.menu_wanted.connect(lambda at: self._open_file_menu(self._path, at))
@@ -246,6 +248,15 @@ class ChangesPage(QWidget):
         if decided and waiting:
             last = max(decided)
             self.files.select_key(next((each for each in waiting if each > last), waiting[-1]))
+
+    def _go_into(self) -> None:
+        if self.shows_lines:
+            self.view.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def _step(self, by: int) -> None:
+        if self.shows_lines:
+            # Where there is no further change, the view says so.
+            self.view.step_change(by)
 
     def _choose(self, shape: str) -> None:
         self.chosen.emit(shape)
@@ -304,7 +315,7 @@ class ChangesPage(QWidget):
         if bare == control | Qt.KeyboardModifier.ShiftModifier and key == Qt.Key.Key_C:
             return lambda: self.copy_path_wanted.emit(self._path)
         if bare == Qt.KeyboardModifier.AltModifier and key in (Qt.Key.Key_Down, Qt.Key.Key_Up) and not typing:
-            return lambda: _ignore(self.view.step_change(1 if key == Qt.Key.Key_Down else -1))
+            return lambda: self._step(1 if key == Qt.Key.Key_Down else -1)
         if bare == Qt.KeyboardModifier.NoModifier and (self.files.hasFocus() or self.view.hasFocus()):
             if key == Qt.Key.Key_Delete:
                 return lambda: self.discard(self._of_focus())
@@ -314,6 +325,16 @@ class ChangesPage(QWidget):
 
     def _of_focus(self) -> list[str]:
         return self.selected() if self.files.hasFocus() else [self._path]
+
+    @guarded(default=False)
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.KeyPress and watched is self.files:
+            key = cast("QKeyEvent", event)
+            act = self._own_key(key) if key.modifiers() & Qt.KeyboardModifier.AltModifier else None
+            if act is not None:
+                act()
+                return True
+        return super().eventFilter(watched, event)
 
     @guarded(default=False)
     def event(self, event: QEvent) -> bool:
@@ -343,7 +364,3 @@ class ChangesPage(QWidget):
         super().showEvent(event)
         self._arrange()
         self.looked.emit()
-
-
-def _ignore(_result: bool) -> None:
-    """The view has said that there is no further change."""

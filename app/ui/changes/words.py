@@ -46,7 +46,16 @@ def counts(change: FileChange) -> str:
         return ""
     if change.added is None or change.removed is None:
         return tr("binary")
-    return _signed(change.added, change.removed)
+    lines = _signed(change.added, change.removed)
+    if change.executable is None:
+        return lines
+    return f"{lines}  {tr('mode')}" if change.added or change.removed else tr("mode")
+
+
+def mode_words(change: FileChange) -> str:
+    """What became of the file as a program; empty where that is as before."""
+    words = {True: tr("It can be run as a program now."), False: tr("It cannot be run as a program any more.")}
+    return "" if change.executable is None else words[change.executable]
 
 
 def totals(found: ChangeList) -> str:
@@ -93,7 +102,8 @@ def spoken_counts(change: FileChange) -> str:
     """The counts without signs."""
     if change.added is None or change.removed is None or change.kind == "submodule":
         return counts(change)
-    return tr("{0} lines added, {1} removed").format(change.added, change.removed)
+    lines = tr("{0} lines added, {1} removed").format(change.added, change.removed)
+    return f"{lines}. {mode_words(change)}" if change.executable is not None else lines
 
 
 def split(path: str) -> tuple[str, str]:

@@ -26,11 +26,14 @@ if TYPE_CHECKING:
     from app.core.runs.items import Permission
     from app.core.runs.local.status import WaitingPrompt
     from app.core.runs.transcript import Transcript
-    from app.core.storage.attachments import Attachments
+    from app.core.runs.worktrees.environments import EnvironmentAction
+    from app.core.storage.attachments import Attachment, Attachments
     from app.ui.transcript.answers import RunAnswer
 
 START, ANEW, SEND, AGREE, SKIP, CONTINUE = "start", "anew", "send", "agree", "skip", "go-on"
 SIGN_IN, COMMAND = "sign-in:", "command:"
+# What repositories call the icons of their commands.
+ICONS = {"run": "play", "test": "lab", "debug": "activity", "tool": "tool", "build": "tool", "stop": "stop"}
 HOLD_OF_PHASE = {RunPhase.WORKING: "turn", RunPhase.STOPPING: "turn", RunPhase.STARTING: "starting"}
 
 
@@ -103,10 +106,7 @@ class LocalRunView:
 
     @property
     def actions(self) -> Sequence[LocalAction]:
-        return [
-            LocalAction(f"{COMMAND}{number}", each.name, each.command)
-            for number, each in enumerate(self._conversation.actions)
-        ]
+        return actions_of(self._conversation.actions)
 
     def try_now(self) -> None:
         """There is no connection that could be tried."""
@@ -174,6 +174,14 @@ class LocalRunView:
     def _waiting(self, prompt: WaitingPrompt) -> WaitingText:
         files = tuple(self._attached.get(each) or Attachment(Path(each).name, "", 0, "") for each in prompt.files)
         return WaitingText(str(prompt.id), prompt.text, files)
+
+
+def actions_of(commands: Sequence[EnvironmentAction]) -> list[LocalAction]:
+    """The commands of a repository as buttons."""
+    return [
+        LocalAction(f"{COMMAND}{number}", each.name, each.command, ICONS.get(each.icon, "play"))
+        for number, each in enumerate(commands)
+    ]
 
 
 def notice_of(conversation: LocalConversation) -> LocalNotice | None:

@@ -32,6 +32,7 @@ class LocalAction(NamedTuple):
     id: str
     words: str
     about: str = ""
+    icon: str = "play"
 
 
 class LocalNotice(NamedTuple):
@@ -136,7 +137,7 @@ class RunNoticeCard(QWidget):
         clear_layout(self._buttons)
         for each in self._actions:
             words = revealed_name(each.words[:LONGEST_NAME]).replace("&", "&&")
-            button = QuietButton(words, "play", kind="flat", clicked=self._presser(each.id))
+            button = QuietButton(words, each.icon, kind="flat", clicked=self._presser(each.id))
             button.setToolTip(plain_tip(revealed_name(each.about)))
             button.setAccessibleDescription(each.about)
             self._buttons.addWidget(button)

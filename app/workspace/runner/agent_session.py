@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 SET_UP_SECONDS = 60.0
 ROOT = Path(app.__file__).resolve().parent.parent
 SURVEY_AGENT = "survey-agent"
+# Variables of Burrow, those of a git around the workspace, which lead to another repository, and tokens of PostHog.
+NOT_ITS_OWN = ("BURROW_", "GIT_")
+TOKEN = re.compile(r"(?<![A-Za-z0-9])ph[arx]_[\w-]{8}")
 # What the options are called that the contract names by what they are about.
 CATEGORIES = {"mode": "mode", "model": "model", "effort": "thought_level", "thinking": "thought_level"}
 
@@ -38,11 +42,15 @@ def own_agent(adapter: str | None, model: str | None, effort: str | None) -> lis
 
 
 def agent_environment() -> dict[str, str]:
-    """The environment of an agent: this process's, and where Burrow's own code is."""
+    """The environment of an agent: this process's without tokens and what points git elsewhere, and where Burrow is."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(NOT_ITS_OWN) and TOKEN.search(value) is None
+    }
     if getattr(sys, "frozen", False):
-        return dict(os.environ)
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "PYTHONPATH": path}
+        return kept
+    return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), kept.get("PYTHONPATH"))))}
 
 
 class RunAgent:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from app.workspace.runner.journal import JsonObject
 
 MOST_HISTORY = 40_000
+LONGEST_NAME_BYTES = 200
 # What clients do not show of a prompt.
 HIDDEN = {"ui": {"hidden": True}}
 EARLIER = (
@@ -61,7 +62,8 @@ def save_files(folder: Path, files: Sequence[sqlite3.Row]) -> list[Path]:
         place = folder / file["id"]
         place.mkdir(parents=True, exist_ok=True)
         name = re.sub(r"[/\\\x00-\x1f]", "_", file["name"]).strip(". ") or "file"
-        path = place / name[:120]
+        # A name of a file has at most 255 bytes.
+        path = place / name.encode("utf-8", "replace")[:LONGEST_NAME_BYTES].decode("utf-8", "ignore")
         path.write_bytes(file["content"] or b"")
         paths.append(path)
     return paths

@@ -136,6 +136,21 @@ async def test_reading_is_free_and_writing_is_asked_for(tmp_path: Path) -> None:
         assert "no files are written" in await it.turn("write:c.txt")
 
 
+async def test_gits_own_files_are_asked_for_where_commands_are(tmp_path: Path) -> None:
+    async with running(tmp_path, scripted(modes="acceptEdits")) as it:
+        assert "refused" not in await it.turn("write:a.txt")
+        for place, answer in ((".git/hooks/pre-commit", "reject"), ("inside/.GIT/config", "reject")):
+            it.run.say(f"write:{place}")
+            [question] = await it.question()
+            assert it.stored()[-1]["params"]["toolCall"]["title"] == f"Write {place}"
+            it.run.answer(question, answer)
+            await it.phase(RunPhase.READY)
+            assert not (it.run.folder.path / place).exists()
+    async with running(tmp_path, scripted(modes="bypassPermissions")) as it:
+        await it.turn("write:.git/config")
+        assert (it.run.folder.path / ".git/config").read_text() == "new\n"
+
+
 async def test_what_the_person_allowed_the_agent_is_not_asked_again_in_that_turn(tmp_path: Path) -> None:
     async with running(tmp_path, scripted()) as it:
         it.run.say("ask write:granted.txt")
@@ -238,6 +253,7 @@ async def test_servers_come_through_the_proxy_with_a_key_that_ends_with_the_run(
         "POSTHOG_KEY": "phx_0123456789abcdefgh",
         "KEPT": "x a-token-that-burrow-keeps",
         "BURROW_DATA": "/x",
+        "GIT_DIR": "/elsewhere/.git",
         "MODEL_API_KEY": "sk-the-person-wants-this",
     }
     clients = Clients()
@@ -257,7 +273,7 @@ async def test_servers_come_through_the_proxy_with_a_key_that_ends_with_the_run(
                 "headers": [{"name": "Authorization", "value": "Bearer [redacted]"}],
             }
         ]
-        assert said["environ"].keys() & {"POSTHOG_KEY", "KEPT", "BURROW_DATA"} == set()
+        assert said["environ"].keys() & {"POSTHOG_KEY", "KEPT", "BURROW_DATA", "GIT_DIR"} == set()
         assert "MODEL_API_KEY" in said["environ"]
         assert clients.made == [("Run 1", ("s1",))]
         assert clients.revoked == []

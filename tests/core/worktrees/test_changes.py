@@ -75,7 +75,7 @@ async def test_a_difference_has_its_lines_with_their_numbers(changed: Path) -> N
 async def test_what_is_discarded_is_moved_aside_and_can_be_taken_back(changed: Path, tmp_path: Path) -> None:
     asides = tmp_path / "asides"
     before = {each.path: each for each in await changed_files(changed, "base")}
-    done = [await discard(changed, "base", each, asides) for each in before.values()]
+    done = [await discard(changed, "base", [each], asides) for each in before.values()]
     assert await changed_files(changed, "base") == ()
     assert (changed / "a.txt").read_text() == "one\ntwo\nthree\n"
     assert (changed / "moved.txt").read_text() == LONG
@@ -118,7 +118,7 @@ async def test_a_path_that_leads_out_is_left_alone(changed: Path, tmp_path: Path
     (tmp_path / "out" / "x.txt").write_text("theirs")
     (changed / "dir").symlink_to(tmp_path / "out")
     with pytest.raises(Rejected, match="leads out"):
-        await discard(changed, "base", FileChange("dir/x.txt", "untracked", "", 1, 0), tmp_path / "asides")
+        await discard(changed, "base", [FileChange("dir/x.txt", "untracked", "", 1, 0)], tmp_path / "asides")
     assert (tmp_path / "out" / "x.txt").exists()
 
 
@@ -126,5 +126,5 @@ async def test_a_discard_that_git_does_not_finish_leaves_the_file_where_it_was(c
     change = next(each for each in await changed_files(changed, "base") if each.path == "a.txt")
     (changed / ".git" / "index.lock").write_text("")
     with pytest.raises(GitTrouble):
-        await discard(changed, "base", change, tmp_path / "asides")
+        await discard(changed, "base", [change], tmp_path / "asides")
     assert (changed / "a.txt").read_text() == "one\n2\nthree"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from app.core.errors import Rejected
 from app.core.runs.worktrees import changes as changes_module
+from app.core.runs.worktrees import git as git_module
 from app.core.runs.worktrees.changes import FileChange
 from app.core.runs.worktrees.run_changes import ChangeList, RepositoryBusy, RunChanges
 from tests.core.worktrees.conftest import run_git
@@ -45,7 +48,7 @@ async def test_a_file_where_a_folder_was_moves_aside_and_comes_back(repository: 
     (repository / "d").write_text("precious\n")
     run_git(repository, "add", "--all")
     before = state(run, await run.look())
-    done = await run.discard(await change_of(run, "d/x"))
+    done = await run.discard([await change_of(run, "d/x")])
     assert (repository / "d" / "x").read_text() == "x\n"
     assert contents(run.asides) == ["precious\n"]
     await run.take_back(done)
@@ -61,7 +64,7 @@ async def test_a_link_where_a_folder_was_leads_to_no_other_file(repository: Path
     shutil.rmtree(repository / "d")
     (repository / "d").symlink_to("e")
     before = await run.look()
-    done = await run.discard(await change_of(run, "d/x"))
+    done = await run.discard([await change_of(run, "d/x")])
     assert [(repository / each / "x").read_text() for each in ("d", "e")] == ["d\n", "e\n"]
     await run.take_back(done)
     assert (repository / "d").readlink() == Path("e")
@@ -69,7 +72,7 @@ async def test_a_link_where_a_folder_was_leads_to_no_other_file(repository: Path
     assert await run.look() == before
     (repository / "e" / "new").touch()
     with pytest.raises(Rejected, match="leads out of its folder"):
-        await run.discard(FileChange("d/new", "untracked", "", 1, 0))
+        await run.discard([FileChange("d/new", "untracked", "", 1, 0)])
 
 
 async def test_a_folder_where_a_file_was_moves_aside_and_comes_back(repository: Path, tmp_path: Path) -> None:
@@ -87,10 +90,15 @@ async def test_a_folder_where_a_file_was_moves_aside_and_comes_back(repository: 
     ]
     [gone, come] = (await run.difference(before.files[2].change)).hunks
     assert [(each.mark, each.text) for each in (*gone.lines, *come.lines)] == [("-", "b"), ("+", "a.txt")]
-    done = [await run.discard(each.change) for each in before.files]
+    done = [await run.discard([each.change]) for each in before.files]
     assert (await run.look()).files == ()
     for each in reversed(done):
         await run.take_back(each)
+    assert await run.look() == before
+    # The same at once.
+    whole = await run.discard([each.change for each in before.files])
+    assert (await run.look()).files == ()
+    await run.take_back(whole)
     assert await run.look() == before
 
 
@@ -100,7 +108,7 @@ async def test_a_new_file_with_the_old_name_of_a_moved_one_is_not_overwritten(re
     run_git(repository, "mv", "moved.txt", "to.txt")
     (repository / "moved.txt").write_text("precious\n")
     before = state(run, await run.look())
-    done = await run.discard(await change_of(run, "to.txt"))
+    done = await run.discard([await change_of(run, "to.txt")])
     assert (repository / "moved.txt").read_text() == LONG
     assert "precious\n" in contents(run.asides)
     await run.take_back(done)
@@ -119,7 +127,7 @@ async def test_a_conflict_that_was_discarded_is_one_again(repository: Path, tmp_
         run_git(repository, "merge", "theirs")
     before = state(run, await run.look())
     assert before[1] == "UU a.txt\n"
-    await run.take_back(await run.discard(await change_of(run, "a.txt")))
+    await run.take_back(await run.discard([await change_of(run, "a.txt")]))
     assert state(run, await run.look()) == before
 
 
@@ -130,7 +138,7 @@ async def test_what_was_committed_is_discarded_with_the_next_commit(repository: 
     run_git(repository, "add", ".")
     run_git(repository, "commit", "--quiet", "-m", "By the agent")
     for each in (await run.look()).files:
-        await run.discard(each.change)
+        await run.discard([each.change])
     found = await run.look()
     assert [(each.path, each.change.kind, each.stage, each.change.added) for each in found.files] == [
         ("a.txt", "reverted", "kept", 3),
@@ -139,7 +147,7 @@ async def test_what_was_committed_is_discarded_with_the_next_commit(repository: 
     [hunk] = (await run.difference(found.files[1].change)).hunks
     assert [(each.mark, each.text) for each in hunk.lines] == [("-", "new")]
     with pytest.raises(Rejected, match="as it was when the run began"):
-        await run.discard(found.files[0].change)
+        await run.discard([found.files[0].change])
     await run.commit("Take it back", [each.change for each in found.files])
     assert (await run.look()).files == ()
     assert run_git(repository, "diff", "--name-only", run.base, "HEAD") == ""
@@ -158,7 +166,7 @@ async def test_names_that_look_like_options_or_patterns_are_names(repository: Pa
     await run.commit("--amend", [each.change for each in found.files])
     for name in ODD_NAMES:
         (repository / name).write_text("y\n")
-    done = [await run.discard(each.change) for each in (await run.look()).files]
+    done = [await run.discard([each.change]) for each in (await run.look()).files]
     for undone in done:
         await run.take_back(undone)
     assert {(repository / name).read_text() for name in ODD_NAMES} == {"y\n"}
@@ -192,7 +200,9 @@ async def test_settings_of_a_repository_change_no_difference(repository: Path, t
 async def test_a_mode_comes_back(repository: Path, tmp_path: Path) -> None:
     run = begin(repository, tmp_path)
     (repository / "a.txt").chmod(0o755)
-    done = await run.discard(await change_of(run, "a.txt"))
+    change = await change_of(run, "a.txt")
+    assert (change.added, change.removed, change.executable) == (0, 0, True)
+    done = await run.discard([change])
     assert not os.access(repository / "a.txt", os.X_OK)
     await run.take_back(done)
     assert os.access(repository / "a.txt", os.X_OK)
@@ -204,7 +214,7 @@ async def test_line_ends_of_the_working_folder_stay(repository: Path, tmp_path: 
     run = begin(repository, tmp_path)
     assert (await run.look()).files == ()
     (repository / "windows.txt").write_bytes(b"a\r\nc\r\n")
-    done = await run.discard(await change_of(run, "windows.txt"))
+    done = await run.discard([await change_of(run, "windows.txt")])
     assert (repository / "windows.txt").read_bytes() == b"a\r\nb\r\n"
     await run.take_back(done)
     assert (repository / "windows.txt").read_bytes() == b"a\r\nc\r\n"
@@ -244,7 +254,7 @@ async def test_a_run_that_began_without_a_commit_has_changes(tmp_path: Path) -> 
     await run.keep([change])
     await run.release([change])
     assert [each.stage for each in (await run.look()).files] == ["open"]
-    await run.take_back(await run.discard(change))
+    await run.take_back(await run.discard([change]))
     await run.keep([change])
     run_git(folder, "config", "user.name", "Ada")
     run_git(folder, "config", "user.email", "ada@example.org")
@@ -295,5 +305,29 @@ async def test_a_discard_that_cannot_be_finished_changes_nothing(repository: Pat
     change = await change_of(run, "d/x")
     (repository / ".git" / "index.lock").touch()
     with pytest.raises(RepositoryBusy):
-        await run.discard(change)
+        await run.discard([change])
     assert (repository / "d").read_text() == "precious\n"
+
+
+async def test_many_files_are_discarded_in_as_many_calls_as_one(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begin(repository, tmp_path)
+    for number in range(40):
+        (repository / f"{number}.txt").write_text("x\n")
+    (repository / "a.txt").write_text("x\n")
+    changes = [each.change for each in (await run.look()).files]
+    calls = 0
+    start = git_module._GitProcess._start
+
+    def counted(call: git_module._GitProcess, *files: IO[bytes]) -> subprocess.Popen[bytes] | None:
+        nonlocal calls
+        calls += 1
+        return start(call, *files)
+
+    monkeypatch.setattr(git_module._GitProcess, "_start", counted)
+    await run.take_back(await run.discard(changes[-1:]))
+    once, calls = calls, 0
+    await run.take_back(await run.discard(changes))
+    # One of them has something to bring back.
+    assert calls <= once + 1

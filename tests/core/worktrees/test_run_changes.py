@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
 
 from app.core.errors import Rejected
-from app.core.runs.worktrees.git import GitTrouble, git
+from app.core.runs.worktrees.git import ForeignRepository, GitTrouble, IdentityMissing, git
 from app.core.runs.worktrees.run_changes import ChangeList, NoRepository, RepositoryBusy, RunChanges
 from app.core.runs.worktrees.sizes import FolderSize, size_of
+from app.core.runs.worktrees.worktrees import Worktrees
 from tests.core.worktrees.conftest import run_git
 
 LONG = "".join(f"line {each}\n" for each in range(40))
@@ -68,7 +70,7 @@ async def test_files_are_committed_kept_or_open(run: RunChanges) -> None:
 async def test_a_discard_that_is_undone_gives_back_files_and_index(run: RunChanges, path: str) -> None:
     before = await run.look()
     [change] = [each.change for each in before.files if each.path == path]
-    done = await run.discard(change)
+    done = await run.discard([change])
     # What was committed is to be committed as it was before.
     kinds = [(each.change.kind, each.stage) for each in (await run.look()).files if each.path == path]
     assert kinds == ([("reverted", "kept")] if path == "a.txt" else [])
@@ -90,7 +92,7 @@ async def test_a_submodule_is_named_and_never_moved_away(run: RunChanges) -> Non
     changes = {each.path: each.change for each in (await run.look()).files}
     assert changes["module"].kind == "submodule"
     with pytest.raises(Rejected, match="repository of its own"):
-        await run.discard(changes["module"])
+        await run.discard([changes["module"]])
     assert (run.folder / "module" / ".git").exists()
 
 
@@ -123,6 +125,28 @@ async def test_trouble_says_what_it_is(run: RunChanges, tmp_path: Path, monkeypa
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(GitTrouble, match="not installed"):
         await run.look()
+
+
+async def test_a_repository_of_another_user_is_named_as_such(
+    run: RunChanges, worktrees: Worktrees, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # With it git takes every repository for one (t/t0033-safe-directory.sh).
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "true")
+    for attempt in (run.look(), worktrees.create(run.folder, "x")):
+        with pytest.raises(ForeignRepository, match="belongs to another user"):
+            await attempt
+
+
+async def test_a_commit_of_nobody_says_what_to_tell_git(run: RunChanges, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("user.name", "user.email"):
+        run_git(run.folder, "config", "--unset", name)
+    run_git(run.folder, "config", "user.useConfigOnly", "true")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    for name in ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL", "EMAIL"):
+        monkeypatch.delenv(name, raising=False)
+    kept = [each.change for each in (await run.look()).files if each.stage == "kept"]
+    with pytest.raises(IdentityMissing):
+        await run.commit("Rename", kept)
 
 
 async def test_a_call_of_git_that_is_cancelled_at_any_moment_ends(repository: Path) -> None:

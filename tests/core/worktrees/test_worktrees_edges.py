@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.core.errors import Rejected
 from app.core.runs.worktrees import losses as losses_module
-from app.core.runs.worktrees.git import GitTrouble
+from app.core.runs.worktrees.git import GitTrouble, git
 from app.core.runs.worktrees.losses import Losses
+from app.core.runs.worktrees.run_changes import RunChanges
 from app.core.runs.worktrees.worktrees import WorktreeRecord, Worktrees
 from tests.core.worktrees.conftest import run_git
 
@@ -160,6 +162,32 @@ async def test_one_that_git_does_not_let_go_of_comes_back(
     assert await worktrees.delete(made, losses) is not None
 
 
+def make_file(path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+
+
+async def test_what_git_cannot_delete_of_one_is_named_and_leaves_the_list(
+    repository: Path, worktrees: Worktrees, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await worktrees.create(repository, "x")
+    called = git
+
+    async def held(folder: Path, *words: str, **options: Any) -> bytes:
+        """As where a program holds a file: git forgets the worktree, and fails."""
+        output = await called(folder, *words, **options)
+        if words[:2] == ("worktree", "remove"):
+            make_file(Path(made.path) / "held.txt")
+            raise GitTrouble("failed to delete: Device or resource busy")
+        return output
+
+    monkeypatch.setattr("app.core.runs.worktrees.worktrees.git", held)
+    aside = await worktrees.delete(made, Losses())
+    assert aside is not None
+    assert (aside / "x" / "held.txt").exists()
+    assert await worktrees.all() == ()
+
+
 async def test_one_whose_folder_is_gone_leaves_the_list_and_its_branch_stays(
     repository: Path, worktrees: Worktrees
 ) -> None:
@@ -212,4 +240,26 @@ async def test_looking_runs_no_program_for_signatures(repository: Path, worktree
     run_git(repository, "config", "log.showSignature", "true")
     (tmp_path / "ran").unlink()
     assert [each.subject for each in (await worktrees.losses(made)).unpushed] == ["Signed"]
+    assert not (tmp_path / "ran").exists()
+
+
+async def test_looking_fetches_nothing_with_a_program_of_the_repository(
+    repository: Path, worktrees: Worktrees, tmp_path: Path
+) -> None:
+    made = await worktrees.create(repository, "x")
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\necho >> {tmp_path}/ran\nexit 1\n")
+    program.chmod(0o755)
+    content = run_git(repository, "rev-parse", "HEAD:a.txt").strip()
+    (repository / ".git" / "objects" / content[:2] / content[2:]).unlink()
+    for name, value in (
+        *(("core.repositoryFormatVersion", "1"), ("extensions.partialClone", "origin")),
+        *(("remote.origin.promisor", "true"), ("remote.origin.url", "ssh://nowhere.invalid/x")),
+        ("core.sshCommand", str(program)),
+    ):
+        run_git(repository, "config", name, value)
+    (Path(made.path) / "a.txt").write_text("changed\n")
+    with pytest.raises(GitTrouble):
+        await RunChanges(Path(made.path), made.base, tmp_path / "asides").look()
+    await worktrees.losses(made)
     assert not (tmp_path / "ran").exists()

@@ -109,6 +109,59 @@ async def test_a_run_is_decided_about_by_keyboard_alone(qapp: QApplication, run:
     await shown.end()
 
 
+async def test_what_was_committed_is_taken_back_by_the_next_commit(qapp: QApplication, run: RunChanges) -> None:
+    (run.folder / "test_cart.py").chmod(0o755)
+    run_git(run.folder, "add", "test_cart.py")
+    run_git(run.folder, "commit", "--quiet", "-m", "By the agent", "test_cart.py")
+    program = run.folder / "README"
+    program.touch()
+    shown = Shown(run)
+    await shown.ready()
+    page = shown.page
+    await shown.pick("README")
+    assert page.none._title.text() == "An empty file."
+    page.focus_first()
+    await shown.pick("test_cart.py")
+    shown.press(Key.Key_Delete)
+    await shown.stage_is("test_cart.py", "kept")
+    await shown.pick("test_cart.py")
+    assert page.head.discard.isHidden()
+    assert page._listed["test_cart.py"].change.kind == "reverted"
+    # It can be undone as any other.
+    shown.press(Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    await shown.stage_is("test_cart.py", "committed")
+    await shown.end()
+
+
+async def test_from_the_list_a_key_goes_from_change_to_change_of_the_file(qapp: QApplication, run: RunChanges) -> None:
+    shown = Shown(run)
+    await shown.ready()
+    page = shown.page
+    page.focus_first()
+    await shown.pick("src/checkout/cart.py")
+    before = page.view.current
+    shown.press(Key.Key_Down, Qt.KeyboardModifier.AltModifier)
+    assert page.files.current_key() == "src/checkout/cart.py"
+    assert page.view.current != before
+    # Into a difference that has no lines nothing goes.
+    await shown.pick("logo.png")
+    shown.press(Key.Key_Return)
+    shown.press(Key.Key_Down, Qt.KeyboardModifier.AltModifier)
+    assert (page.files.current_key(), page.files.hasFocus()) == ("logo.png", True)
+    await shown.end()
+
+
+async def test_another_mode_alone_is_said(qapp: QApplication, run: RunChanges) -> None:
+    run_git(run.folder, "checkout", "--quiet", run.base, "--", "src/checkout/cart.py")
+    (run.folder / "src/checkout/cart.py").chmod(0o755)
+    shown = Shown(run)
+    await shown.ready()
+    await shown.pick("src/checkout/cart.py")
+    assert shown.page.none._title.text() == "It can be run as a program now."
+    assert shown.page.head.counts.text() == "mode"
+    await shown.end()
+
+
 async def test_what_git_refuses_is_said_in_place_and_nothing_typed_is_lost(qapp: QApplication, run: RunChanges) -> None:
     shown = Shown(run)
     await shown.ready()

@@ -86,8 +86,11 @@ class GrantedCalls:
         self._commands.clear()
 
     def allows(self, kind: str, params: Mapping[str, object]) -> bool:
-        """Whether a request of the agent is among the calls that were allowed. `kind` is `edit` or `execute`."""
-        if kind == "edit":
+        """Whether a request of the agent is among the calls that were allowed.
+
+        `kind` is `execute`, or that of an edit.
+        """
+        if kind != "execute":
             return str(params.get("path")) in self._files
         words = [str(params.get("command")), *map(str, _list(params.get("args")))]
         return " ".join(words) in self._commands or _script_of(words) in self._commands

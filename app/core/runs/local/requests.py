@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     Answering = Awaitable[Mapping[str, object] | None]
 
 ALLOW, ALWAYS, REJECT = "allow", "allow_always", "reject"
+# Hooks and settings there are run as programs: writing them is as much as running a command.
+GIT_EDIT = "edit of git's own files"
 # A larger file is not compared for the question; its beginning is shown.
 COMPARED_CHARACTERS = 200_000
 
@@ -95,11 +97,10 @@ class AgentRequests:
         path, content = params.get("path"), params.get("content")
         if not isinstance(content, str):
             raise RpcError(INVALID_PARAMS, "The content is no text")
-        real = await asyncio.to_thread(self._folder.resolve, path)
-        if not self.granted.allows("edit", params):
-            await self._ask(
-                "edit", f"Write {real.relative_to(self._folder.path)}", params, lambda: self._shown(path, content)
-            )
+        within = (await asyncio.to_thread(self._folder.resolve, path)).relative_to(self._folder.path)
+        kind = GIT_EDIT if ".git" in map(str.casefold, within.parts) else "edit"
+        if not self.granted.allows(kind, params):
+            await self._ask(kind, f"Write {within}", params, lambda: self._shown(path, content))
         await asyncio.to_thread(self._folder.write_text, path, content)
 
     async def _run(self, params: dict[str, object]) -> dict[str, object]:
@@ -116,7 +117,9 @@ class AgentRequests:
     ) -> None:
         """Return when it may be done. Raises `RpcError` when it may not."""
         rule = rule_of(self._mode())
-        consent = rule.write if kind == "edit" else rule.run
+        consent = rule.run if kind == "execute" else rule.write
+        if kind == GIT_EDIT and consent is Consent.ALLOW:
+            consent = rule.run
         if consent is Consent.ALLOW:
             return
         if consent is Consent.REFUSE:
@@ -124,10 +127,9 @@ class AgentRequests:
         if self.granted.always_allows(kind):
             return
         content = [] if shown is None else [await asyncio.to_thread(shown)]
-        words = {
-            name: params[name] for name in ("command", "args", "cwd", "env", "path") if params.get(name) is not None
-        }
-        call = {"toolCallId": "", "title": title, "kind": kind, "content": content, "rawInput": words}
+        names = ("command", "args", "cwd", "env", "path")
+        words = {name: params[name] for name in names if params.get(name) is not None}
+        call = {"toolCallId": "", "title": title, "kind": kind.partition(" ")[0], "content": content, "rawInput": words}
         options = [
             {"optionId": ALLOW, "name": "Allow", "kind": "allow_once"},
             {"optionId": ALWAYS, "name": "Allow in this run", "kind": "allow_always"},

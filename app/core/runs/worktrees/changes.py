@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 SUBMODULE_MODE = "160000"
+# Those of a file before and after.
+MODES = {"100644 100755": True, "100755 100644": False}
 KINDS = {"A": "added", "M": "modified", "D": "deleted", "R": "renamed", "C": "copied", "T": "type", "U": "conflict"}
 # What a comparison of two files looks like, and what would make git run a program for it.
 PLAIN = ("--no-ext-diff", "--no-textconv", "--no-color", "--find-renames")
@@ -31,7 +33,7 @@ class FileChange(Value, frozen=True):
     `reverted`: as it was at the beginning, and another one in the last commit.
 
     `added` and `removed` count lines; both are None for a file that is no text. A submodule is a repository inside of
-    this one, of which only the commit is recorded.
+    this one, of which only the commit is recorded. `executable` says what the file became, None where it is as before.
     """
 
     path: str
@@ -39,6 +41,7 @@ class FileChange(Value, frozen=True):
     old_path: str = ""
     added: int | None = None
     removed: int | None = None
+    executable: bool | None = None
 
     @property
     def binary(self) -> bool:
@@ -58,8 +61,13 @@ async def changed_files(folder: Path, base: str) -> tuple[FileChange, ...]:
     top = await top_of(folder)
     changes = {each.path: each for each in await tracked_changes(top, base)}
     listed = names_of(await git(top, "ls-files", "-z", "--others", "--exclude-standard"))
-    counts = await asyncio.to_thread(lambda: [_lines_of(top / name) for name in listed])
-    for name, count in zip(listed, counts, strict=True):
+    # They may be many, and are read.
+    return await asyncio.to_thread(_with_untracked, top, changes, listed)
+
+
+def _with_untracked(top: Path, changes: dict[str, FileChange], listed: Iterable[str]) -> tuple[FileChange, ...]:
+    for name in listed:
+        count = _lines_of(top / name)
         # One that was deleted for git and is there all the same is modified for the person.
         known = changes.get(name)
         kind, removed = ("untracked", 0) if known is None else ("modified", known.removed)
@@ -149,7 +157,7 @@ def paths_of(changes: Iterable[FileChange]) -> list[str]:
 def _parsed(output: bytes) -> list[FileChange]:
     """The output of `git diff --raw --numstat -z`: kinds first, then counts, each with its names."""
     fields = [os.fsdecode(each) for each in output.split(b"\0")]
-    kinds: dict[str, tuple[str, str]] = {}
+    kinds: dict[str, tuple[str, str, bool | None]] = {}
     changes = []
     at = 0
     while at < len(fields) and fields[at]:
@@ -159,7 +167,7 @@ def _parsed(output: bytes) -> list[FileChange]:
             two = letter in "RC"
             old, new = (fields[at + 1], fields[at + 2]) if two else ("", fields[at + 1])
             kind = "submodule" if SUBMODULE_MODE in field[1:14].split(" ") else KINDS.get(letter, "modified")
-            kinds[new] = (kind, old)
+            kinds[new] = (kind, old, MODES.get(field[1:14]))
             at += 3 if two else 2
             continue
         added, removed, name = field.split("\t", 2)
@@ -168,8 +176,8 @@ def _parsed(output: bytes) -> list[FileChange]:
         else:
             name = fields[at + 2]
             at += 3
-        kind, old = kinds.get(name, ("modified", ""))
-        changes.append(FileChange(name, kind, old, _number(added), _number(removed)))
+        kind, old, executable = kinds.get(name, ("modified", "", None))
+        changes.append(FileChange(name, kind, old, _number(added), _number(removed), executable))
     return changes
 
 

@@ -1,8 +1,9 @@
 """Calls of git: bounded in time and output, without questions, and without programs that a repository's files name.
 
-Hooks, `core.fsmonitor`, external differences and text conversions are off: the configuration of a repository that
-somebody was given runs nothing just because it is looked at. Filters stay, as a checkout has other content without them
-(git-lfs). Paths are bytes that need not be UTF-8, so they travel as `os.fsdecode` gives them, in lists that NUL ends.
+Hooks, `core.fsmonitor`, external differences and text conversions are off, and what a repository lacks is fetched for a
+checkout only: the configuration of one that somebody was given runs nothing just because it is looked at. Filters stay,
+as a checkout has other content without them (git-lfs). Paths are bytes that need not be UTF-8, so they travel as
+`os.fsdecode` gives them, in lists that NUL ends.
 """
 
 from __future__ import annotations
@@ -38,8 +39,10 @@ SETTINGS = (
     *("log.showSignature=false", "diff.suppressBlankEmpty=false", f"diff.orderFile={os.devnull}"),
 )
 NO_HOOKS = f"core.hooksPath={os.devnull}"
-# What a shell around Burrow may have set would make git work on another repository.
-_FOREIGN = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE")
+# A partial clone may lack what these write into the folder.
+CHECKOUTS = frozenset({"worktree", "checkout"})
+# What git says, in the language that it is asked for.
+FOREIGN, UNKNOWN_PERSON = "detected dubious ownership", "Please tell me who you are"
 
 
 class GitTrouble(BurrowError):
@@ -47,6 +50,22 @@ class GitTrouble(BurrowError):
 
     title = "Git could not do it"
     action = "Look at the repository, then try again."
+    retryable = True
+
+
+class ForeignRepository(GitTrouble):
+    """The folder belongs to another user of this machine, whose settings git would follow (`safe.directory`)."""
+
+    title = "Git does not trust this folder"
+    action = "If you do, tell git so: git config --global --add safe.directory FOLDER"
+    retryable = True
+
+
+class IdentityMissing(GitTrouble):
+    """A commit carries a name and an e-mail address, and git has been told none."""
+
+    title = "Git does not know who you are"
+    action = 'Tell it: git config --global user.name "NAME" and git config --global user.email "ADDRESS"'
     retryable = True
 
 
@@ -68,8 +87,13 @@ async def git(
     name = arguments[0]
     settings = SETTINGS if hooks else (*SETTINGS, NO_HOOKS)
     words = ("git", *(word for each in settings for word in ("-c", each)), *arguments)
-    # A name with a star in it is that name. The one command that knows only names refuses to be told so.
-    environment = _environment() | ({} if name == "check-ignore" else {"GIT_LITERAL_PATHSPECS": "1"})
+    environment = _environment()
+    if name != "check-ignore":
+        # A name with a star in it is that name. The one command that knows only names refuses to be told so.
+        environment["GIT_LITERAL_PATHSPECS"] = "1"
+    if name not in CHECKOUTS:
+        # Fetching runs `core.sshCommand`, and programs that the address names.
+        environment["GIT_NO_LAZY_FETCH"] = "1"
     call = _GitProcess(words, folder, environment, given, enough)
     try:
         async with asyncio.timeout(seconds):
@@ -86,6 +110,10 @@ async def git(
         call.end()
     if code not in fine:
         said = mask_credentials(errors.decode("utf-8", "replace").strip())
+        if FOREIGN in said:
+            raise ForeignRepository(f"{folder} belongs to another user of this machine.")
+        if UNKNOWN_PERSON in said:
+            raise IdentityMissing("A commit carries a name and an e-mail address.")
         raise GitTrouble(f"git {name} failed: {said or f'code {code}'}")
     return output
 
@@ -106,9 +134,8 @@ def as_input(names: Iterable[str]) -> bytes:
 
 
 def _environment() -> dict[str, str]:
-    kept = {name: value for name, value in agent_environment().items() if name not in _FOREIGN}
     return {
-        **kept,
+        **agent_environment(),
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_ASKPASS": "",
         "SSH_ASKPASS": "",

@@ -22,7 +22,7 @@ from app.core.runs.worktrees.changes import (
     tracked_changes,
 )
 from app.core.runs.worktrees.discarding import Discarded, discard, take_back
-from app.core.runs.worktrees.git import GitTrouble, as_input, git, git_line
+from app.core.runs.worktrees.git import ForeignRepository, GitTrouble, as_input, git, git_line
 from app.core.runs.worktrees.under_way import under_way
 
 if TYPE_CHECKING:
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
     from app.core.runs.worktrees.changes import FileDifference
 
+# Kinds of changes, and why they cannot be discarded.
+UNDISCARDABLE = {
+    "submodule": ("is a repository of its own.", "Discard its changes inside of it."),
+    "reverted": ("is as it was when the run began.", "Keep it to have the next commit say so."),
+}
 LOCK = "index.lock"
 MESSAGE = "commit-message"
 
@@ -95,7 +100,8 @@ class RunChanges:
             )
             git_folder = Path(await git_line(top, "rev-parse", "--absolute-git-dir"))
             changes += await self._reverted(top, changes, status)
-        listed = [status.listed(each) for each in sorted(changes, key=lambda each: each.path)]
+        # They may be many.
+        listed = await asyncio.to_thread(lambda: [status.listed(each) for each in sorted(changes, key=_path)])
         unfinished = await under_way(git_folder)
         return ChangeList(
             top=str(top), files=tuple(listed), branch=status.branch, head=status.head, under_way=unfinished
@@ -123,18 +129,17 @@ class RunChanges:
                     given=as_input(paths),
                 )
 
-    async def discard(self, change: FileChange) -> Discarded:
-        """Bring back what the file was when the run began. Raises `Rejected` for what cannot be brought back."""
-        if change.kind == "submodule":
-            raise Rejected(
-                f"{change.path} is a repository of its own.",
-                Facts(attr="file"),
-                action="Discard its changes inside of it.",
-            )
-        if change.kind == "reverted":
-            raise Rejected(f"{change.path} is as it was when the run began.", Facts(attr="file"))
+    async def discard(self, changes: Sequence[FileChange]) -> Discarded:
+        """Bring back what the files were when the run began: all of them that can be, or none.
+
+        Raises `Rejected` where none can be.
+        """
+        possible = [each for each in changes if each.kind not in UNDISCARDABLE]
+        if changes and not possible:
+            why = UNDISCARDABLE[changes[0].kind]
+            raise Rejected(f"{changes[0].path} {why[0]}", Facts(attr="file"), action=why[1])
         async with self._alone():
-            return await discard(await self._top(), await self._begun(), change, self.asides)
+            return await discard(await self._top(), await self._begun(), possible, self.asides)
 
     async def take_back(self, done: Discarded) -> None:
         """Undo `discard`: files and index are what they were. What stands in their place goes aside."""
@@ -201,6 +206,8 @@ class RunChanges:
             raise GitTrouble("git is not installed.", action="Install git, then try again.")
         try:
             return Path(await git_line(self.folder, "rev-parse", "--show-toplevel"))
+        except ForeignRepository:
+            raise
         except GitTrouble as trouble:
             raise NoRepository(f"{self.folder} is not in a git repository. {trouble.cause}") from None
 
@@ -222,6 +229,10 @@ class RunChanges:
             if await asyncio.to_thread((self.folder / name).exists):
                 raise RepositoryBusy(f"Another program works on the repository: {name} is there.") from trouble
             raise
+
+
+def _path(change: FileChange) -> str:
+    return change.path
 
 
 class _Status(NamedTuple):
@@ -262,4 +273,4 @@ class _Status(NamedTuple):
 
 async def _status(top: Path) -> _Status:
     words = ("status", "--porcelain=v2", "-z", "--branch", "--untracked-files=all", "--no-renames")
-    return _Status.of(await git(top, *words))
+    return await asyncio.to_thread(_Status.of, await git(top, *words))

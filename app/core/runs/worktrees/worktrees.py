@@ -21,7 +21,7 @@ import msgspec
 from app.core.errors import BurrowError, Facts, Rejected
 from app.core.posthog.types import Value
 from app.core.private import make_private_folder, replace_private
-from app.core.runs.worktrees.git import GitTrouble, git, git_line
+from app.core.runs.worktrees.git import ForeignRepository, GitTrouble, git, git_line
 from app.core.runs.worktrees.losses import Losses, links_in, losses_of, submodules_in
 from app.core.runs.worktrees.under_way import autostashes
 
@@ -77,6 +77,8 @@ class Worktrees:
         try:
             top = Path(await git_line(repository, "rev-parse", "--show-toplevel"))
             commit = await git_line(top, "rev-parse", "--verify", "--end-of-options", f"{base}^{{commit}}")
+        except ForeignRepository:
+            raise
         except GitTrouble as trouble:
             raise Rejected(
                 f"No worktree can be made of {repository}: {trouble.cause}",
@@ -158,7 +160,11 @@ class Worktrees:
         except GitTrouble:
             if aside is not None:
                 await asyncio.to_thread(shutil.move, aside / path.name, path)
-            raise
+                raise
+            if await _number_of(path) == record.id:
+                raise
+            # It has let go of it all the same, and there is no going back. A program may hold one of the files.
+            aside = await asyncio.to_thread(self._move_rest, path, record)
         with contextlib.suppress(GitTrouble):
             # Refused while commits are on this branch alone.
             await git(repository, "branch", "--delete", "--quiet", record.branch)
@@ -167,7 +173,7 @@ class Worktrees:
 
     async def _move_aside(self, record: WorktreeRecord) -> Path:
         path = Path(record.path)
-        aside = self._folder / TRASH / f"{path.name}-{record.id}-{secrets.token_hex(3)}"
+        aside = self._trash_of(record)
         # The index is in git's own folder, which does not move along.
         staged = await git(path, "diff", "--cached", "--binary", "--no-ext-diff", "--no-textconv")
         await _keep_commits(record)
@@ -176,6 +182,19 @@ class Worktrees:
         await asyncio.to_thread((aside / "staged.patch").write_bytes, staged)
         await asyncio.to_thread(shutil.move, path, aside / path.name)
         return aside
+
+    def _move_rest(self, path: Path, record: WorktreeRecord) -> Path:
+        """Move what could not be deleted aside; returns where it is then, perhaps where it was."""
+        aside = self._trash_of(record)
+        try:
+            make_private_folder(aside)
+            shutil.move(path, aside / path.name)
+        except OSError:
+            return path
+        return aside
+
+    def _trash_of(self, record: WorktreeRecord) -> Path:
+        return self._folder / TRASH / f"{Path(record.path).name}-{record.id}-{secrets.token_hex(3)}"
 
     async def _check_is_it(self, record: WorktreeRecord) -> None:
         """Raises `Rejected` unless the folder is there, and is the worktree that the record is of."""
@@ -186,11 +205,7 @@ class Worktrees:
                 Facts(attr="folder"),
                 action="Make a new worktree; the branch may still be there.",
             )
-        try:
-            mark = (await asyncio.to_thread((await _git_folder(path) / MARK).read_text, "utf-8")).strip()
-        except (GitTrouble, OSError):
-            mark = ""
-        if mark != record.id:
+        if await _number_of(path) != record.id:
             raise Rejected(
                 f"{path} is another folder than the worktree that was there.",
                 Facts(attr="folder"),
@@ -236,6 +251,14 @@ class Worktrees:
 
 async def _git_folder(worktree: Path) -> Path:
     return Path(await git_line(worktree, "rev-parse", "--absolute-git-dir"))
+
+
+async def _number_of(worktree: Path) -> str:
+    """The id of the record that a folder was made for; empty for any other folder."""
+    try:
+        return (await asyncio.to_thread((await _git_folder(worktree) / MARK).read_text, "utf-8")).strip()
+    except (GitTrouble, OSError, ValueError):
+        return ""
 
 
 async def _new_branch(repository: Path, slug: str, number: str, commit: str) -> str:
