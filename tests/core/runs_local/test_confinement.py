@@ -97,7 +97,7 @@ def test_a_name_that_is_too_long_is_refused_in_words(folder: WorkingFolder) -> N
     ("path", "words"),
     [
         *(("gone.txt", "No such file"), ("", "no path"), (5, "no path")),
-        *(("a\0b", "no path"), ("in", "is no file"), ("pipe", "no file")),
+        *(("a\0b", "no path"), ("a\ud800b", "no such path"), ("in", "is no file"), ("pipe", "no file")),
     ],
 )
 def test_what_is_no_file_is_refused_in_words(folder: WorkingFolder, path: object, words: str) -> None:
