@@ -165,8 +165,8 @@ def _whole(reducer: Reducer, kind: type[Message] | type[Thought], name: str, tex
 def _announcement(reducer: Reducer, update: Announcement) -> None:
     at = reducer.at
     known = reducer.found(reducer.call_key(update.tool_call_id), ToolCall)
-    if known is not None and known[1].turn != at.turn and known[1].status in FINAL and update.status not in FINAL:
-        # Another call that got an id which was used before.
+    if known is not None and known[1].turn != at.turn and update.status not in FINAL:
+        # Another call that got an id which was used before. How that one ended does not count: it may have since.
         at.reused[update.tool_call_id] = f"call:{update.tool_call_id}:{at.turn}"
         known = None
     _merge(reducer, update, known, announced=True)
