@@ -38,8 +38,8 @@ def test_chunks_of_one_kind_are_one_text() -> None:
     assert shown(said) == ["says I see.", "thinks Hm", "says Done."]
 
 
-def test_a_chunk_without_text_is_no_message_and_begins_a_turn_all_the_same() -> None:
-    said = transcript_of(chunk(""), chunk("", "agent_thought_chunk"))
+def test_what_has_no_text_is_no_message_and_begins_a_turn_all_the_same() -> None:
+    said = transcript_of(chunk(""), chunk("", "agent_thought_chunk"), message(""), chunk("", "agent_thought"))
     assert (shown(said), said.state.busy) == ([], True)
     said.apply(entries(chunk("a"), chunk(""), chunk("b")))
     assert shown(said) == ["says ab"]
