@@ -24,6 +24,8 @@ from app.core.runs.local.run_log import RunLog
 from app.core.runs.local.servers import RunServers
 from app.core.runs.local.status import RunPhase
 from app.core.runs.local.terminals import MOST_TERMINALS, Terminals
+from app.core.runs.transcript import Transcript
+from tests.core.runs.logs import shown
 from tests.core.runs_local.running import Watched, running, scripted
 from tests.until import until
 
@@ -313,6 +315,17 @@ async def test_a_large_part_of_a_text_is_shown_in_its_place_and_masked_beside_th
     assert whole == f"Authorization: [redacted]\n{'some words ' * 20_000}the key is [redacted]."
     assert "".join(live) == whole.removesuffix("[redacted].")
     assert shown[-1]["method"] == "last"
+
+
+async def test_a_picture_in_a_message_stays_beside_the_text_around_it(tmp_path: Path) -> None:
+    log, live, stored = RunLog(tmp_path / "log.jsonl"), Transcript(), Transcript()
+    log.added.subscribe(live.apply)
+    picture = {"type": "image", "data": "aa", "mimeType": "image/png"}
+    for content in ({"type": "text", "text": "Look: "}, picture, {"type": "text", "text": "done"}):
+        log.update({"update": {"sessionUpdate": "agent_message_chunk", "content": content}})
+    await log.close()
+    stored.apply(tuple(log.stored()))
+    assert shown(live) == shown(stored) == ["says Look: ", "says [image]", "says done"]
 
 
 def test_source_code_is_not_masked() -> None:
