@@ -211,7 +211,9 @@ def _repair(value: Any, kind: type) -> Any:
         item = value.get(name)
         if item is None:
             continue
-        if spec.text and isinstance(item, (int, float)) and not isinstance(item, bool):
+        if spec.kind is msgspec.Raw:
+            item = msgspec.Raw(msgspec.json.encode(item))
+        elif spec.text and isinstance(item, (int, float)) and not isinstance(item, bool):
             item = str(item)
         if spec.inner is not None and spec.many and isinstance(item, list):
             item = [one for one in (_repair(one, spec.inner) for one in item) if _is_valid(one, spec.inner)]
@@ -246,11 +248,11 @@ def _fields(kind: type) -> dict[str, _Field]:
         inner = next((part for part in parts if isinstance(part, type) and issubclass(part, msgspec.Struct)), None)
         # A free-form object does not identify an item, so an invalid one must not hide it.
         free = item.default_factory is dict
-        found[item.name] = _Field(
+        found[item.encode_name] = _Field(
             kind=hint,
             text=str in choices,
             optional=NoneType in choices or free,
             inner=inner,
-            many=any(get_origin(choice) is tuple for choice in choices),
+            many=any(get_origin(choice) in {tuple, list} for choice in choices),
         )
     return found

@@ -73,6 +73,8 @@ def answered_questions(permission: Permission, answers: Sequence[QuestionAnswer]
     for question, answer in zip(questions, answers, strict=True):
         if not answer.said.strip():
             raise Rejected(f"“{question.header or question.text}” has no answer.", Facts(attr=question.text))
+        if not {each.label for each in question.choices}.issuperset(answer.labels):
+            raise Rejected(f"“{question.header or question.text}” has no such answer.", Facts(attr=question.text))
         if len(answer.labels) > 1 and not question.several:
             raise Rejected(f"“{question.header or question.text}” takes one answer.", Facts(attr=question.text))
     said = {question.text: answer.said for question, answer in zip(questions, answers, strict=True)}
@@ -119,6 +121,6 @@ def _question_option(permission: Permission, question: Question, answer: Questio
         return next((each for each in OTHERS if _option(permission, each) is not None), OTHERS[0])
     first = answer.labels[0]
     # The options stand for the choices, in their order.
-    number = next((number for number, each in enumerate(question.choices) if each.label == first), 0)
+    number = [each.label for each in question.choices].index(first)
     named = next((each.option_id for each in permission.options if each.name == first), None)
     return named or f"option_{number}"

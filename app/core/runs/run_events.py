@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from app.core.runs.log_entries import LogEntry
 
 KEEPALIVE, ROTATED, STREAM_END, ERROR = "keepalive", "end", "stream-end", "error"
-# What is asked of a desktop that relays MCP servers or credentials, which Burrow does not offer.
-NOT_FOR_BURROW = frozenset({"mcp_request", "credential_request"})
 
 
 class RunStateChange(Value, frozen=True):

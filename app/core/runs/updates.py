@@ -118,6 +118,9 @@ def _prompt_chunk(reducer: Reducer, update: PromptChunk) -> None:
 def _whole_message(reducer: Reducer, update: WholeMessage) -> None:
     """The stored form of a message. It replaces the live chunks that it was made of."""
     text, at = block_text(update.content), reducer.at
+    if not text:
+        reducer.working()
+        return
     index = at.unconfirmed
     if index is not None:
         shown = reducer.items.item(index)
@@ -138,6 +141,9 @@ def _whole_message(reducer: Reducer, update: WholeMessage) -> None:
 def _whole_thought(reducer: Reducer, update: WholeThought) -> None:
     """The stored form of a thought. It replaces the live chunks right before it."""
     text, last = block_text(update.content), len(reducer.items) - 1
+    if not text:
+        reducer.working()
+        return
     shown = reducer.items.item(last) if last >= 0 and reducer.items.kind(last) is Thought else None
     if isinstance(shown, Thought) and shown.turn == reducer.at.turn and text.startswith(shown.text):
         if shown.text != text:
@@ -165,8 +171,8 @@ def _whole(reducer: Reducer, kind: type[Message] | type[Thought], name: str, tex
 def _announcement(reducer: Reducer, update: Announcement) -> None:
     at = reducer.at
     known = reducer.found(reducer.call_key(update.tool_call_id), ToolCall)
-    if known is not None and known[1].turn != at.turn and known[1].status in FINAL and update.status not in FINAL:
-        # Another call that got an id which was used before.
+    if known is not None and known[1].turn != at.turn and update.status not in FINAL:
+        # Another call that got an id which was used before. How that one ended does not count: it may have since.
         at.reused[update.tool_call_id] = f"call:{update.tool_call_id}:{at.turn}"
         known = None
     _merge(reducer, update, known, announced=True)

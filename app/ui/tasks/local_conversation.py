@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from app.core.runs.local.status import WaitingPrompt
     from app.core.runs.transcript import Transcript
     from app.core.runs.worktrees.environments import EnvironmentAction
-    from app.core.storage.attachments import Attachment, Attachments
+    from app.core.storage.attachments import Attachments
     from app.ui.transcript.answers import RunAnswer
 
 START, ANEW, SEND, AGREE, SKIP, CONTINUE = "start", "anew", "send", "agree", "skip", "go-on"

@@ -107,10 +107,8 @@ class AskCard(QFrame):
             self._hide()
             return
         self.count.setText(self.tr("1 of {0}").format(waiting) if waiting > 1 else "")
-        if self.permission is not None and self.permission.request_id == permission.request_id:
-            if permission != self.permission:
-                self.permission = permission
-                self.parts.show_card(card_of(permission))
+        if self.permission is not None and _asked(self.permission) == _asked(permission):
+            self.permission = permission
             self.setVisible(True)
             return
         self.permission, self._texted = permission, None
@@ -259,3 +257,9 @@ class AskCard(QFrame):
             event.accept()
         else:
             super().keyPressEvent(event)
+
+
+def _asked(permission: Permission) -> tuple[object, ...]:
+    """What a person reads before an answer. Where it is another one, what was pressed for the former does not count."""
+    asked = (permission.title, permission.kind, permission.plan, permission.input, permission.parts)
+    return (permission.request_id, *asked, permission.options, permission.questions)

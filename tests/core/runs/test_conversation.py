@@ -855,8 +855,9 @@ async def test_questions_are_answered_by_their_texts(
 ) -> None:
     async with talking(tmp_path, [*UNDER_WAY[:-1], asked]) as talk:
         waiting = await talk.asked()
-        with pytest.raises(Rejected):
-            await talk.conversation.answer(waiting, answers=[QuestionAnswer()] * len(given))
+        for wrong in (QuestionAnswer(), QuestionAnswer(("not offered",))):
+            with pytest.raises(Rejected):
+                await talk.conversation.answer(waiting, answers=[wrong] * len(given))
         await talk.conversation.answer(waiting, answers=given)
         assert talk.told("permission_response") == [{"requestId": "p1", **sent}]
 

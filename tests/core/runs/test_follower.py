@@ -131,9 +131,8 @@ async def test_a_turn_that_is_killed_at_every_event_boundary_lacks_and_doubles_n
     async with signed_in(tmp_path) as rig:
         for at in range(4, len(talk)):
             for way in (CUT, ROTATE):
-                run = ScriptedRun(
-                    rig, talk, released=4, ends=False, plans=[(at - 4, way), (1_000, HANG)], repeats=min(at - 4, 2)
-                )
+                plans = [(at - 4, way), (1_000, HANG)]
+                run = ScriptedRun(rig, talk, released=4, ends=False, plans=plans, repeats=min(at - 4, 2))
                 async with following(run, tmp_path) as one:
                     await until(lambda run=run: bool(run.connections))  # type: ignore[misc]
                     run.release(len(talk))
@@ -429,6 +428,24 @@ async def test_the_state_of_the_run_follows_its_stream(tmp_path: Path) -> None:
             await until(lambda: one.now.kind == LIVE)
             run.release(6)
             await until(lambda: one.run is not None and one.run.branch == "posthog/fix")
+
+
+async def test_what_a_stream_asks_of_a_desktop_is_neither_carried_out_nor_shown(tmp_path: Path) -> None:
+    """A tool of this machine, such as one that an embedded app wants, is called with its owner's approval only."""
+    wanted = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "delete_everything"}}
+    asked = [
+        {"type": "mcp_request", "requestId": "q1", "server": "files", "payload": wanted, "expiresAt": None},
+        {"type": "credential_request", "requestId": "q2"},
+    ]
+    async with signed_in(tmp_path) as rig:
+        run = ScriptedRun(rig, [*CONVERSATION[:5], *asked, *CONVERSATION[5:7]], ends=False)
+        async with following(run, tmp_path) as one:
+            await until(lambda: one.now.kind == LIVE)
+            before = dict(rig.server.requests)
+            run.release(9)
+            await until(lambda: shown(one.transcript)[-1:] == ["says Let me look at it."])
+            assert len(one.transcript) == 3
+            assert rig.server.requests == before
 
 
 def test_pauses_grow_end_after_thirty_failures_and_begin_anew_after_a_healthy_minute(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.core.runs.items import ConfigChoice, Message, Permission, Prompt, TextPart, ToolCall, Usage
+from app.core.runs.items import ConfigChoice, Message, Permission, Plan, Prompt, TextPart, ToolCall, Usage
 from app.core.runs.log_entries import entries_of, iterate_lines, read_entry, split_page
 from app.core.runs.transcript import Change, Transcript
 from app.core.runs.updates import OUTPUT_CHARACTERS
@@ -38,8 +38,8 @@ def test_chunks_of_one_kind_are_one_text() -> None:
     assert shown(said) == ["says I see.", "thinks Hm", "says Done."]
 
 
-def test_a_chunk_without_text_is_no_message_and_begins_a_turn_all_the_same() -> None:
-    said = transcript_of(chunk(""), chunk("", "agent_thought_chunk"))
+def test_what_has_no_text_is_no_message_and_begins_a_turn_all_the_same() -> None:
+    said = transcript_of(chunk(""), chunk("", "agent_thought_chunk"), message(""), chunk("", "agent_thought"))
     assert (shown(said), said.state.busy) == ([], True)
     said.apply(entries(chunk("a"), chunk(""), chunk("b")))
     assert shown(said) == ["says ab"]
@@ -107,11 +107,40 @@ def test_a_field_of_a_wrong_type_does_not_hide_the_others() -> None:
     assert shown(said) == ["read Read x pending"]
 
 
+def test_an_item_of_a_wrong_type_hides_neither_the_others_of_its_list_nor_what_is_beside_it() -> None:
+    places, content = [{"path": "p", "line": "x"}, {"path": "q", "line": 4}, 5], [*output("one"), 7, {"content": 5}]
+    said = transcript_of(
+        call("c1", kind=[1], rawInput={"a": 1}, locations=places, content=content),
+        update("plan", entries=[{"content": "x"}, 7, None, {"content": {}, "status": "pending"}, {"content": "y"}]),
+        {**ask("p1"), "params": {**ask()["params"], "options": [*ask()["params"]["options"], 7, {"name": {}}]}},
+    )
+    read, plan, asked = items(said)
+    assert isinstance(read, ToolCall)
+    assert (read.call_id, read.kind, read.input, read.parts) == ("c1", "other", '{"a":1}', (TextPart("one"),))
+    assert [(each.path, each.line) for each in read.locations] == [("p", None), ("q", 4)]
+    assert isinstance(plan, Plan)
+    assert [each.content for each in plan.entries] == ["x", "y"]
+    assert isinstance(asked, Permission)
+    assert [each.option_id for each in asked.options][:2] == ["allow", "reject"]
+
+
 def test_an_id_that_is_used_again_in_a_later_turn_is_another_call() -> None:
     said = transcript_of(
         prompt("a", 1), call("c1"), progress("c1"), ended(1), prompt("b", 2), call("c1", title="Other"), progress("c1")
     )
     assert shown(said) == ["> a", "read c1 completed", "end end_turn", "> b", "read Other completed"]
+
+
+def test_an_id_of_a_call_that_never_ended_is_another_call_in_a_later_turn_however_often_it_is_read() -> None:
+    said = transcript_of(prompt("a", 1), call("c1"), ended(1), prompt("b", 2))
+    mark, more = said.mark(), entries(call("c1", title="Other"), progress("c1"))
+    said.apply(more)
+    once = shown(said)
+    assert once == ["> a", "read c1 pending", "end end_turn", "> b", "read Other completed"]
+    again = said.rebuild(mark)
+    again.apply(more)
+    again.finish()
+    assert shown(said) == once
 
 
 def test_children_of_a_sub_agent_name_its_call() -> None:

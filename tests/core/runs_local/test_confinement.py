@@ -25,6 +25,8 @@ from app.core.runs.local.servers import RunServers
 from app.core.runs.local.status import RunPhase
 from app.core.runs.local.terminals import MOST_TERMINALS, Terminals
 from app.core.runs.long_texts import mask_long
+from app.core.runs.transcript import Transcript
+from tests.core.runs.logs import shown
 from tests.core.runs_local.running import Watched, running, scripted
 from tests.until import until
 
@@ -98,7 +100,7 @@ def test_a_name_that_is_too_long_is_refused_in_words(folder: WorkingFolder) -> N
     ("path", "words"),
     [
         *(("gone.txt", "No such file"), ("", "no path"), (5, "no path")),
-        *(("a\0b", "no path"), ("in", "is no file"), ("pipe", "no file")),
+        *(("a\0b", "no path"), ("a\ud800b", "no such path"), ("in", "is no file"), ("pipe", "no file")),
     ],
 )
 def test_what_is_no_file_is_refused_in_words(folder: WorkingFolder, path: object, words: str) -> None:
@@ -338,6 +340,17 @@ async def test_a_large_part_of_a_text_is_shown_in_its_place_and_masked_beside_th
     assert whole == f"Authorization: [redacted]\n{'some words ' * 20_000}the key is [redacted]."
     assert "".join(live) == whole.removesuffix("[redacted].")
     assert shown[-1]["method"] == "last"
+
+
+async def test_a_picture_in_a_message_stays_beside_the_text_around_it(tmp_path: Path) -> None:
+    log, live, stored = RunLog(tmp_path / "log.jsonl"), Transcript(), Transcript()
+    log.added.subscribe(live.apply)
+    picture = {"type": "image", "data": "aa", "mimeType": "image/png"}
+    for content in ({"type": "text", "text": "Look: "}, picture, {"type": "text", "text": "done"}):
+        log.update({"update": {"sessionUpdate": "agent_message_chunk", "content": content}})
+    await log.close()
+    stored.apply(tuple(log.stored()))
+    assert shown(live) == shown(stored) == ["says Look: ", "says [image]", "says done"]
 
 
 def test_source_code_is_not_masked() -> None:

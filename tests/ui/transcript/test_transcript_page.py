@@ -218,6 +218,19 @@ def test_what_is_pressed_as_a_question_appears_does_not_allow(
     assert given == []
 
 
+def test_a_question_that_becomes_another_one_is_read_anew_before_it_is_allowed(
+    page: TranscriptPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    permission = asked()
+    shown(page, ListedItems(lived_run()), permission)
+    given = answers(page)
+    monkeypatch.setattr(ask_card, "ARM_MS", 60_000)
+    other = asked(title="Delete everything", options=OPTIONS[:1])
+    page.ask.show_permission(other)
+    page.ask.buttons[0].click()
+    assert (page.ask.title.text(), len(page.ask.buttons), given) == ("Delete everything", 1, [])
+
+
 def test_a_number_typed_into_the_reply_is_no_answer(page: TranscriptPage) -> None:
     shown(page, ListedItems(lived_run()), asked())
     given = answers(page)

@@ -38,7 +38,11 @@ class WorkingFolder:
         """
         if not isinstance(path, str) or not path or "\0" in path:
             raise RpcError(INVALID_PARAMS, "There is no path")
-        real = Path(os.path.realpath(self.path / path))
+        try:
+            real = Path(os.path.realpath(self.path / path))
+        except ValueError:
+            # Half a character, which no file's name has.
+            raise RpcError(INVALID_PARAMS, "There is no such path") from None
         if not real.is_relative_to(self.path):
             raise self._outside(path)
         return real

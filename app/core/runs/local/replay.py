@@ -142,7 +142,7 @@ def _joined(updates: Iterable[Members]) -> Iterator[Members]:
     for params in updates:
         update = params.get("update")
         members: Members = update if isinstance(update, dict) else {}
-        kind, text = members.get("sessionUpdate"), _text(members)
+        kind, text = str(members.get("sessionUpdate")), _text(members)
         if held is not None and kind in _KINDS and text is not None:
             former = held["update"]
             assert isinstance(former, dict)

@@ -97,7 +97,7 @@ class RunLog:
     def _update(self, params: Mapping[str, object]) -> None:
         found = _chunk(params.get("update"))
         if found is None:
-            self._add({"jsonrpc": "2.0", "method": UPDATE, "params": params})
+            self._add({"jsonrpc": "2.0", "method": UPDATE, "params": _whole(params)})
             return
         kind, text, key = found
         if self._text is not None and self._text.key != key:
@@ -231,6 +231,15 @@ def _chunk(update: object) -> tuple[str, str, tuple[object, ...]] | None:
     if content.get("type") != "text" or not isinstance(text, str):
         return None
     return kind, text, (kind, update.get("messageId"), repr(update.get("_meta")))
+
+
+def _whole(params: Mapping[str, object]) -> Mapping[str, object]:
+    """A part of a message that is no text, such as a picture, as a message of its own: nothing is joined to it."""
+    update = params.get("update")
+    kind = update.get("sessionUpdate") if isinstance(update, dict) else None
+    if not isinstance(update, dict) or not isinstance(kind, str) or kind not in WHOLE:
+        return params
+    return {**params, "update": {**update, "sessionUpdate": WHOLE[kind]}}
 
 
 def _line(message: Mapping[str, object], at: datetime) -> bytes:

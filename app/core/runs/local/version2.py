@@ -27,14 +27,14 @@ class Version2:
 
     def updates(self, update: Members) -> Iterator[Members]:
         """The updates that say the same in version 1. A kind that is not known stays as it is."""
-        kind = update.get("sessionUpdate")
+        kind = str(update.get("sessionUpdate"))
         if kind in {"user_message", "user_message_chunk", "state_update"}:
             # The prompt is in the log already, and the state is the session's.
             return
         if kind in _MESSAGES:
             blocks = update.get("content")
             for block in blocks if isinstance(blocks, list) else ():
-                yield {**update, "sessionUpdate": _MESSAGES[str(kind)], "content": block}
+                yield {**update, "sessionUpdate": _MESSAGES[kind], "content": block}
         elif kind == "tool_call_update":
             yield from self._call(update)
         elif kind == "tool_call_content_chunk":
