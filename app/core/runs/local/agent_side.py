@@ -137,6 +137,10 @@ class AgentSide:
             except OSError as failure:
                 log.warning("the record of a run cannot be stored: %s", failure)
 
+    def know(self, record: LocalRecord) -> None:
+        """Another process changed what is kept of the run."""
+        self.record = record
+
     async def end(self) -> None:
         """End the process with all that it started, and revoke the key of its servers."""
         process, self.process = self.process, None

@@ -177,6 +177,10 @@ class LocalRun:
         """Change what is kept of the run (`LocalRecord`)."""
         await self._agent.keep(**fields)
 
+    def know(self, record: LocalRecord) -> None:
+        """Another process changed what is kept of the run."""
+        self._agent.know(record)
+
     async def sign_in(self, method: str) -> None:
         """Have the agent sign in by one of the ways of `status.sign_in`. Raises `BurrowError` with its words."""
         await self._agent.sign_in(method)
