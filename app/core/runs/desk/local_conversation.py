@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from app.core.runs.local.run_log import RunLog
     from app.core.runs.local.servers import RunServers
     from app.core.runs.local.status import LocalStatus, WaitingPrompt
+    from app.core.runs.local.versions import AgentVersions
     from app.core.runs.log_entries import LogEntry
     from app.core.runs.worktrees.environments import EnvironmentAction
 
@@ -66,6 +67,7 @@ class LocalConversation:
         servers: RunServers | None = None,
         environment: Mapping[str, str] | None = None,
         burrow: str = "",
+        versions: AgentVersions | None = None,
         spill: Path | None = None,
     ) -> None:
         self.changed: Event[None] = Event()
@@ -79,6 +81,7 @@ class LocalConversation:
             prepare=self._prepare,
             environment=environment,
             burrow=burrow,
+            versions=versions,
         )
         self._environment = agent_environment() if environment is None else dict(environment)
         # Consent counts for the repository that a worktree was made from.

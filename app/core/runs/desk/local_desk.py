@@ -29,6 +29,7 @@ from app.core.runs.local.folder import WorkingFolder
 from app.core.runs.local.record import FILES, LOG, LocalRecord, folder_of, load_record, load_records, save_record
 from app.core.runs.local.run_log import RunLog
 from app.core.runs.local.status import RunPhase
+from app.core.runs.local.versions import AgentVersions
 from app.core.runs.local.write_back import WriteBack
 from app.core.runs.worktrees.environments import find_environments
 from app.core.runs.worktrees.git import GitTrouble, git_line
@@ -383,6 +384,7 @@ class LocalDesk:
             servers=servers,
             environment=self._environment,
             burrow=self._burrow,
+            versions=AgentVersions(self._settings),
             spill=self._data / SPILL,
         )
         conversation.elsewhere = self._others.holders.get(record.id)
