@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -56,9 +57,14 @@ async def test_a_run_of_another_process_appears_and_is_read_while_it_goes_on(tmp
         assert "two" in "".join(each.text for each in kinds(conversation, Message))
         assert [each.reason for each in kinds(conversation, TurnEnd)] == ["end_turn"]
         assert [each.key for each in all_of(conversation)] == [each.key for each in all_of(theirs)]
+        # What it works in is not deleted below it.
+        folder = work_folder(tmp_path)
+        assert here.works_in(folder)
+        idle = asyncio.create_task(here.idle_in(folder))
         await there.end(run.id)
         await there.close()
-        await here.look()
+        await idle
+        assert not here.works_in(folder)
         assert (conversation.elsewhere, here.of("t1")[0].status) == (None, "completed")
 
 

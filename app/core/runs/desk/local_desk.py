@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -55,6 +56,8 @@ log = logging.getLogger(__name__)
 
 # How long the end may take that tells the server what it does not know yet. The rest is told after the next start.
 LAST_WORDS_SECONDS = 0.5
+# How often it is looked whether another process has left a run.
+LOOK_SECONDS = 1.0
 SPILL = "runs/spill"
 # In the folder of a run: what the person discarded of its changes.
 DISCARDED = "discarded"
@@ -211,11 +214,14 @@ class LocalDesk:
         return found
 
     def works_in(self, folder: Path) -> bool:
-        """Whether a turn is under way in a folder."""
-        return any(each.status.phase in UNDER_WAY for each in self._in(folder))
+        """Whether a turn is under way in a folder, or another process has a run there."""
+        return self._elsewhere_in(folder) or any(each.status.phase in UNDER_WAY for each in self._in(folder))
 
     async def idle_in(self, folder: Path) -> None:
         """Returns when no turn is under way in a folder and its agents have ended. Their runs can go on later."""
+        while self._elsewhere_in(folder):
+            await asyncio.sleep(LOOK_SECONDS)
+            await self.look()
         for each in self._in(folder):
             if each.status.phase in UNDER_WAY:
                 over = asyncio.Event()
@@ -230,6 +236,9 @@ class LocalDesk:
                 finally:
                     unsubscribe()
             await each.local.close()
+
+    def _elsewhere_in(self, folder: Path) -> bool:
+        return any(Path(self._records[run].folder) == folder for run in self._others.holders if run in self._records)
 
     def _in(self, folder: Path) -> list[LocalConversation]:
         return [each for each in self._open.values() if Path(each.record.folder) == folder]
@@ -260,14 +269,20 @@ class LocalDesk:
         await self.load()
         await asyncio.to_thread(check_agent, wanted.agent, self._agents_environment())
         run = secrets.token_hex(8)
-        kept = await keep_files(folder_of(self._data, run) / FILES, files)
         worktree, branch, base = "", "", ""
         folder = str(await asyncio.to_thread(lambda: WorkingFolder(Path(wanted.folder).expanduser()).path))
         repository = folder
-        if wanted.worktree:
-            made = await self.worktrees.create(Path(folder), task.slug or task.title or "run", wanted.base or "HEAD")
-            folder, worktree, branch, repository, base = made.path, made.id, made.branch, made.repository, made.base
-        else:
+        try:
+            kept = await keep_files(folder_of(self._data, run) / FILES, files)
+            if wanted.worktree:
+                made = await self.worktrees.create(
+                    Path(folder), task.slug or task.title or "run", wanted.base or "HEAD"
+                )
+                folder, worktree, branch, repository, base = made.path, made.id, made.branch, made.repository, made.base
+        except BaseException:
+            await asyncio.to_thread(shutil.rmtree, folder_of(self._data, run), ignore_errors=True)
+            raise
+        if not wanted.worktree:
             # A folder without git has no changes to show.
             with contextlib.suppress(GitTrouble):
                 base = await git_line(Path(folder), "rev-parse", "--verify", "HEAD^{commit}")

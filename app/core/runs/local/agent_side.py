@@ -142,6 +142,7 @@ class AgentSide:
             return
         except (PeerClosed, TimeoutError) as failure:
             raise refused(failure) from None
+        self.requests.chose_mode(str(value))
         self._show_options(session)
 
     async def sign_in(self, method: str) -> None:
@@ -235,6 +236,7 @@ class AgentSide:
                 raise refused(RpcError(METHOD_NOT_FOUND, f"The agent has no permission mode {wanted}."))
             if found.value != self._mode:
                 await self.set_option(found.option, found.value)
+            self.requests.chose_mode(found.value)
         except BurrowError as failure:
             text = f"{failure.cause} It works in its own mode: {self._mode or 'the usual one'}."
             self._log.notify("_posthog/console", level="warn", message=text)
@@ -248,6 +250,7 @@ class AgentSide:
         session.options = with_value(session.options, option, value)
         if option == "mode":
             self._mode = value
+            self.requests.chose_mode(value)
             self._update({"sessionUpdate": "current_mode_update", "currentModeId": value})
         else:
             self._show_options(session)
