@@ -107,6 +107,29 @@ def test_a_person_answers_by_number_stops_the_turn_and_then_ends_the_run(
     assert commands.read("tasks", "show", made["slug"])["status"] == "cancelled"
 
 
+def test_a_run_of_this_machine_is_stopped_and_told_only_by_whoever_has_it(
+    commands: CommandLine,  # noqa: F811
+    folder: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    made = commands.read("tasks", "create", "say:ready wait", "--title", "Who has it")
+    options = ("--agent", MISBEHAVING, "--folder", str(tmp_path), "--no-servers")
+    with DataFolder(folder).start("tasks", "run", made["slug"], "--local", *options) as (process, out, _words):
+        while "say:ready" not in out.readline():
+            assert process.poll() is None
+        deadline = monotonic() + SECONDS
+        while commands.read("tasks", "show", made["slug"])["status"] != "in_progress":
+            assert monotonic() < deadline
+        for words in (("stop",), ("say", "more")):
+            assert commands.run("tasks", words[0], made["slug"], *words[1:]) == 2
+            assert f"another command (process {process.pid}) carries it out" in commands.words
+        process.kill()
+    assert commands.run("tasks", "say", made["slug"], "more") == 2
+    assert "is not running" in commands.words
+    assert commands.run("tasks", "stop", made["slug"]) == 0
+    assert commands.read("tasks", "show", made["slug"])["status"] == "cancelled"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a pseudo-terminal of POSIX")
 async def test_a_key_from_before_the_question_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     import pty

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from app.cli.common import backend_of
+from app.cli.common import connect, services_of
 from app.cli.tasks import find_task, latest_run
 from app.cli.terminal import data, line, read_text, say
 from app.core.errors import Rejected
@@ -38,9 +38,15 @@ async def say_to(options: argparse.Namespace) -> int:
     text = read_text() if options.text == "-" else options.text
     if not text.strip():
         raise Rejected("There is nothing to say.", action="Give it as text, or - to read it from standard input.")
-    async with backend_of(options) as backend:
+    async with services_of(options) as services:
+        backend = await connect(services, options)
+        await backend.ready()
         task = await find_task(backend, options.task)
         run = latest_run(task)
+        if run.environment == "local":
+            from app.cli.local_ends import refuse_to_say
+
+            await refuse_to_say(services.local_runs, run)
         runs = Runs(backend.fetcher, backend.require_project)
         if not run.finished:
             run = await _when_it_listens(backend, runs, task, run)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from app.cli.common import backend_of
+from app.cli.common import backend_of, connect, services_of
 from app.cli.run_items import ItemWriter
 from app.cli.run_logs import follow
 from app.cli.task_files import forget_files, waiting_files
@@ -104,10 +104,17 @@ async def run_task(options: argparse.Namespace) -> int:
 
 
 async def stop_run(options: argparse.Namespace) -> int:
-    async with backend_of(options) as backend:
+    async with services_of(options) as services:
+        backend = await connect(services, options)
+        await backend.ready()
         task = await find_task(backend, options.task)
         run = latest_run(task)
-        if run.finished:
+        if run.environment == "local":
+            from app.cli.local_ends import end_here
+
+            await end_here(services.local_runs, run)
+            task = await backend.tasks.get(task.id)
+        elif run.finished:
             say(f"The run has ended already: {run.status}.")
         else:
             task = await backend.tasks.cancel(task.id, run.id)

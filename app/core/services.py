@@ -179,6 +179,7 @@ class Services:
             *(self.folder, self.storage.settings, lambda: self.backend, self.busy),
             servers=offered,
             burrow=__version__,
+            role=self.role,
         )
 
         def follow(backend: Backend | None) -> None:

@@ -5,6 +5,7 @@ The agent is the one that comes with Burrow, in a process of its own.
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,14 +18,16 @@ from PySide6.QtCore import QEvent, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QVBoxLayout, QWidget
 
+from app.core.busy import Busy
 from app.core.errors import Rejected
 from app.core.posthog.types import TaskRun
 from app.core.posthog.waiting_files import keep
 from app.core.runs.desk.local_conversation import LocalConversation
-from app.core.runs.desk.local_desk import LocalDesk
+from app.core.runs.desk.local_desk import LocalDesk, LocalStart
 from app.core.runs.desk.memory import LocalChoice
 from app.core.runs.items import Message, Permission, Prompt
 from app.core.runs.local.agents import LocalAgent, survey_agent
+from app.core.runs.local.claim import RunHolder
 from app.core.runs.local.facts import SignInHint
 from app.core.runs.local.record import LocalRecord
 from app.core.runs.local.status import LocalStatus, RunPhase
@@ -39,6 +42,7 @@ from app.ui.transcript.ask_card import ARM_MS
 from app.ui.transcript.page import TranscriptPage
 from app.ui.transcript.run_notice import LocalAction, LocalNotice, RunNoticeCard
 from tests.core.conftest import Remembered
+from tests.core.runs_local.running import scripted
 from tests.ui._screens import look, nameless, save
 from tests.ui._tasks_fakes import ANA, PROJECT, FakeBackend, FakeNavigator, FakeServices, FakeTasks, settle, task
 from tests.ui._walk import clipped, overlapping
@@ -106,6 +110,10 @@ class LocalPlace:
         await keep(self.services.storage.drafts, ANA, PROJECT.id, "t1", encode([self.kept(name, content)]))  # type: ignore[arg-type]
         self.place.files.refresh()
         await until(lambda: bool(self.place.files.get("t1")))
+
+    def buttons(self) -> list[str]:
+        found = self.place.findChildren(QAbstractButton)
+        return [each.text() for each in found if each.isVisibleTo(self.place)]
 
     def press(self, words: str) -> None:
         found = [
@@ -237,6 +245,31 @@ async def test_a_run_on_this_machine_from_the_form_to_the_day_after(qapp: QAppli
         assert local.page.notice.card.isHidden()
 
 
+async def test_a_run_that_a_terminal_carries_out_appears_and_is_only_read(qapp: QApplication, tmp_path: Path) -> None:
+    data, folder = tmp_path / "data", tmp_path / "work"
+    folder.mkdir()
+    async with local_place(qapp, data) as local:
+        other = LocalDesk(data, Remembered(), lambda: None, Busy(), role="command line")
+        made = await other.start(task(1), LocalStart(agent=scripted(), folder=str(folder)))
+        await made.start()
+        local.place.runs.local._look_soon.setInterval(50)
+        local.place.runs.show_started("t1")
+        # Nobody presses anything: the place looks by itself.
+        await until(lambda: bool(local.services.local_runs.of("t1")))
+        await until(lambda: "This run is carried out elsewhere" in local.page.notice.card.text())
+        assert f"A command in a terminal has it (process {os.getpid()})." in local.page.notice.card.text()
+        assert "Start the agent" not in local.buttons()
+        assert not local.page.reply._files.isVisible()  # type: ignore[union-attr]
+        await local.say("only read")
+        await until(lambda: local.page.reply.card.isVisible())
+        assert local.page.reply.text == "only read"
+        await made.send("say:aloud")
+        await until(lambda: any("aloud" in each.text for each in local.items(Message)))  # type: ignore[attr-defined]
+        await other.close()
+        await until(lambda: "Start the agent" in local.buttons())
+        assert local.conversation.queued == ()
+
+
 SETUP = LocalNotice(
     "May this script set the worktree up?",
     ".posthog-code/environments/default.toml of the repository runs it once, in ~/.local/share/burrow/worktrees/shop.",
@@ -353,4 +386,5 @@ class Stands(NamedTuple):
     status: LocalStatus
     record: LocalRecord
     setup: None = None
+    elsewhere: RunHolder | None = None
     queued: tuple[()] = ()

@@ -184,6 +184,7 @@ async def test_every_setting_counts_at_once_and_can_be_reset(qapp: QApplication)
         shown.section(DesktopSection).hidden.toggle()
         shown.section(CrashSection).watch.click()
         shown.section(RunsSection).bypass.click()
+        shown.section(RunsSection).draft.click()
         changed = {key for key, row in shown.rows.items() if row.reset_button.isVisibleTo(shown)}
         assert changed == set(shown.rows) - {STORE, LOGIN_SETTING, KEEP_SETTING, REPORTS_SETTING}
         shown.rows[ANSWER_SETTING].reset_button.click()

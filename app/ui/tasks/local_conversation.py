@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from PySide6.QtCore import QCoreApplication
 
-from app.core.errors import NotFound
+from app.core.errors import NotFound, Rejected
 from app.core.events import Event
 from app.core.runs.answers import QuestionAnswer
 from app.core.runs.desk.local_conversation import GO_ON
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from app.core.posthog.types import TaskRun
     from app.core.runs.desk.local_conversation import LocalConversation
     from app.core.runs.items import Permission
+    from app.core.runs.local.claim import RunHolder
     from app.core.runs.local.status import WaitingPrompt
     from app.core.runs.transcript import Transcript
     from app.core.runs.worktrees.environments import EnvironmentAction
@@ -50,9 +51,6 @@ class WaitingText(NamedTuple):
 class LocalRunView:
     """A `RunConversation` of `core.runs.local`. `close` listens to nothing more; the run goes on."""
 
-    # They are kept beside the run, and the agent is told their paths.
-    takes_files = True
-
     def __init__(self, conversation: LocalConversation, store: Attachments) -> None:
         self.changed: Event[None] = Event()
         self._conversation = conversation
@@ -75,6 +73,11 @@ class LocalRunView:
     @property
     def transcript(self) -> Transcript:
         return self._conversation.transcript
+
+    @property
+    def takes_files(self) -> bool:
+        """They are kept beside the run, and handed to the agent."""
+        return self._conversation.elsewhere is None
 
     @property
     def run(self) -> TaskRun:
@@ -106,13 +109,13 @@ class LocalRunView:
 
     @property
     def actions(self) -> Sequence[LocalAction]:
-        return actions_of(self._conversation.actions)
+        return () if self._conversation.elsewhere is not None else actions_of(self._conversation.actions)
 
     def try_now(self) -> None:
         """There is no connection that could be tried."""
 
     async def act(self, action: str) -> None:
-        conversation = self._conversation
+        conversation = self._own
         if action.startswith(COMMAND):
             await conversation.act(conversation.actions[int(action.removeprefix(COMMAND))])
         elif action.startswith(SIGN_IN):
@@ -127,13 +130,20 @@ class LocalRunView:
                 CONTINUE: conversation.go_on,
             }[action]()
 
+    @property
+    def _own(self) -> LocalConversation:
+        """The conversation, to do something. Raises `Rejected` while another process carries the run out."""
+        if self._conversation.elsewhere is not None:
+            raise Rejected(_who(self._conversation.elsewhere), action=_tr("Do it there."))
+        return self._conversation
+
     async def send(self, text: str, files: Sequence[Attachment] = (), *, now: bool = False) -> None:
-        paths = []
+        conversation, paths = self._own, []
         for each in files:
             content = await asyncio.to_thread(self._store.read, each)
-            paths.append(await self._conversation.keep_file(each.name, content))
+            paths.append(await conversation.keep_file(each.name, content))
             self._attached[paths[-1]] = each
-        await self._conversation.send(text, tuple(paths), now=now)
+        await conversation.send(text, tuple(paths), now=now)
 
     async def remove(self, queued_id: str) -> WaitingText | None:
         found = next((each for each in self._conversation.queued if str(each.id) == queued_id), None)
@@ -150,26 +160,26 @@ class LocalRunView:
         return self._waiting(found)
 
     async def send_now(self, queued_id: str) -> None:
-        await self._conversation.send_now(queued_id)
+        await self._own.send_now(queued_id)
 
     async def send_again(self, queued_id: str) -> None:
-        await self._conversation.send_held()
+        await self._own.send_held()
 
     async def stop_turn(self) -> None:
-        await self._conversation.stop_turn()
+        await self._own.stop_turn()
 
     async def end(self) -> None:
-        await self._conversation.end()
+        await self._own.end()
 
     async def answer(self, answer: RunAnswer) -> None:
         answers = [QuestionAnswer(*each) for each in answer.answers]
-        await self._conversation.answer(answer.permission, answer.option_id, answer.text, answers)
+        await self._own.answer(answer.permission, answer.option_id, answer.text, answers)
 
     async def dismiss(self, permission: Permission) -> None:
-        await self._conversation.stop_turn()
+        await self._own.stop_turn()
 
     async def set_option(self, option_id: str, value: str) -> None:
-        await self._conversation.set_option(option_id, value)
+        await self._own.set_option(option_id, value)
 
     def _waiting(self, prompt: WaitingPrompt) -> WaitingText:
         files = tuple(self._attached.get(each) or Attachment(Path(each).name, "", 0, "") for each in prompt.files)
@@ -188,6 +198,13 @@ def notice_of(conversation: LocalConversation) -> LocalNotice | None:
     """What a local run needs the person for."""
     status, record = conversation.status, conversation.record
     again = LocalAction(START, _tr("Start it again"))
+    if conversation.elsewhere is not None:
+        return LocalNotice(
+            _tr("This run is carried out elsewhere"),
+            _who(conversation.elsewhere),
+            _tr("What its agent does appears here. Answer it, write to it and stop it there."),
+            tone="info",
+        )
     if conversation.setup is not None:
         environment = conversation.setup.environment
         return LocalNotice(
@@ -246,6 +263,15 @@ def notice_of(conversation: LocalConversation) -> LocalNotice | None:
                 tone="info",
             )
     return None
+
+
+def _who(holder: RunHolder) -> str:
+    """Which other process has a run."""
+    words = {
+        "window": _tr("Another window of Burrow has it (process {0})."),
+        "command line": _tr("A command in a terminal has it (process {0})."),
+    }
+    return words.get(holder.role, _tr("Another process of Burrow has it ({0}).")).format(holder.pid or "?")
 
 
 def _sign_in_words(name: str, command: tuple[str, ...]) -> str:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from app.core.posthog.types import TaskRun
     from app.core.runs.desk.local_desk import LocalDesk
     from app.core.services import Services
     from app.ui.bridge import Bridge
 
 
+LOOK_MS = 1500
+
+
 class LocalRunList(QObject):
     """`changed(task_id)`: the runs of a task on this machine are others. `written(task_id)`: the server knows another
-    status of one. Nothing is loaded before `load`.
+    status of one. Nothing is loaded before `load`; from then on it is looked what other processes do, while `seen`.
     """
 
     changed = Signal(str)
@@ -25,13 +30,30 @@ class LocalRunList(QObject):
         super().__init__(parent)
         self._services, self._bridge = services, bridge
         self._runs: LocalDesk | None = None
+        # Whether anybody can see the runs.
+        self.seen: Callable[[], bool] = lambda: True
+        self._look_soon = QTimer(self, singleShot=True, interval=LOOK_MS)
+        self._look_soon.timeout.connect(self.load)
 
     def load(self) -> None:
-        """Read which runs there are."""
-        if self._runs is None and (self._services.folder / "runs").is_dir():
+        """Read which runs there are, then again and again what other processes did with them."""
+        self._look_soon.stop()
+        if not self.seen():
+            self._look_soon.start()
+            return
+        self._bridge.spawn(self, self._look(), done=self._looked, failed=self._looked, key="load")
+
+    async def _look(self) -> None:
+        # It is not needed before the first paint.
+        import asyncio
+
+        if self._runs is None and await asyncio.to_thread((self._services.folder / "runs").is_dir):
             self.connect_runs()
         if self._runs is not None:
-            self._bridge.spawn(self, self._runs.load(), key="load")
+            await self._runs.look()
+
+    def _looked(self, _outcome: object) -> None:
+        self._look_soon.start()
 
     @property
     def runs(self) -> LocalDesk | None:

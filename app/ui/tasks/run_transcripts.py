@@ -69,6 +69,7 @@ class RunTranscripts(QObject):
         # The tasks whose tab a person has chosen in this session.
         self._tabs: dict[str, int] = {}
         self.local = LocalRunList(context.services, context.bridge, self)
+        self.local.seen = lambda: pages.isVisible() and not pages.window().isMinimized()
         self.local.changed.connect(self._local_changed)
         self.local.written.connect(controller.fetch)
         self._open_soon = QTimer(self, singleShot=True, interval=OPEN_AFTER_MS)

@@ -28,6 +28,8 @@ BEHAVIOUR = {
     "images": "",
     "embedded": "",
     "more": "",
+    # How the offer of version 2 is taken: as any other, or with an error, an exit or nonsense.
+    "draft": "",
     **dict(each.partition("=")[::2] for each in sys.argv[1:]),
 }
 LOGIN = {"command": "agent", "args": ["login"]}
@@ -187,6 +189,13 @@ def history(kind: str) -> None:
 
 def answer(message: dict) -> None:
     number, method, params = message.get("id"), message.get("method"), message.get("params") or {}
+    if method == "initialize" and params["protocolVersion"] > 1 and BEHAVIOUR["draft"]:
+        if BEHAVIOUR["draft"] == "exit":
+            sys.stderr.write("unknown protocol\n")
+            sys.exit(2)
+        said = {"error": {"code": -32602, "message": "Unsupported protocol version"}}
+        send({"id": number, **(said if BEHAVIOUR["draft"] == "error" else {"result": {"protocolVersion": 7}})})
+        return
     if method == "initialize":
         time.sleep(float(BEHAVIOUR["slow"]))
         session = {"resume": {}} if BEHAVIOUR["resume"] else {}

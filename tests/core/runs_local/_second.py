@@ -26,6 +26,8 @@ def turn(words: str) -> None:
     update("tool_call_content_chunk", toolCallId="c", content={"type": "content", "content": text("first ")})
     update("tool_call_content_chunk", toolCallId="c", content={"type": "content", "content": text("second")})
     update("terminal_output_chunk", terminalId="t", data=base64.b64encode(b"out").decode())
+    update("agent_message_chunk", messageId="w", content=text("In parts, "))
+    update("agent_message", messageId="w", content=[text("In parts, then whole.")])
     update("tool_call_update", toolCallId="d", title="Run", content=[{"type": "terminal", "terminalId": "t"}])
     update("plan_update", plan={"type": "items", "planId": "p", "entries": [{"content": "Step", "status": "pending"}]})
     subject = {"type": "tool_call", "toolCall": {"toolCallId": "c", "kind": "execute"}}
@@ -44,7 +46,12 @@ for line in sys.stdin.buffer:
         has = {"session": {"mcp": {"http": {}}}}
         send({"id": number, "result": {"protocolVersion": 2, "info": {"name": "second"}, "capabilities": has}})
     elif method == "session/new":
-        send({"id": number, "result": {"sessionId": "s-2"}})
+        choices = [{"value": "plan", "name": "Plan"}, {"value": "ask", "name": "Ask"}]
+        mode = {"configId": "m", "category": "mode", "name": "Mode", "type": "select", "options": choices}
+        send({"id": number, "result": {"sessionId": "s-2", "configOptions": [{**mode, "currentValue": "ask"}]}})
+    elif method == "session/set_config_option":
+        assert (params["configId"], params["type"]) == ("m", "id")
+        send({"id": number, "result": {"configOptions": [{**mode, "currentValue": params["value"]}]}})
     elif method == "session/prompt":
         heard.append(params["prompt"][0]["text"])
         send({"id": number, "result": {}})

@@ -222,7 +222,13 @@ async def test_commands_run_in_the_folder_and_are_asked_for(tmp_path: Path) -> N
 
 
 async def test_the_mode_decides_what_is_asked_for(tmp_path: Path) -> None:
-    async with running(tmp_path, scripted(modes="bypassPermissions")) as it:
+    async with running(tmp_path, scripted(modes="yolo")) as it:
+        # The agent begins so by itself: nobody chose that it is asked about nothing.
+        it.run.say("write:a.txt")
+        it.run.answer((await it.question())[0], "reject")
+        await it.phase(RunPhase.READY)
+        assert not (it.run.folder.path / "a.txt").exists()
+        await it.run.set_option("mode", "yolo")
         await it.turn("write:a.txt run:true")
         assert (it.run.folder.path / "a.txt").exists()
     async with running(tmp_path, scripted(modes="plan")) as it:

@@ -174,6 +174,7 @@ async def test_the_files_of_a_task_go_with_what_its_agent_is_told_first(tmp_path
         with pytest.raises(StorageTrouble):
             await runs.start(task("blocks"), wanted, files(gone))
         assert runs.of("t1") == ()
+        assert not list((tmp_path / "data/runs").iterdir())
         conversation = await runs.start(task("blocks"), wanted, files(lambda: b"second"))
         (queued,) = conversation.queued
         assert [Path(each).name for each in queued.files] == ["a.txt", "b.txt"]

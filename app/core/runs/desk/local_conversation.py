@@ -11,6 +11,7 @@ from app.core.errors import NotFound, Rejected, StorageTrouble
 from app.core.events import Event
 from app.core.runs.agent_environment import agent_environment
 from app.core.runs.answers import answered_questions, chosen_option
+from app.core.runs.desk.elsewhere import LogTail
 from app.core.runs.desk.kept_files import keep_file
 from app.core.runs.desk.task_runs import IN_PROGRESS, STATUS_OF_PHASE, run_of
 from app.core.runs.items import TurnEnd
@@ -30,12 +31,13 @@ if TYPE_CHECKING:
     from app.core.posthog.types import TaskRun
     from app.core.runs.answers import QuestionAnswer
     from app.core.runs.items import Permission
-    from app.core.runs.local.claim import RunClaim
+    from app.core.runs.local.claim import RunClaim, RunHolder
     from app.core.runs.local.folder import WorkingFolder
     from app.core.runs.local.record import LocalRecord
     from app.core.runs.local.run_log import RunLog
     from app.core.runs.local.servers import RunServers
     from app.core.runs.local.status import LocalStatus, WaitingPrompt
+    from app.core.runs.local.versions import AgentVersions
     from app.core.runs.log_entries import LogEntry
     from app.core.runs.worktrees.environments import EnvironmentAction
 
@@ -49,7 +51,8 @@ NOT_RUNNING = frozenset({RunPhase.NEW, RunPhase.ENDED, RunPhase.FAILED})
 class LocalConversation:
     """One run. `open` reads what is stored; whoever opened it awaits `close`.
 
-    `changed` is emitted when status, run or messages are others. `setup` is what waits for the person's consent,
+    `changed` is emitted when status, run or messages are others. `elsewhere` is the other process that carries the run
+    out, if one does: then it is read only, by `look`. `setup` is what waits for the person's consent,
     `actions` are the commands of the repository's environment. Methods raise `BurrowError`.
     """
 
@@ -64,11 +67,13 @@ class LocalConversation:
         servers: RunServers | None = None,
         environment: Mapping[str, str] | None = None,
         burrow: str = "",
+        versions: AgentVersions | None = None,
         spill: Path | None = None,
     ) -> None:
         self.changed: Event[None] = Event()
         self.transcript = Transcript(record.id, folder=spill)
         self.setup: SetupNotAgreed | None = None
+        self.elsewhere: RunHolder | None = None
         self.actions: tuple[EnvironmentAction, ...] = ()
         self.local = LocalRun(
             *(data, record, folder),
@@ -76,6 +81,7 @@ class LocalConversation:
             prepare=self._prepare,
             environment=environment,
             burrow=burrow,
+            versions=versions,
         )
         self._environment = agent_environment() if environment is None else dict(environment)
         # Consent counts for the repository that a worktree was made from.
@@ -83,6 +89,7 @@ class LocalConversation:
         self._consent = consent
         self._without_setup = False
         self._unsent = UnsentFile(folder_of(data, record.id))
+        self._tail = LogTail(self.local.log.path)
         self._files = folder_of(data, record.id) / FILES
         self._claim, self._claimed = claim, False
         self._opened: asyncio.Task[None] | None = None
@@ -109,7 +116,7 @@ class LocalConversation:
     def run(self) -> TaskRun:
         """The run in the form of a task's runs. `state` has its folder."""
         record, phase = self.record, self.status.phase
-        return run_of(record, STATUS_OF_PHASE.get(phase, IN_PROGRESS))
+        return run_of(record, IN_PROGRESS if self.elsewhere else STATUS_OF_PHASE.get(phase, IN_PROGRESS))
 
     @property
     def steers(self) -> bool:
@@ -129,7 +136,7 @@ class LocalConversation:
         Raises `Rejected` for a run that is carried out by another process.
         """
         await self.open()
-        await self._take()
+        await self.claim()
         await self.local.keep(ended="", ended_at=0.0, left="", cut=False)
         await self.local.start()
 
@@ -251,6 +258,27 @@ class LocalConversation:
             await asyncio.gather(self._opened, return_exceptions=True)
         await self._unsent.flush()
 
+    async def look(self, record: LocalRecord, elsewhere: RunHolder | None) -> None:
+        """Show what another process wrote, which carries the run out or did so until now. Raises `StorageTrouble`."""
+        begins = self.elsewhere is None
+        await self.open()
+        self.local.know(record)
+        if begins:
+            self.elsewhere = elsewhere
+            self.local.waiting.take_all()
+        await self._read_on(anew=begins)
+        self.elsewhere = elsewhere
+        if elsewhere is None:
+            self.transcript.finish()
+            await self._wait_for_unsent()
+        self._tell()
+
+    async def claim(self) -> None:
+        """Carry the run out in this process. Raises `Rejected` where another one does."""
+        self._claimed = self._claimed or await self._claim.take()
+        if not self._claimed:
+            raise Rejected("This run goes on in another process of Burrow.", action="Go on with it there.")
+
     async def _end_agent(self, *, leaves: bool = False) -> None:
         """With `leaves` it is Burrow that ends, and not the run."""
         if self._acting is not None:
@@ -273,28 +301,34 @@ class LocalConversation:
         ends = (transcript.item(index) for index in reversed(range(len(transcript))))
         return next((each.reason for each in ends if isinstance(each, TurnEnd)), "")
 
-    async def _take(self) -> None:
-        self._claimed = self._claimed or await self._claim.take()
-        if not self._claimed:
-            raise Rejected("This run goes on in another process of Burrow.", action="Go on with it there.")
-
     async def _read(self) -> None:
-        try:
-            entries = await asyncio.to_thread(lambda: list(self.local.log.stored()))
-        except OSError as failure:
-            raise StorageTrouble(f"The log of this run cannot be read: {failure.strerror or failure}.") from None
-        for first in range(0, len(entries), READ_AT_ONCE):
-            self.transcript.apply(entries[first : first + READ_AT_ONCE])
-            await asyncio.sleep(0)
-        if entries:
+        if await self._read_on() and self.elsewhere is None:
             # Burrow may have been killed in the middle of a turn.
             self.transcript.finish()
         self._ends.append(self.local.log.added.subscribe(self._added))
-        for text, files in await self._unsent.load():
-            self.local.waiting.add(text, files)
+        if self.elsewhere is None:
+            await self._wait_for_unsent()
         found = await asyncio.to_thread(find_environments, Path(self.record.folder))
         self.actions = actions_of(found, self.record.environment)
         self._tell()
+
+    async def _read_on(self, *, anew: bool = False) -> bool:
+        """Read what the log has besides, or all of it once more; whether it has anything."""
+        try:
+            entries = await asyncio.to_thread(lambda: self._tail.read(anew=anew))
+        except OSError as failure:
+            raise StorageTrouble(f"The log of this run cannot be read: {failure.strerror or failure}.") from None
+        rebuild = self.transcript.rebuild() if anew else None
+        for first in range(0, len(entries), READ_AT_ONCE):
+            (rebuild or self.transcript).apply(entries[first : first + READ_AT_ONCE])
+            await asyncio.sleep(0)
+        if rebuild is not None:
+            rebuild.finish()
+        return bool(entries)
+
+    async def _wait_for_unsent(self) -> None:
+        for text, files in await self._unsent.load():
+            self.local.waiting.add(text, files)
 
     def _added(self, entries: Sequence[LogEntry]) -> None:
         self.transcript.apply(entries)
@@ -324,11 +358,14 @@ class LocalConversation:
             raise
 
     def _waiting_changed(self) -> None:
-        self._unsent.put(tuple((each.text, each.files) for each in self.queued))
+        if self.elsewhere is None:
+            # Else it is the other process that keeps them.
+            self._unsent.put(tuple((each.text, each.files) for each in self.queued))
         self._tell()
 
     def _tell(self) -> None:
-        if self.status.phase in {RunPhase.ENDED, RunPhase.FAILED} and self.transcript.state.accepts:
+        over = self.status.phase in {RunPhase.ENDED, RunPhase.FAILED} and self.elsewhere is None
+        if over and self.transcript.state.accepts:
             self.transcript.finish()
         self.changed.emit(None)
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -18,9 +19,10 @@ from app.core.errors import NotFound
 from app.core.events import Event
 from app.core.posthog.types import Value
 from app.core.runs.agent_environment import agent_environment
+from app.core.runs.desk.elsewhere import OtherProcesses
 from app.core.runs.desk.kept_files import keep_files
 from app.core.runs.desk.local_conversation import LocalConversation
-from app.core.runs.desk.task_runs import run_of
+from app.core.runs.desk.task_runs import IN_PROGRESS, PAUSED, run_of
 from app.core.runs.local.agents import LocalAgent, check_agent, found_agents, survey_agent
 from app.core.runs.local.claim import RunClaim
 from app.core.runs.local.ends import last_turn
@@ -28,6 +30,7 @@ from app.core.runs.local.folder import WorkingFolder
 from app.core.runs.local.record import FILES, LOG, LocalRecord, folder_of, load_record, load_records, save_record
 from app.core.runs.local.run_log import RunLog
 from app.core.runs.local.status import RunPhase
+from app.core.runs.local.versions import AgentVersions
 from app.core.runs.local.write_back import WriteBack
 from app.core.runs.worktrees.environments import find_environments
 from app.core.runs.worktrees.git import GitTrouble, git_line
@@ -43,6 +46,8 @@ if TYPE_CHECKING:
     from app.core.posthog.run_files import RunFile
     from app.core.posthog.runs import Runs
     from app.core.posthog.types import Task, TaskRun
+    from app.core.runs.desk.elsewhere import Sighting
+    from app.core.runs.local.claim import RunHolder
     from app.core.runs.local.servers import RunServers
     from app.core.runs.worktrees.environments import FoundEnvironments
     from app.core.runs.worktrees.setup import ConsentSettings
@@ -51,6 +56,8 @@ log = logging.getLogger(__name__)
 
 # How long the end may take that tells the server what it does not know yet. The rest is told after the next start.
 LAST_WORDS_SECONDS = 0.5
+# How often it is looked whether another process has left a run.
+LOOK_SECONDS = 1.0
 SPILL = "runs/spill"
 # In the folder of a run: what the person discarded of its changes.
 DISCARDED = "discarded"
@@ -97,19 +104,22 @@ class LocalDesk:
         *,
         servers: ServersOfRuns | None = None,
         burrow: str = "",
+        role: str = "",
         environment: Mapping[str, str] | None = None,
     ) -> None:
+        """`role` is what this process is to others that look at its runs."""
         self.changed: Event[str] = Event()
         self.written: Event[str] = Event()
         self.worktrees = Worktrees(data)
         self._data, self._settings, self._backend, self._busy = data, settings, backend, busy
-        self._servers, self._burrow = servers, burrow
+        self._servers, self._burrow, self._role = servers, burrow, role
         self._environment = environment
         self._records: dict[str, LocalRecord] = {}
         self._open: dict[str, LocalConversation] = {}
         self._changes: dict[str, RunChanges] = {}
         self._backs: dict[str, WriteBack] = {}
         self._claims: dict[str, RunClaim] = {}
+        self._others = OtherProcesses(data, self._claim_of)
         self._background = BackgroundTasks()
         self._loading: asyncio.Task[None] | None = None
         self._closed = False
@@ -121,6 +131,29 @@ class LocalDesk:
             self._loading = asyncio.create_task(self._load(), name="local runs")
         await asyncio.wait((self._loading,))
         self._loading.result()
+
+    async def look(self) -> None:
+        """Learn of what other processes did with runs since the last look. Raises `StorageTrouble`."""
+        await self.load()
+        await self._others.look(self._seen)
+
+    async def _seen(self, seen: Sighting) -> None:
+        if self._closed:
+            return
+        record, run = seen.record, seen.record.id
+        if seen.holder is None and (seen.elsewhere or run not in self._open):
+            # Its process may have died.
+            record = await self._left(record)
+        former, conversation = self._records.get(run), self._open.get(run)
+        if conversation is None or seen.elsewhere:
+            self._records[run] = record
+        if conversation is not None and seen.elsewhere:
+            await conversation.look(record, seen.holder)
+        await self._write_back(record).load()
+        if seen.left:
+            self._wake(run)
+        if former != self._records[run] or seen.holder != seen.before:
+            self._tell(record.task)
 
     def of(self, task: str) -> tuple[TaskRun, ...]:
         """The runs of a task, the latest first. Empty before `load`."""
@@ -141,6 +174,19 @@ class LocalDesk:
     def cut_off(self) -> frozenset[str]:
         """The tasks with a run that Burrow cut off when it ended, and that nobody has decided about since."""
         return frozenset(each.task for each in self._records.values() if each.cut and each.owner == self.owner)
+
+    def written_for(self, written: str) -> str:
+        """The id of the run that the server knows by another id; empty for none."""
+        backs = self._backs.items()
+        return next((run for run, back in backs if written in {back.written.run, *back.written.former}), "")
+
+    def holder(self, run: str) -> RunHolder | None:
+        """Which other process carries a run out, as it was at the last `look`."""
+        return self._others.holders.get(run)
+
+    def run(self, run: str) -> TaskRun:
+        """A run in the form of a task's runs."""
+        return self._run_of(self._records[run])
 
     def has(self, run: str) -> bool:
         """Whether a run is one of this machine."""
@@ -168,11 +214,14 @@ class LocalDesk:
         return found
 
     def works_in(self, folder: Path) -> bool:
-        """Whether a turn is under way in a folder."""
-        return any(each.status.phase in UNDER_WAY for each in self._in(folder))
+        """Whether a turn is under way in a folder, or another process has a run there."""
+        return self._elsewhere_in(folder) or any(each.status.phase in UNDER_WAY for each in self._in(folder))
 
     async def idle_in(self, folder: Path) -> None:
         """Returns when no turn is under way in a folder and its agents have ended. Their runs can go on later."""
+        while self._elsewhere_in(folder):
+            await asyncio.sleep(LOOK_SECONDS)
+            await self.look()
         for each in self._in(folder):
             if each.status.phase in UNDER_WAY:
                 over = asyncio.Event()
@@ -187,6 +236,9 @@ class LocalDesk:
                 finally:
                     unsubscribe()
             await each.local.close()
+
+    def _elsewhere_in(self, folder: Path) -> bool:
+        return any(Path(self._records[run].folder) == folder for run in self._others.holders if run in self._records)
 
     def _in(self, folder: Path) -> list[LocalConversation]:
         return [each for each in self._open.values() if Path(each.record.folder) == folder]
@@ -217,14 +269,20 @@ class LocalDesk:
         await self.load()
         await asyncio.to_thread(check_agent, wanted.agent, self._agents_environment())
         run = secrets.token_hex(8)
-        kept = await keep_files(folder_of(self._data, run) / FILES, files)
         worktree, branch, base = "", "", ""
         folder = str(await asyncio.to_thread(lambda: WorkingFolder(Path(wanted.folder).expanduser()).path))
         repository = folder
-        if wanted.worktree:
-            made = await self.worktrees.create(Path(folder), task.slug or task.title or "run", wanted.base or "HEAD")
-            folder, worktree, branch, repository, base = made.path, made.id, made.branch, made.repository, made.base
-        else:
+        try:
+            kept = await keep_files(folder_of(self._data, run) / FILES, files)
+            if wanted.worktree:
+                made = await self.worktrees.create(
+                    Path(folder), task.slug or task.title or "run", wanted.base or "HEAD"
+                )
+                folder, worktree, branch, repository, base = made.path, made.id, made.branch, made.repository, made.base
+        except BaseException:
+            await asyncio.to_thread(shutil.rmtree, folder_of(self._data, run), ignore_errors=True)
+            raise
+        if not wanted.worktree:
             # A folder without git has no changes to show.
             with contextlib.suppress(GitTrouble):
                 base = await git_line(Path(folder), "rev-parse", "--verify", "HEAD^{commit}")
@@ -244,6 +302,8 @@ class LocalDesk:
             created=time.time(),
         )
         conversation = self._conversation(record)
+        # Before others can know of it.
+        await conversation.claim()
         await asyncio.to_thread(save_record, self._data, record)
         self._records[record.id] = record
         self._open[record.id] = conversation
@@ -339,8 +399,10 @@ class LocalDesk:
             servers=servers,
             environment=self._environment,
             burrow=self._burrow,
+            versions=AgentVersions(self._settings),
             spill=self._data / SPILL,
         )
+        conversation.elsewhere = self._others.holders.get(record.id)
         conversation.local.log.added.subscribe(lambda _entries: self._wake(record.id))
         conversation.changed.subscribe(lambda _none: self._run_changed(record.id))
         return conversation
@@ -358,7 +420,8 @@ class LocalDesk:
 
     def _run_of(self, record: LocalRecord) -> TaskRun:
         found = self._open.get(record.id)
-        return run_of(record) if found is None else found.run
+        status = IN_PROGRESS if record.id in self._others.holders else PAUSED
+        return run_of(record, status) if found is None else found.run
 
     def _write_back(self, record: LocalRecord) -> WriteBack:
         back = self._backs.get(record.id)
@@ -375,7 +438,7 @@ class LocalDesk:
         return back
 
     def _claim_of(self, run: str) -> RunClaim:
-        return self._claims.setdefault(run, RunClaim(folder_of(self._data, run)))
+        return self._claims.setdefault(run, RunClaim(folder_of(self._data, run), self._role))
 
     def _calls(self, owner: str) -> Runs | None:
         backend = self._backend()

@@ -13,7 +13,7 @@ import msgspec
 
 from app.acp.messages import METHOD_NOT_FOUND, PeerClosed, RpcError
 from app.acp.process import AgentProcess
-from app.core.errors import BurrowError, Facts, ServerTrouble
+from app.core.errors import BurrowError, Facts, ProtocolTrouble, ServerTrouble
 from app.core.runs.local.embedded import EmbeddedTerminals
 from app.core.runs.local.facts import MISSING_AS_EMPTY, mode_of, with_value
 from app.core.runs.local.handed import hand_over
@@ -24,6 +24,7 @@ from app.core.runs.local.requests import AgentRequests
 from app.core.runs.local.run_log import UPDATE
 from app.core.runs.local.session import AcpSession
 from app.core.runs.local.status import words_of
+from app.core.runs.local.versions import DRAFT, FIRST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from app.core.runs.local.record import LocalRecord
     from app.core.runs.local.run_log import RunLog
     from app.core.runs.local.servers import RunServers
+    from app.core.runs.local.versions import AgentVersions
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +53,9 @@ class AgentSide:
         run_log: RunLog,
         environment: Mapping[str, str],
         servers: RunServers | None,
+        versions: AgentVersions | None = None,
     ) -> None:
+        """Without `versions`, version 1 of the protocol is spoken."""
         self.record = record
         self.process: AgentProcess | None = None
         self.session: AcpSession | None = None
@@ -65,11 +69,31 @@ class AgentSide:
         self._log = run_log
         self._environment = environment
         self._servers = servers
+        self._versions = versions
         self._opening = SessionOpening(run_log)
         self._embedded = EmbeddedTerminals(self.requests.terminals, run_log.update)
 
-    async def start(self, version: int, burrow: str) -> None:
-        """Start the process and agree on a version. Raises `NotStarted` and as `AcpSession` does."""
+    async def start(self, burrow: str) -> None:
+        """Start the process and agree on a version. Raises `NotStarted` and as `AcpSession` does.
+
+        An agent that does not take the offer of the draft is started again with version 1.
+        """
+        versions, command = self._versions, self.record.agent.command
+        if versions is None or versions.offered(command) == FIRST:
+            await self._start(FIRST, burrow)
+            return
+        try:
+            await self._start(DRAFT, burrow)
+        except (RpcError, PeerClosed, ProtocolTrouble) as refusal:
+            log.info("%s does not take version 2: %s", self.record.agent.name, words_of(refusal))
+            await self._end_process()
+            await self._start(FIRST, burrow)
+            try:
+                await versions.refused(command)
+            except BurrowError as failure:
+                log.warning("the version of an agent cannot be stored: %s", failure.cause)
+
+    async def _start(self, version: int, burrow: str) -> None:
         self.process = await AgentProcess.start(
             self.record.agent.command,
             self._folder.path,
@@ -118,6 +142,7 @@ class AgentSide:
             return
         except (PeerClosed, TimeoutError) as failure:
             raise refused(failure) from None
+        self.requests.chose_mode(str(value))
         self._show_options(session)
 
     async def sign_in(self, method: str) -> None:
@@ -137,20 +162,27 @@ class AgentSide:
             except OSError as failure:
                 log.warning("the record of a run cannot be stored: %s", failure)
 
+    def know(self, record: LocalRecord) -> None:
+        """Another process changed what is kept of the run."""
+        self.record = record
+
     async def end(self) -> None:
         """End the process with all that it started, and revoke the key of its servers."""
-        process, self.process = self.process, None
         self.requests.questions.cancel_all()
-        if process is not None:
-            await process.end()
-        if self.session is not None:
-            self.session.ended()
-        self.session = None
+        await self._end_process()
         await self.requests.terminals.end()
         self._embedded.end()
         if self._servers is not None:
             await self._servers.close()
             await self.keep(client="")
+
+    async def _end_process(self) -> None:
+        process, self.process = self.process, None
+        if process is not None:
+            await process.end()
+        if self.session is not None:
+            self.session.ended()
+        self.session = None
 
     async def _open_servers(self, session: AcpSession) -> list[dict[str, object]]:
         if self._servers is None or self._servers.client:
@@ -204,6 +236,7 @@ class AgentSide:
                 raise refused(RpcError(METHOD_NOT_FOUND, f"The agent has no permission mode {wanted}."))
             if found.value != self._mode:
                 await self.set_option(found.option, found.value)
+            self.requests.chose_mode(found.value)
         except BurrowError as failure:
             text = f"{failure.cause} It works in its own mode: {self._mode or 'the usual one'}."
             self._log.notify("_posthog/console", level="warn", message=text)
@@ -217,6 +250,7 @@ class AgentSide:
         session.options = with_value(session.options, option, value)
         if option == "mode":
             self._mode = value
+            self.requests.chose_mode(value)
             self._update({"sessionUpdate": "current_mode_update", "currentModeId": value})
         else:
             self._show_options(session)

@@ -60,7 +60,7 @@ def client_part(version: int, burrow: str) -> dict[str, object]:
         "_meta": {"terminal-auth": True},
     }
     params: dict[str, object] = {"protocolVersion": version, "clientCapabilities": older, "clientInfo": info}
-    return params if version == 1 else {**params, "capabilities": {}, "info": info}
+    return params if version == 1 else {**params, "capabilities": {"auth": {"terminal": {}}}, "info": info}
 
 
 def agent_facts(result: Mapping[str, object], command: tuple[str, ...] = ()) -> AgentFacts:
@@ -111,11 +111,18 @@ def config_options(result: Mapping[str, object]) -> list[object]:
     """The settings of a session: its `configOptions`, or its `modes` and `models`, which are older, in that form."""
     options = result.get("configOptions")
     if isinstance(options, list):
-        return options
+        return options_with_id(options)
     modes, models = _members(result.get("modes")), _members(result.get("models"))
     return [
         *_older_option("mode", "Mode", modes.get("availableModes"), "id", modes.get("currentModeId")),
         *_older_option("model", "Model", models.get("availableModels"), "modelId", models.get("currentModelId")),
+    ]
+
+
+def options_with_id(options: list[object]) -> list[object]:
+    """The settings in the words of version 1: version 2 calls their `id` `configId`."""
+    return [
+        {**each, "id": each["configId"]} if isinstance(each, dict) and "configId" in each else each for each in options
     ]
 
 

@@ -31,9 +31,9 @@ def masked(value: object, depth: int = 0) -> object:
     """A copy of a JSON value without credentials."""
     if isinstance(value, str):
         return mask_long(value)
-    if depth >= MAX_DEPTH or not isinstance(value, (dict, list)):
-        return value if not isinstance(value, (dict, list)) else "…"
-    if isinstance(value, list):
+    if depth >= MAX_DEPTH or not isinstance(value, (dict, list, tuple)):
+        return value if not isinstance(value, (dict, list, tuple)) else "…"
+    if isinstance(value, (list, tuple)):
         return [masked(each, depth + 1) for each in value]
     header = value.get("name")
     pair = isinstance(header, str) and isinstance(value.get("value"), str) and names_secret(header)
@@ -57,7 +57,7 @@ def is_large(value: object) -> bool:
                 return True
         elif isinstance(each, dict):
             todo.extend(each.values())
-        elif isinstance(each, list):
+        elif isinstance(each, (list, tuple)):
             todo.extend(each)
     return False
 

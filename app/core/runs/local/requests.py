@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from app.acp.messages import INVALID_PARAMS, METHOD_NOT_FOUND, RESOURCE_NOT_FOUND, RpcError
 from app.core.runs.local import version2
-from app.core.runs.local.approval import Consent, GrantedCalls, rule_of
+from app.core.runs.local.approval import ASKING, Consent, GrantedCalls, rule_of
 from app.core.runs.local.folder import WorkingFolder
+from app.core.runs.local.mode_names import asks_nothing
 from app.core.runs.local.questions import ALLOWING, PERMISSION, Questions
 from app.core.runs.local.terminals import Terminals, command_of
 
@@ -51,6 +52,8 @@ class AgentRequests:
         self.version = 1
         # Whether a file that is not there is read as an empty one.
         self.missing_as_empty = False
+        # Whether the person chose a mode that asks for nothing. An agent may also begin in one by itself.
+        self.unasked = False
         self._folder = folder
         self._files = files
         self._mode = mode
@@ -72,6 +75,10 @@ class AgentRequests:
             raise RpcError(METHOD_NOT_FOUND, f"Burrow does not know {method}")
         return handler(params)
 
+    def chose_mode(self, mode: str) -> None:
+        """The person chose this, which may be a mode."""
+        self.unasked = self.unasked or asks_nothing(mode)
+
     def _permission(self, params: dict[str, object]) -> Answering:
         asked = params if self.version == 1 else version2.permission(params)
         return self._remember(self.questions.ask(asked), asked)
@@ -82,6 +89,7 @@ class AgentRequests:
         outcome = await answer
         if _kind_of(outcome, asked) in ALLOWING:
             self.granted.remember(asked.get("toolCall"))
+            self.chose_mode(_option_of(outcome))
         return outcome
 
     async def _read(self, params: dict[str, object]) -> dict[str, object]:
@@ -116,7 +124,8 @@ class AgentRequests:
         self, kind: str, title: str, params: Mapping[str, object], shown: Callable[[], dict[str, object]] | None
     ) -> None:
         """Return when it may be done. Raises `RpcError` when it may not."""
-        rule = rule_of(self._mode())
+        mode = self._mode()
+        rule = ASKING if asks_nothing(mode) and not self.unasked else rule_of(mode)
         consent = rule.run if kind == "execute" else rule.write
         if kind == GIT_EDIT and consent is Consent.ALLOW:
             consent = rule.run
@@ -164,9 +173,15 @@ class AgentRequests:
 
 def _kind_of(outcome: Mapping[str, object], asked: Mapping[str, object]) -> str:
     """The kind of the option that was chosen, empty when the question was cancelled."""
-    chosen, options = outcome.get("outcome"), asked.get("options")
-    option = chosen.get("optionId") if isinstance(chosen, dict) else None
+    option, options = _option_of(outcome), asked.get("options")
     for each in options if isinstance(options, list) else ():
-        if isinstance(each, dict) and option is not None and each.get("optionId") == option:
+        if isinstance(each, dict) and option and each.get("optionId") == option:
             return str(each.get("kind") or "")
     return ""
+
+
+def _option_of(outcome: Mapping[str, object]) -> str:
+    """The id of the option that was chosen, empty when the question was cancelled."""
+    chosen = outcome.get("outcome")
+    option = chosen.get("optionId") if isinstance(chosen, dict) else None
+    return option if isinstance(option, str) else ""

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from app.core.runs.local.folder import WorkingFolder
     from app.core.runs.local.record import LocalRecord
     from app.core.runs.local.servers import RunServers
+    from app.core.runs.local.versions import AgentVersions
 
 # How long an agent may take to confirm that it stopped, before it is ended.
 STOP_SECONDS = 10.0
@@ -46,8 +47,8 @@ class LocalRun:
     """One run. All methods belong to the loop; whoever made it awaits `close`.
 
     `log` has the entries, `changed` is emitted with each new `status`, `waiting` are the messages that wait. `prepare`
-    sets the working folder up; when it raises, the messages go on waiting. `version` is the highest version of
-    the protocol that is spoken; 2 is a draft.
+    sets the working folder up; when it raises, the messages go on waiting. `versions` says which versions of
+    the protocol are offered.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class LocalRun:
         prepare: Callable[[RunLog], Awaitable[None]] | None = None,
         environment: Mapping[str, str] | None = None,
         burrow: str = "",
-        version: int = 1,
+        versions: AgentVersions | None = None,
     ) -> None:
         self.folder = folder
         self.log = RunLog(folder_of(data, record.id) / LOG)
@@ -69,9 +70,8 @@ class LocalRun:
         self.waiting = WaitingPrompts()
         self._prepare = prepare
         given = agent_environment() if environment is None else dict(environment)
-        self._agent = AgentSide(data, record, folder, self.log, given, servers)
+        self._agent = AgentSide(data, record, folder, self.log, given, servers, versions)
         self._burrow = burrow
-        self._version = version
         self._prefix = ""
         # Why a turn has no end that is broken off by `close`: Burrow ends, not the person the run.
         self._cut = self._closing = False
@@ -177,6 +177,10 @@ class LocalRun:
         """Change what is kept of the run (`LocalRecord`)."""
         await self._agent.keep(**fields)
 
+    def know(self, record: LocalRecord) -> None:
+        """Another process changed what is kept of the run."""
+        self._agent.know(record)
+
     async def sign_in(self, method: str) -> None:
         """Have the agent sign in by one of the ways of `status.sign_in`. Raises `BurrowError` with its words."""
         await self._agent.sign_in(method)
@@ -212,7 +216,7 @@ class LocalRun:
             if self._prepare is not None and not anew:
                 await self._prepare(self.log)
             self.log.notify("_posthog/progress", **step, status="in_progress")
-            await self._agent.start(self._version, self._burrow)
+            await self._agent.start(self._burrow)
             self._watching = asyncio.create_task(self._watch(), name="local run watches")
             forgotten = await self._agent.open(anew=anew)
         except FAILURES as failure:

@@ -109,6 +109,8 @@ class AcpSession:
         params: dict[str, object] = {"sessionId": self.id, "configId": option, "value": value}
         if isinstance(value, bool):
             params["type"] = "boolean"
+        elif self.facts.version > 1:
+            params["type"] = "id"
         answer = await self._peer.request("session/set_config_option", params, timeout=OPTION_SECONDS)
         self.options = config_options(answer) or self.options
 

@@ -1,6 +1,7 @@
 """Version 2 of the protocol in the words of version 1, which logs and transcript have.
 
-https://agentclientprotocol.com/protocol/v2/migration. Version 2 is a draft, so it is spoken only where it is asked for.
+https://agentclientprotocol.com/protocol/v2/migration, as of `schema-v2.0.0-alpha.17`. Version 2 is a draft
+(`versions.py`).
 """
 
 from __future__ import annotations
@@ -9,12 +10,16 @@ import base64
 import binascii
 from typing import TYPE_CHECKING
 
+from app.core.runs.local.facts import options_with_id
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 Members = dict[str, object]
 # A whole message in version 2, and the part of a text that says the same in version 1.
 _MESSAGES = {"agent_message": "agent_message_chunk", "agent_thought": "agent_thought_chunk"}
+# What version 1 does not have, and what it has for it.
+_STATUSES = {"paused": "in_progress", "cancelled": "failed"}
 
 
 class Version2:
@@ -24,6 +29,8 @@ class Version2:
         self._content: dict[str, list[object]] = {}
         self._terminals: dict[str, bytearray] = {}
         self._seen: set[str] = set()
+        # What was said of each message, by its id.
+        self._said: dict[str, str] = {}
 
     def updates(self, update: Members) -> Iterator[Members]:
         """The updates that say the same in version 1. A kind that is not known stays as it is."""
@@ -32,9 +39,11 @@ class Version2:
             # The prompt is in the log already, and the state is the session's.
             return
         if kind in _MESSAGES:
-            blocks = update.get("content")
-            for block in blocks if isinstance(blocks, list) else ():
-                yield {**update, "sessionUpdate": _MESSAGES[kind], "content": block}
+            yield from self._message(update)
+        elif kind in _MESSAGES.values():
+            name = str(update.get("messageId"))
+            self._said[name] = self._said.get(name, "") + _text(update.get("content"))
+            yield update
         elif kind == "tool_call_update":
             yield from self._call(update)
         elif kind == "tool_call_content_chunk":
@@ -51,12 +60,28 @@ class Version2:
                 output = update["output"]
                 data = output.get("data") if isinstance(output, dict) else output
                 self._terminals[str(update.get("terminalId"))] = bytearray(_bytes(data))
+        elif kind == "config_option_update" and isinstance(update.get("configOptions"), list):
+            yield {**update, "configOptions": options_with_id(_list(update["configOptions"]))}
         else:
             yield update
+
+    def _message(self, update: Members) -> Iterator[Members]:
+        """A whole message as the part of it that was not said yet. Its text may have come in parts before."""
+        blocks = _list(update.get("content"))
+        name, text = str(update.get("messageId")), "".join(map(_text, blocks))
+        before, kind = self._said.get(name, ""), _MESSAGES[str(update["sessionUpdate"])]
+        if before and text.startswith(before):
+            rest = text[len(before) :]
+            blocks = [{"type": "text", "text": rest}] if rest else []
+        self._said[name] = text
+        for block in blocks:
+            yield {**update, "sessionUpdate": kind, "content": block}
 
     def _call(self, update: Members) -> Iterator[Members]:
         name = str(update.get("toolCallId"))
         changed = dict(update)
+        if (status := update.get("status")) in _STATUSES:
+            changed["status"] = _STATUSES[str(status)]
         content = update.get("content")
         if isinstance(content, list):
             changed["content"] = self._content[name] = [self._shown(each) for each in content]
@@ -83,6 +108,9 @@ def permission(params: Mapping[str, object]) -> dict[str, object]:
     subject = params.get("subject")
     call = subject.get("toolCall") if isinstance(subject, dict) else None
     members: Members = dict(call) if isinstance(call, dict) else {}
+    if isinstance(subject, dict) and subject.get("type") == "command":
+        words = {name: subject[name] for name in ("command", "cwd") if subject.get(name) is not None}
+        members = {"toolCallId": subject.get("toolCallId") or "", "kind": "execute", "rawInput": words}
     members.setdefault("toolCallId", "")
     if isinstance(params.get("title"), str):
         members["title"] = params["title"]
@@ -96,6 +124,11 @@ def permission(params: Mapping[str, object]) -> dict[str, object]:
 
 def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
+
+
+def _text(block: object) -> str:
+    text = block.get("text") if isinstance(block, dict) else None
+    return text if isinstance(text, str) else ""
 
 
 def _bytes(data: object) -> bytes:

@@ -1,10 +1,11 @@
-"""Settings ▸ Runs: whether permission modes are offered in which an agent asks for nothing."""
+"""Settings ▸ Runs: whether modes are offered in which an agent asks for nothing, and the draft of its protocol."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from app.core.posthog.run_options import BYPASS_SETTING
+from app.core.runs.local.versions import DRAFT_SETTING
 from app.ui.shell.settings.section import Setting, SettingsSection, set_checked
 from app.ui.translation import marked
 from app.ui.widgets.choices import CheckBox
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class RunsSection(SettingsSection):
-    """Off by default."""
+    """All of it is off by default."""
 
     title = marked("Settings", "Runs")
     settings = (
@@ -25,14 +26,26 @@ class RunsSection(SettingsSection):
             marked("Settings", "Permissions"),
             marked("Settings", "In these modes an agent changes files and runs commands without asking anybody."),
         ),
+        Setting(
+            DRAFT_SETTING,
+            marked("Settings", "Agents on this machine"),
+            marked(
+                "Settings",
+                "Agent Client Protocol 2 still changes. An agent that does not take it is started with version 1.",
+            ),
+        ),
     )
 
     def controls(self) -> Mapping[str, QWidget]:
         self.bypass = CheckBox(self.tr("Offer Bypass permissions and Full access"))
         self.bypass.switched.connect(lambda offered: self.put(BYPASS_SETTING, offered))
-        return {BYPASS_SETTING: self.bypass}
+        self.draft = CheckBox(self.tr("Offer version 2 of their protocol, a draft"))
+        self.draft.switched.connect(lambda offered: self.put(DRAFT_SETTING, offered))
+        return {BYPASS_SETTING: self.bypass, DRAFT_SETTING: self.draft}
 
     def refresh(self) -> Mapping[str, bool]:
-        offered = self.context.settings.flag(BYPASS_SETTING)
-        set_checked(self.bypass, offered)
-        return {BYPASS_SETTING: offered}
+        controls = {BYPASS_SETTING: self.bypass, DRAFT_SETTING: self.draft}
+        offered = {name: self.context.settings.flag(name) for name in controls}
+        for name, control in controls.items():
+            set_checked(control, offered[name])
+        return offered
