@@ -29,6 +29,7 @@ from app.ui.tasks.run_conversations import ConversationOpener
 from app.ui.tasks.run_desk import RunDesk
 from app.ui.tasks.run_sources import RunChoices
 from app.ui.tasks.run_transcripts import RunTranscripts
+from app.ui.tasks.run_works import works_of_messages
 from app.ui.tasks.selection import TaskSelection
 from app.ui.tasks.submission import TaskSubmission
 from app.ui.tasks.works import works_of
@@ -115,6 +116,7 @@ class TasksPlace(Place):
         self.outbox.waiting_sent.connect(self.waiting_sent)
         self.outbox.gone_elsewhere.connect(self.controller.refresh)
         self.selection.show_nothing()
+        register_work(self, services.busy, lambda: works_of_messages(self.runs.pool.conversations))
         register_work(
             self,
             services.busy,

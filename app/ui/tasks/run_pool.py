@@ -107,6 +107,11 @@ class RunPool(QObject):
         """Whether the conversation with a run is open."""
         return self._key_of(run_id) is not None
 
+    @property
+    def conversations(self) -> tuple[RunConversation, ...]:
+        """Those that are open."""
+        return tuple(kept.opened.conversation for kept in self._kept.values())
+
     def task_of(self, conversation: RunConversation) -> str | None:
         """The task of an open conversation."""
         found = (kept.task_id for kept in self._kept.values() if kept.opened.conversation is conversation)
