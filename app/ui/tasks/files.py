@@ -86,7 +86,7 @@ class TaskFiles(QObject):
 
         self._sent.add(task_id)
         read = self._storage.attachments.read
-        return [RunFile(each.name, each.type, each.size, partial(read, each)) for each in files]
+        return [RunFile(each.name, each.type, each.size, partial(read, each), each.digest) for each in files]
 
     def forget(self, task_id: str) -> None:
         """A run was started with what `for_run` gave."""

@@ -38,13 +38,16 @@ class RunHelp(Enum):
     SEND_AGAIN = marked(CONTEXT, "Send them again")
     LOOK = marked(CONTEXT, "Look, then try again")
     AGAIN = marked(CONTEXT, "Try again")
+    START = marked(CONTEXT, "Start the run")
+    CANCEL = marked(CONTEXT, "Cancel run")
+    LEAVE = marked(CONTEXT, "Do not start it")
 
     @property
     def words(self) -> str:
         return translate(CONTEXT, self.value)
 
 
-OF_THE_PERSON = frozenset({RunHelp.CONNECT_GITHUB, RunHelp.PLAN, RunHelp.CHOOSE})
+OF_THE_PERSON = frozenset({RunHelp.CONNECT_GITHUB, RunHelp.PLAN, RunHelp.CHOOSE, RunHelp.START})
 
 
 class RunRefusal(NamedTuple):
@@ -111,6 +114,19 @@ BY_CODE: Mapping[str, _Entry] = {
         "",
         marked(CONTEXT, "Whoever manages billing can raise it."),
         ABOUT_PLAN,
+    ),
+    # Of Burrow itself (`StartCutOff`).
+    "run_not_started": _Entry(
+        marked(CONTEXT, "This run was not started"),
+        marked(CONTEXT, "Burrow ended before it was started. It waits on the server."),
+        marked(CONTEXT, "What it begins with is kept, and so are its files."),
+        (RunHelp.START, RunHelp.CANCEL),
+    ),
+    "run_not_sent": _Entry(
+        marked(CONTEXT, "This run was not started"),
+        marked(CONTEXT, "Burrow ended before the server had it."),
+        marked(CONTEXT, "What it begins with is kept, and so are its files."),
+        (RunHelp.START, RunHelp.LEAVE),
     ),
     "signal_report_task_cap": _Entry(
         marked(CONTEXT, "Enough runs were started from reports for now"),
