@@ -24,6 +24,7 @@ from app.core.errors import (
     Rejected,
     ServerTrouble,
     StorageTrouble,
+    TimedOut,
 )
 from app.core.posthog.github import GitHubConnection
 from app.core.posthog.run_attempts import UnfinishedStart
@@ -91,9 +92,9 @@ def test_each_refusal_has_words_and_what_helps() -> None:
     assert helps(Rejected("No model.", Facts(attr="model"))) == (RunHelp.CHOOSE,)
     assert helps(PermissionMissing("No.", Facts(status=403))) == (RunHelp.AGAIN,)
     assert helps(NotFound("No.", Facts(status=404))) == (RunHelp.AGAIN,)
-    assert helps(OutcomeUnknown("Lost.")) == (RunHelp.LOOK,)
-    # Their own words say all.
-    assert refusal_of(Offline("No connection.")) is None
+    assert helps(OutcomeUnknown("Lost.")) == helps(TimedOut("Slow.")) == (RunHelp.LOOK,)
+    assert helps(Offline("No connection.")) == (RunHelp.AGAIN,)
+    # Its own words say all.
     assert refusal_of(StorageTrouble("No space.")) is None
 
 

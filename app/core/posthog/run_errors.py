@@ -17,7 +17,7 @@ class RunOver(BurrowError):
     """409: the run has ended, so its agent takes nothing any more. Nothing was done."""
 
     title = "The run has ended"
-    action = "Go on with it in a new run."
+    action = "Send a message: it goes on in a new run."
     exit_code = 5
 
 
@@ -85,4 +85,6 @@ def command_error(error: BurrowError) -> BurrowError:
     kind = found.get(facts.status)
     if kind is None and isinstance(error, Rejected) and facts.code in NOT_READY:
         kind = AgentNotReady
+    if kind is RunOver:
+        return RunOver("Its agent takes nothing any more. Nothing was done.", facts)
     return error if kind is None else kind(error.cause, facts)

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from app.core.errors import (
     BurrowError,
     NotFound,
+    Offline,
     OutcomeUnknown,
     PermissionMissing,
     QuotaReached,
     Rejected,
     ServerTrouble,
     Throttled,
+    TimedOut,
 )
 from app.ui.translation import marked, translate
 from app.ui.widgets.times import absolute, due
@@ -134,6 +136,12 @@ BY_CODE: Mapping[str, _Entry] = {
         marked(CONTEXT, "There may be ten of them an hour, and thirty a day."),
     ),
 }
+PERHAPS_STARTED = _Entry(
+    marked(CONTEXT, "Sent, outcome unknown"),
+    "",
+    marked(CONTEXT, "Burrow looks for the run first, and starts another one only if there is none."),
+    (RunHelp.LOOK,),
+)
 BY_TYPE: tuple[tuple[type[BurrowError], _Entry], ...] = (
     (
         QuotaReached,
@@ -159,13 +167,14 @@ BY_TYPE: tuple[tuple[type[BurrowError], _Entry], ...] = (
             marked(CONTEXT, "It may have been deleted, or belong to another project."),
         ),
     ),
+    (OutcomeUnknown, PERHAPS_STARTED),
+    (TimedOut, PERHAPS_STARTED),
     (
-        OutcomeUnknown,
+        Offline,
         _Entry(
-            marked(CONTEXT, "Sent, outcome unknown"),
+            marked(CONTEXT, "Run not started"),
             "",
-            marked(CONTEXT, "Burrow looks for the run first, and starts another one only if there is none."),
-            (RunHelp.LOOK,),
+            marked(CONTEXT, "Try again when the server can be reached. Burrow does not do so by itself."),
         ),
     ),
 )
