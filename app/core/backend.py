@@ -119,9 +119,12 @@ class Backend:
     @cached_property
     def run_start(self) -> RunStart:
         """Starts runs in the cloud."""
+        from app.core.posthog.run_attempts import KeptAttempts
         from app.core.posthog.run_start import RunStart
 
-        return RunStart(self.fetcher, self.require_project, self.models, self.github)
+        storage = self.storage
+        kept = KeptAttempts(storage.run_starts, storage.attachments, lambda: self.scope, self.require_project)
+        return RunStart(self.fetcher, self.require_project, self.models, self.github, kept)
 
     @cached_property
     def run_calls(self) -> Runs:

@@ -1,15 +1,14 @@
 """What would be interrupted if Burrow ended now: one list that quitting, updating and the end of the session ask.
 
 Whoever has work under way registers a source with `Busy`. A source is asked each time, so it keeps no second account of
-what it does. Agents' runs will be one more source: `register` a function that yields a `Work(WorkKind.RUN, …)` for each
-run that this process drives, and emit `changed` when one begins or ends.
+what it does. Signing out and switching to another account ask for the part of it that belongs to the account in use.
 """
 
 from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -39,13 +38,15 @@ class Work:
 
     `what` names it in words that end no sentence, such as "search_docs on Linear". `consequence` is one sentence that
     says what an end now means for it. `kept` work waits on disk and goes on after the next start: only an update that
-    nobody asked for waits for it.
+    nobody asked for waits for it. `without_account` is one sentence that says what it means for it when its account is
+    not used any more; empty for work that does not depend on that.
     """
 
     kind: WorkKind
     what: str
     consequence: str
     kept: bool = False
+    without_account: str = ""
 
 
 class Busy:
@@ -89,3 +90,7 @@ class Busy:
     def interrupted(self) -> tuple[Work, ...]:
         """What an end would break off: everything that is not kept on disk."""
         return tuple(work for work in self.works() if not work.kept)
+
+    def of_account(self) -> tuple[Work, ...]:
+        """What depends on the account in use, each with what it means for it when that is left."""
+        return tuple(replace(work, consequence=work.without_account) for work in self.works() if work.without_account)

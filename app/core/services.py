@@ -283,6 +283,11 @@ class Services:
         chosen = "" if host.embedded else self.accounts.last_slot(host) if slot is None else slot
         # Of two calls at once the second closes the backend of the first.
         async with self._connecting:
+            if self.backend is not None and (self.backend.host.key, self.backend.credential.key.slot) != (
+                host.key,
+                chosen,
+            ):
+                await self.put_runs_down()
             await self.disconnect()
             backend = self._new_backend(host, chosen)
             self.backend = backend
@@ -353,10 +358,16 @@ class Services:
         """
         async with self._connecting:
             await self.storage.settings.set(HOST_SETTING, NO_HOST)
+            await self.put_runs_down()
             connected = self.backend is not None
             await self.disconnect()
             if not connected:
                 self.backend_changed.emit(None)
+
+    async def put_runs_down(self) -> None:
+        """The account is about to be left: end the agents of this machine that work for it."""
+        if "local_runs" in self.__dict__:
+            await self.local_runs.put_down()
 
     async def disconnect(self) -> None:
         """Close the current backend, if any."""

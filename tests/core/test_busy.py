@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,14 @@ def test_what_is_kept_on_disk_is_under_way_and_not_interrupted() -> None:
     busy = Busy()
     busy.register(lambda: [DRAFT, CALL])
     assert busy.works() == (DRAFT, CALL)
+    assert busy.interrupted() == (CALL,)
+
+
+def test_what_depends_on_the_account_says_what_leaving_it_means() -> None:
+    busy = Busy()
+    sent = replace(DRAFT, without_account="It waits.")
+    busy.register(lambda: [CALL, sent, DRAFT])
+    assert busy.of_account() == (replace(sent, consequence="It waits."),)
     assert busy.interrupted() == (CALL,)
 
 

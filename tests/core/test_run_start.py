@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,11 +16,13 @@ import pytest
 from app.core.errors import NotFound, OutcomeUnknown, PermissionMissing, QuotaReached, Rejected, ServerTrouble
 from app.core.posthog.github import GitHub
 from app.core.posthog.models import AgentModels
+from app.core.posthog.run_attempts import KeptAttempts, UnfinishedStart
 from app.core.posthog.run_files import RunFile
 from app.core.posthog.run_options import RunOptions
 from app.core.posthog.run_start import RunStart
 from app.core.posthog.tasks import Tasks
 from app.core.posthog.types import Task, TaskRun
+from app.core.storage import Scope, Storage, attachments
 from tests.core.conftest import Rig, signed_in
 from tests.core.scripted import Reply, Request
 
@@ -408,3 +411,147 @@ async def test_refusals_say_in_values_what_helps(folder: Path) -> None:
         assert facts[0].limit.resets_at == datetime(2026, 11, 29, 20, tzinfo=UTC)
         assert facts[3].attr == "pr_authorship_mode"
         assert desk.runs == []
+
+
+# After another start of Burrow
+
+SCOPE = Scope("host", "me")
+
+
+@asynccontextmanager
+async def process(desk: Desk, folder: Path) -> AsyncIterator[tuple[RunStart, Storage]]:
+    """Another process that starts runs, on the same data folder."""
+    storage, project = Storage.open(folder / "data"), lambda: 7
+    kept = KeptAttempts(storage.run_starts, storage.attachments, lambda: SCOPE, project)
+    fetcher, host = desk.rig.fetcher, desk.rig.host
+    github = GitHub(fetcher, host, project, Tasks(fetcher, project).repositories)
+    try:
+        yield RunStart(fetcher, project, AgentModels(fetcher, host, project), github, kept), storage
+    finally:
+        await storage.close()
+
+
+def kept_file(storage: Storage) -> RunFile:
+    file = storage.attachments.add_content("notes.txt", "text/plain", b"notes")
+    return RunFile(file.name, file.type, file.size, lambda: b"notes", file.digest)
+
+
+@asynccontextmanager
+async def dies_at(desk: Desk, folder: Path, path: str, options: RunOptions | None = None) -> AsyncIterator[RunStart]:
+    """A process that dies while its request to a path is under way, with a file that it was to upload.
+
+    What is yielded is another process, which was there before.
+    """
+    arrived, usual = asyncio.Event(), desk.rig.server.views.get(path)
+
+    async def never(request: Request) -> Reply:
+        # It arrives, and the answer does not.
+        if usual is not None and not isinstance(usual, Reply):
+            usual(request)
+        arrived.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with process(desk, folder) as (other, _):
+        async with process(desk, folder) as (starter, storage):
+            desk.rig.server.views[path] = never
+            starting = asyncio.create_task(starter.start(BOUND, options, [kept_file(storage)]))
+            await arrived.wait()
+            # Who is at work is not taken for dead.
+            assert await other.unfinished() == ()
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            await storage.delete_unnamed_attachments()
+        if usual is None:
+            del desk.rig.server.views[path]
+        else:
+            desk.rig.server.views[path] = usual
+        yield other
+
+
+async def test_a_run_that_was_made_before_burrow_died_is_started_by_the_next_with_its_files(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Copies of files that nothing names would go at once.
+    monkeypatch.setattr(attachments, "KEPT_SECONDS", -1.0)
+    async with desk_of(folder) as desk:
+        desk.starts_in_two_steps()
+        desk.takes_files("runs/r1/artifacts")
+        options = RunOptions(branch="dev", message="Hello")
+        async with dies_at(desk, folder, "/up", options) as starter:
+            [left] = await starter.unfinished()
+            assert left == UnfinishedStart("1", "r1", options)
+            await starter.start(BOUND, left.options)
+            [started] = desk.sent("runs/r1/start/")
+            assert started["pending_user_message"] == "Hello"
+            assert [desk.files[each] for each in started["pending_user_artifact_ids"]] == ["notes.txt"]
+            assert len(desk.runs) == 1
+            assert await starter.unfinished() == ()
+        async with process(desk, folder) as (later, _):
+            assert await later.unfinished() == ()
+
+
+async def test_a_start_that_burrow_died_in_is_looked_for_before_another_one(folder: Path) -> None:
+    async with desk_of(folder) as desk:
+        desk.starts_in_two_steps()
+        async with dies_at(desk, folder, desk.path("runs/")) as starter:
+            # It arrived, although its answer did not.
+            [left] = await starter.unfinished()
+            assert left.run == "r1"
+            desk.takes_files("runs/r1/artifacts")
+            await starter.start(BOUND)
+            assert [run["id"] for run in desk.runs] == ["r1"]
+
+
+async def test_a_start_that_never_left_is_offered_again(folder: Path) -> None:
+    async with desk_of(folder) as desk, dies_at(desk, folder, f"{TASKS}models/") as starter:
+        assert await starter.unfinished() == (UnfinishedStart("1", "", RunOptions()),)
+        desk.takes_files("staged_artifacts")
+        await starter.start(BOUND)
+        assert len(desk.sent("run/")) == 1
+        assert len(desk.sent("run/")[0]["pending_user_artifact_ids"]) == 1
+
+
+async def test_a_run_that_is_not_wanted_any_more_is_cancelled(folder: Path) -> None:
+    async with desk_of(folder) as desk:
+        desk.starts_in_two_steps()
+        desk.takes_files("runs/r1/artifacts")
+        async with dies_at(desk, folder, "/up") as starter:
+            await starter.unfinished()
+            desk.rig.server.views[desk.path("runs/r1/cancel/")] = Reply(503)
+            with pytest.raises(ServerTrouble):
+                await starter.give_up("1")
+            # It can be tried again.
+            desk.rig.server.views[desk.path("runs/r1/cancel/")] = Reply(202, {})
+            await starter.give_up("1")
+        async with process(desk, folder) as (later, _):
+            assert await later.unfinished() == ()
+
+
+@pytest.mark.parametrize("status", ["in_progress", "cancelled", "completed", "gone"])
+async def test_what_was_started_or_cancelled_elsewhere_meanwhile_is_not_offered(folder: Path, status: str) -> None:
+    async with desk_of(folder) as desk:
+        desk.starts_in_two_steps()
+        desk.takes_files("runs/r1/artifacts")
+        async with dies_at(desk, folder, "/up") as starter:
+            desk.runs[0]["status"] = status
+            if status == "gone":
+                desk.rig.server.views[desk.path("runs/r1/")] = Reply(404, {"detail": "Not found."})
+            assert await starter.unfinished() == ()
+            # A run that is wanted now is another one.
+            desk.takes_files("runs/r2/artifacts")
+            desk.rig.server.views[desk.path("runs/r2/start/")] = lambda _request: Reply(200, desk.task())
+            await starter.start(BOUND)
+            assert len(desk.runs) == 2
+
+
+async def test_a_run_that_was_cancelled_before_its_start_is_not_taken_for_started(folder: Path) -> None:
+    async with desk_of(folder) as desk:
+        desk.starts_in_two_steps()
+        desk.rig.server.views[desk.path("runs/r1/start/")] = Reply(503)
+        with pytest.raises(ServerTrouble):
+            await desk.starter.start(BOUND)
+        desk.runs[0]["status"] = "cancelled"
+        desk.rig.server.views[desk.path("runs/r2/start/")] = lambda _request: Reply(200, desk.task())
+        await desk.starter.start(BOUND)
+        assert [run["id"] for run in desk.runs] == ["r2", "r1"]

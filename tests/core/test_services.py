@@ -310,6 +310,28 @@ async def test_another_host_is_another_backend_and_the_former_one_ends(tmp_path:
         assert services.remembered_host() == first.url
 
 
+async def test_agents_of_this_machine_are_ended_when_their_account_is_left_and_not_when_it_moves(
+    tmp_path: Path, workspace: RunningWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with services_in(tmp_path) as services:
+        await signed_in(services, workspace)
+        ended: list[object] = []
+
+        async def put_down() -> None:
+            # Before it is left: the server can still be told.
+            ended.append(services.backend)
+
+        monkeypatch.setattr(services.local_runs, "put_down", put_down)
+        host = await services.resolve(workspace.url)
+        await services.connect(host)
+        assert ended == []
+        first = services.backend
+        await services.connect(host, slot="2", restore=False)
+        second = services.backend
+        await services.use_no_account()
+        assert ended == [first, second]
+
+
 async def test_closing_does_not_wait_for_a_server_that_does_not_answer(
     tmp_path: Path, workspace: RunningWorkspace
 ) -> None:

@@ -280,12 +280,16 @@ class FakeServices:
 
         self.fail: BurrowError | None = None
         self.adding = False
+        self.puts_down = 0
 
     def usual_store(self) -> None:
         return None
 
     async def keep_where_usual(self) -> None:
         return None
+
+    async def put_runs_down(self) -> None:
+        self.puts_down += 1
 
     async def resolve(self, named: str) -> Host:
         failure, self.fail = self.fail, None

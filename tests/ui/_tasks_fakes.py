@@ -20,6 +20,7 @@ from app.core.errors import BurrowError, NotFound
 from app.core.events import Event
 from app.core.fetcher import Admission
 from app.core.posthog.github import GitHubConnection, NamesPage
+from app.core.posthog.run_attempts import UnfinishedStart
 from app.core.posthog.run_files import RunFile
 from app.core.posthog.run_options import AgentModel, RunOptions
 from app.core.posthog.task_fields import cleaned, texts_of
@@ -184,6 +185,21 @@ class FakeTasks:
 class FakeRunStart:
     def __init__(self, tasks: FakeTasks) -> None:
         self._tasks = tasks
+        self.left: list[UnfinishedStart] = []
+        self.given_up: list[str] = []
+        self.fail: BurrowError | None = None
+
+    async def unfinished(self) -> tuple[UnfinishedStart, ...]:
+        failure, self.fail = self.fail, None
+        if failure is not None:
+            raise failure
+        return tuple(self.left)
+
+    async def give_up(self, task_id: str) -> None:
+        failure, self.fail = self.fail, None
+        if failure is not None:
+            raise failure
+        self.given_up.append(task_id)
 
     async def start(self, task: Task, options: RunOptions | None = None, files: Sequence[RunFile] = ()) -> Task:
         return await self._tasks.run(task.id, files, options)

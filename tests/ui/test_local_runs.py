@@ -371,7 +371,10 @@ def test_each_state_of_an_agent_says_what_can_be_done() -> None:
     cut_off = Stands(LocalStatus(), LocalRecord(id="r", agent=survey_agent(), folder="/w", cut=True))
     notice = notice_of(cut_off)  # type: ignore[arg-type]
     assert notice is not None
-    assert (notice.title, [each.words for each in notice.actions]) == ("This run was cut off", ["Go on"])
+    assert (notice.title, [each.words for each in notice.actions]) == (
+        "This run was cut off",
+        ["Go on", "End this run"],
+    )
     assert "Go on where you were interrupted." in notice.advice
     assert said(RunPhase.FORGOTTEN)[1] == ["Start anew with this history"]
     assert said(RunPhase.FAILED)[1] == ["Start it again"]

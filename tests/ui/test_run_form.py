@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
@@ -23,15 +24,18 @@ from app.core.errors import (
     Rejected,
     ServerTrouble,
     StorageTrouble,
+    TimedOut,
 )
 from app.core.posthog.github import GitHubConnection
+from app.core.posthog.run_attempts import UnfinishedStart
 from app.core.posthog.run_memory import SETTING
 from app.core.posthog.run_options import BYPASS_SETTING, RunOptions
 from app.ui.tasks.run_panel import RunPanel
 from app.ui.tasks.run_refusals import RunHelp, refusal_of
 from app.ui.tasks.run_sources import value_of
 from app.ui.tasks.run_words import summary
-from tests.ui._tasks_fakes import FakeTasks, settle, task, until
+from tests.ui._screens import save
+from tests.ui._tasks_fakes import FakeBackend, FakeTasks, settle, task, until
 from tests.ui._tasks_place import TaskDesk, task_desk
 
 pytestmark = pytest.mark.qt_log_ignore("propagateSizeHints", extend=True)
@@ -88,9 +92,9 @@ def test_each_refusal_has_words_and_what_helps() -> None:
     assert helps(Rejected("No model.", Facts(attr="model"))) == (RunHelp.CHOOSE,)
     assert helps(PermissionMissing("No.", Facts(status=403))) == (RunHelp.AGAIN,)
     assert helps(NotFound("No.", Facts(status=404))) == (RunHelp.AGAIN,)
-    assert helps(OutcomeUnknown("Lost.")) == (RunHelp.LOOK,)
-    # Their own words say all.
-    assert refusal_of(Offline("No connection.")) is None
+    assert helps(OutcomeUnknown("Lost.")) == helps(TimedOut("Slow.")) == (RunHelp.LOOK,)
+    assert helps(Offline("No connection.")) == (RunHelp.AGAIN,)
+    # Its own words say all.
     assert refusal_of(StorageTrouble("No space.")) is None
 
 
@@ -287,6 +291,70 @@ async def test_what_the_server_does_not_accept_is_chosen_again_in_the_form(qapp:
         used = tasks.options["t1"]
         assert used is not None
         assert (used.authorship, used.branch) == ("bot", "gone")
+
+
+async def after_a_start_that_was_cut_off(desk: TaskDesk, tasks: FakeTasks, run: str = "r1") -> FakeBackend:
+    backend = FakeBackend(tasks)
+    backend.run_start.left = [UnfinishedStart("t2", run, RunOptions("codex", "gpt", branch="dev"))]
+    await desk.show(backend)
+    return backend
+
+
+async def test_a_run_that_was_being_started_when_burrow_ended_is_offered_with_its_task(
+    qapp: QApplication, tmp_path: Path
+) -> None:
+    tasks = shop()
+    async with task_desk(qapp, tasks) as desk:
+        await after_a_start_that_was_cut_off(desk, tasks)
+        # Nothing else is in view.
+        card = desk.place.pages.detail.card
+        await until(card.isVisible)
+        assert desk.place.pages.task_id == "t2"
+        assert buttons(card) == ["Start the run", "Cancel run"]
+        assert "It waits on the server." in card.text()
+        assert tasks.called("run") == []
+        save(desk.place, "run-not-started", "light", 1.0, tmp_path)
+        desk.button(card, "Start the run").click()
+        await until(lambda: tasks.options.get("t2") == RunOptions("codex", "gpt", branch="dev"))
+
+
+async def test_a_run_that_was_not_started_can_be_given_up_and_that_says_when_it_failed(qapp: QApplication) -> None:
+    tasks = shop()
+    async with task_desk(qapp, tasks) as desk:
+        backend = await after_a_start_that_was_cut_off(desk, tasks, run="")
+        await desk.select("task:t2")
+        card = desk.place.pages.detail.card
+        await until(card.isVisible)
+        assert buttons(card) == ["Start the run", "Do not start it"]
+        backend.run_start.fail = Offline("No connection.")
+        desk.button(card, "Do not start it").click()
+        await until(lambda: "Run not cancelled" in card.text())
+        desk.button(card, "Try again").click()
+        await until(lambda: backend.run_start.given_up == ["t2"])
+        assert tasks.called("run") == []
+
+
+async def test_what_was_not_started_is_looked_for_again_when_it_could_not_be_known(qapp: QApplication) -> None:
+    tasks = shop()
+    async with task_desk(qapp, tasks) as desk:
+        backend = FakeBackend(tasks)
+        backend.run_start.left = [UnfinishedStart("t2", "r1", RunOptions())]
+        backend.run_start.fail = Offline("No connection.")
+        await desk.show(backend)
+        await desk.select("task:t1")
+        note = desk.place.pane.failures
+        assert not note.isVisible()
+        desk.place.controller.refresh()
+        await until(note.isVisible)
+        assert "Run not started: “Two”." in note.text()
+        # And not again after that.
+        note.forget()
+        desk.place.controller.refresh()
+        await until(lambda: not desk.place.controller.load.busy)
+        await settle()
+        assert not note.isVisible()
+        await desk.select("task:t2")
+        assert desk.place.pages.detail.card.isVisible()
 
 
 async def test_control_enter_runs_from_any_field_of_the_panel(qapp: QApplication) -> None:

@@ -17,7 +17,7 @@ class RunOver(BurrowError):
     """409: the run has ended, so its agent takes nothing any more. Nothing was done."""
 
     title = "The run has ended"
-    action = "Go on with it in a new run."
+    action = "Send a message: it goes on in a new run."
     exit_code = 5
 
 
@@ -61,6 +61,19 @@ class StreamTokenRefused(BurrowError):
     exit_code = 6
 
 
+class StartCutOff(BurrowError):
+    """Burrow ended before a run was started. `made`: the server has it, and waits for its start."""
+
+    title = "The run was not started"
+    action = "Start it, or cancel it."
+    retryable = True
+
+    def __init__(self, *, made: bool) -> None:
+        waits = "It waits on the server." if made else "The server does not have it."
+        code = "run_not_started" if made else "run_not_sent"
+        super().__init__(f"Burrow ended before the run was started. {waits}", Facts(code=code))
+
+
 def command_error(error: BurrowError) -> BurrowError:
     """The error of a command, as one of the kinds above where it is one."""
     facts = error.facts
@@ -72,4 +85,6 @@ def command_error(error: BurrowError) -> BurrowError:
     kind = found.get(facts.status)
     if kind is None and isinstance(error, Rejected) and facts.code in NOT_READY:
         kind = AgentNotReady
+    if kind is RunOver:
+        return RunOver("Its agent takes nothing any more. Nothing was done.", facts)
     return error if kind is None else kind(error.cause, facts)

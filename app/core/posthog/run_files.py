@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
-from app.core.errors import ProtocolTrouble
+from app.core.errors import Facts, NotFound, ProtocolTrouble, Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from app.core.fetcher import Answer, Fetcher
 
@@ -17,15 +18,20 @@ T = TypeVar("T")
 
 TYPE = "user_attachment"
 SOURCE = "posthog_code"
+NO_PLACE = "no_place_for_files"
 
 
 class RunFile(NamedTuple):
-    """A file to upload. `size` is in bytes; `read` blocks on the disk and raises `StorageTrouble`."""
+    """A file to upload. `size` is in bytes; `read` blocks on the disk and raises `StorageTrouble`.
+
+    `digest` is that of the copy that Burrow keeps (`storage/attachments.py`), empty where it keeps none.
+    """
 
     name: str
     type: str
     size: int
     read: Callable[[], bytes]
+    digest: str = ""
 
 
 class _Post(msgspec.Struct):
@@ -106,3 +112,36 @@ def _only(found: list[T]) -> T:
     if len(found) != 1:
         raise ProtocolTrouble("The server prepared another number of files than it was asked to.")
     return found[0]
+
+
+async def with_files(
+    places: Sequence[RunUploads], files: Sequence[RunFile], send: Callable[[list[str]], Awaitable[Answer]]
+) -> Answer:
+    """Upload `files` to the first place that the server has, then `send` their ids; once more if it has lost some.
+
+    Raises `NotFound` with the code `NO_PLACE` if it has none of the places.
+    """
+    if not files:
+        return await send([])
+    for place in places:
+        try:
+            ids = await place.put(files)
+        except NotFound:
+            continue
+        break
+    else:
+        raise NotFound("There is no place for files.", Facts(code=NO_PLACE))
+    for repeated in (False, True):
+        try:
+            return await send(ids)
+        except Rejected as refusal:
+            lost = place.lose(refusal.facts.missing_files)
+            if not lost:
+                raise
+            if repeated:
+                facts = replace(refusal.facts, missing_files=tuple(lost))
+                raise Rejected(
+                    f"The server does not have {', '.join(lost)}.", facts, action="Run the task again to send it again."
+                ) from None
+        ids = await place.put(files)
+    raise AssertionError("the second time returns or raises")

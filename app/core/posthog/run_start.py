@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from app.core.errors import (
     BurrowError,
-    Facts,
     NotFound,
     Offline,
     OutcomeUnknown,
@@ -26,17 +24,19 @@ from app.core.errors import (
     SignInNeeded,
     TimedOut,
 )
-from app.core.posthog.run_files import RunUploads
+from app.core.posthog.run_attempts import NoAttempts, RunAttempt, UnfinishedStart, may_be
+from app.core.posthog.run_files import NO_PLACE, RunUploads, with_files
 from app.core.posthog.run_options import RunOptions, body_of, going_on, settled
 from app.core.posthog.types import Task, TaskRun
 from app.core.posthog.wire import decode_one, decode_page, segment
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from app.core.fetcher import Answer, Fetcher
     from app.core.posthog.github import GitHub
     from app.core.posthog.models import AgentModels
+    from app.core.posthog.run_attempts import KeptAttempts
     from app.core.posthog.run_files import RunFile
     from app.core.posthog.run_options import AgentModel
 
@@ -47,43 +47,31 @@ LOOKED_THROUGH = 20
 STARTABLE = frozenset({"not_started", "queued"})
 SIGNAL_REPORT = "signal_report"
 NOT_ALLOWED = 405
-NO_PLACE = "no_place_for_files"
 
 
 class _NoSuchWay(Exception):
     """The server lacks this way to start a run; nothing was started by it."""
 
 
-@dataclass
-class _Attempt:
-    """How far the start of a run has come. It lasts until the run is started."""
-
-    known: frozenset[str]
-    body: dict[str, object] = field(default_factory=dict)
-    # When a request was sent that may have made a run, and whether it was the first of two steps.
-    sent_at: datetime | None = None
-    in_steps: bool = False
-    # The run that was made and not started yet.
-    made: str = ""
-    # The files of that run, and those that are staged at the task.
-    uploads: dict[str, RunUploads] = field(default_factory=dict)
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    def at(self, fetcher: Fetcher, path: str) -> RunUploads:
-        """The uploads to a place, whose path ends with a slash."""
-        return self.uploads.setdefault(path, RunUploads(fetcher, path.rstrip("/")))
-
-
 class RunStart:
     """Starts runs. `start` may be called again after any error, and goes on from where it came.
 
     A run whose start has an unknown outcome is looked for before another one is started; files that have arrived are
-    not sent again. `project` returns the current project's id.
+    not sent again. How far a start has come is in `kept` before each request that matters, so another process can go
+    on with it. `project` returns the current project's id.
     """
 
-    def __init__(self, fetcher: Fetcher, project: Callable[[], int], models: AgentModels, github: GitHub) -> None:
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        project: Callable[[], int],
+        models: AgentModels,
+        github: GitHub,
+        kept: KeptAttempts | None = None,
+    ) -> None:
         self._fetcher, self._project, self._models, self._github = fetcher, project, models, github
-        self._attempts: dict[tuple[int, str], _Attempt] = {}
+        self._kept = kept or NoAttempts()
+        self._attempts: dict[tuple[int, str], RunAttempt] = {}
 
     async def start(self, task: Task, options: RunOptions | None = None, files: Sequence[RunFile] = ()) -> Task:
         """Start an interactive cloud run of `task`; the `latest_run` of the answer is the new one.
@@ -94,14 +82,44 @@ class RunStart:
         `OutcomeUnknown` where a run may have been started. But for the last, no run was started.
         """
         key = self._project(), task.id
-        attempt = self._attempts.setdefault(key, _Attempt(_runs_of(task)))
+        if key not in self._attempts:
+            earlier = (await self._kept.all()).get(task.id)
+            self._attempts.setdefault(key, earlier or RunAttempt(_runs_of(task)))
+        attempt = self._attempts[key]
         async with attempt.turn:
             started = await self._started_before(task.id, attempt)
             if started is None:
-                chosen = settled(options or RunOptions(), await self._known_models())
-                started = await self._begin(task, attempt, chosen, files)
+                started = await self._start(task, attempt, options or RunOptions(), files or attempt.files)
         self._attempts.pop(key, None)
+        await self._kept.drop(task.id)
         return started
+
+    async def unfinished(self) -> tuple[UnfinishedStart, ...]:
+        """The starts that an earlier process did not finish, as the server has them now.
+
+        `start` goes on with one, `give_up` ends it. Raises what requests raise, and `StorageTrouble`.
+        """
+        found = []
+        for task_id, attempt in (await self._kept.all()).items():
+            key = self._project(), task_id
+            if key in self._attempts:
+                continue
+            if await self._is_over(task_id, attempt):
+                await self._kept.drop(task_id)
+            else:
+                self._attempts[key] = attempt
+                found.append(UnfinishedStart(task_id, attempt.made, attempt.options))
+        return tuple(found)
+
+    async def give_up(self, task_id: str) -> None:
+        """Do not start what was not started: a run that was made is cancelled. Raises what requests raise."""
+        attempt = self._attempts.get((self._project(), task_id))
+        if attempt is not None and attempt.made:
+            with suppress(NotFound):
+                path = f"{self._path(task_id, 'runs', attempt.made)}cancel/"
+                await self._fetcher.request("POST", path, body={"reason": "Not started."}, idempotent=True)
+        self._attempts.pop((self._project(), task_id), None)
+        await self._kept.drop(task_id)
 
     async def go_on(self, task: Task, run: TaskRun, message: str, files: Sequence[RunFile] = ()) -> TaskRun:
         """Start a run that goes on from `run`, which has ended, with a message. Raises what `start` raises."""
@@ -123,8 +141,46 @@ class RunStart:
             action = "Remove the files, then send the message."
             raise Rejected("This server takes no files with a message.", action=action) from None
 
-    async def _begin(self, task: Task, attempt: _Attempt, options: RunOptions, files: Sequence[RunFile]) -> Task:
+    async def _start(self, task: Task, attempt: RunAttempt, options: RunOptions, files: Sequence[RunFile]) -> Task:
+        attempt.options = options
+        await self._kept.keep(task.id, attempt, files)
+        try:
+            return await self._begin(task, attempt, settled(options, await self._known_models()), files)
+        except BurrowError:
+            if attempt.sent_at is None and not attempt.made:
+                # Nothing was made by it, and the user is told.
+                await self._kept.drop(task.id)
+            raise
+
+    async def _is_over(self, task_id: str, attempt: RunAttempt) -> bool:
+        """Whether nothing is left to go on with: the run was started, or cancelled, or the task is gone."""
+        try:
+            if attempt.sent_at is not None:
+                sent = await self._newest(task_id, attempt)
+                attempt.sent_at = None
+                if sent is not None and (not attempt.in_steps or sent.status not in STARTABLE):
+                    return True
+                attempt.made = sent.id if sent is not None else ""
+            if attempt.made:
+                return (await self._run(self._path(task_id, "runs", attempt.made))).status not in STARTABLE
+            await self._fetcher.get(self._path(task_id))
+        except NotFound:
+            return True
+        return False
+
+    async def _newest(self, task_id: str, attempt: RunAttempt) -> TaskRun | None:
+        """The run that a request of unknown outcome has made, if any."""
+        assert attempt.sent_at is not None
+        path, params = self._path(task_id, "runs"), {"limit": LOOKED_THROUGH}
+        page = decode_page(await self._fetcher.get(path, params=params), TaskRun)
+        earliest = attempt.sent_at - CLOCK_DIFFERENCE
+        return next((run for run in page.items if may_be(run, attempt, earliest)), None)
+
+    async def _begin(self, task: Task, attempt: RunAttempt, options: RunOptions, files: Sequence[RunFile]) -> Task:
         body = body_of(options, source=_source(task), authorship=await self._authorship(task))
+        if attempt.made and (await self._run(self._path(task.id, "runs", attempt.made))).finished:
+            # Cancelled meanwhile.
+            attempt.made, attempt.uploads = "", {}
         if attempt.made and attempt.body != body:
             # It was made for something else, and would hold the task up.
             await self._leave(task.id, attempt)
@@ -137,31 +193,31 @@ class RunStart:
             raise Rejected("This server takes no files with a run.", action="Remove the files, then run the task.")
         raise Rejected("This server starts no runs.", action="Start the task on the server's own pages.")
 
-    async def _in_one_call(self, task_id: str, attempt: _Attempt, message: str, files: Sequence[RunFile]) -> Task:
+    async def _in_one_call(self, task_id: str, attempt: RunAttempt, message: str, files: Sequence[RunFile]) -> Task:
         staged = attempt.at(self._fetcher, self._path(task_id, "staged_artifacts"))
 
         async def send(ids: list[str]) -> Answer:
             body = attempt.body | _first_words(message, ids)
-            return await self._sent(attempt, self._path(task_id, "run"), body)
+            return await self._sent(task_id, attempt, self._path(task_id, "run"), body)
 
         try:
-            answer = await _with_files([staged], files, send)
+            answer = await with_files([staged], files, send)
         except (NotFound, Rejected) as refusal:
             await self._unless_lacking(refusal, self._path(task_id))
             raise
         return await self._task_of(task_id, answer)
 
-    async def _in_two_steps(self, task_id: str, attempt: _Attempt, message: str, files: Sequence[RunFile]) -> Task:
+    async def _in_two_steps(self, task_id: str, attempt: RunAttempt, message: str, files: Sequence[RunFile]) -> Task:
         if not attempt.made:
             try:
-                answer = await self._sent(attempt, self._path(task_id, "runs"), attempt.body)
+                answer = await self._sent(task_id, attempt, self._path(task_id, "runs"), attempt.body)
             except (NotFound, Rejected) as refusal:
                 await self._unless_lacking(refusal, self._path(task_id))
                 raise
             # Should the answer be unreadable, the run is there all the same.
-            attempt.sent_at, attempt.in_steps = datetime.now(UTC), True
             attempt.made = decode_one(answer, TaskRun).id
             attempt.sent_at = None
+            await self._kept.keep(task_id, attempt)
         run = self._path(task_id, "runs", attempt.made)
         places = [
             attempt.at(self._fetcher, f"{run}artifacts/"),
@@ -172,7 +228,7 @@ class RunStart:
             return await self._start_made(task_id, run, _first_words(message, ids))
 
         try:
-            return await self._task_of(task_id, await _with_files(places, files, send))
+            return await self._task_of(task_id, await with_files(places, files, send))
         except NotFound as refusal:
             if refusal.facts.code == NO_PLACE:
                 raise _NoSuchWay from None
@@ -195,25 +251,27 @@ class RunStart:
                 raise
         return await self._fetcher.get(self._path(task_id))
 
-    async def _sent(self, attempt: _Attempt, path: str, body: dict[str, object]) -> Answer:
-        """Send what makes a run, and note when its outcome is not known."""
-        sent_at = datetime.now(UTC)
+    async def _sent(self, task_id: str, attempt: RunAttempt, path: str, body: dict[str, object]) -> Answer:
+        """Send what makes a run. Until its outcome is known, `sent_at` says so; before it is sent, this is stored."""
+        attempt.sent_at, attempt.in_steps = datetime.now(UTC), path.endswith("/runs/")
+        await self._kept.keep(task_id, attempt)
         try:
             return await self._fetcher.post(path, body)
         except (OutcomeUnknown, TimedOut, asyncio.CancelledError):
             # Of what was cancelled it is not known either.
-            attempt.sent_at, attempt.in_steps = sent_at, path.endswith("/runs/")
+            raise
+        except BaseException:
+            attempt.sent_at = None
             raise
 
-    async def _started_before(self, task_id: str, attempt: _Attempt) -> Task | None:
+    async def _started_before(self, task_id: str, attempt: RunAttempt) -> Task | None:
         """The task, if an earlier request of unknown outcome has started a run of it. Raises if that is not clear."""
         if attempt.sent_at is None:
             return None
-        page = decode_page(
-            await self._fetcher.get(self._path(task_id, "runs"), params={"limit": LOOKED_THROUGH}), TaskRun
-        )
-        earliest = attempt.sent_at - CLOCK_DIFFERENCE
-        found = next((run for run in page.items if _may_be(run, attempt, earliest)), None)
+        found = await self._newest(task_id, attempt)
+        if found is not None and found.finished and attempt.restored:
+            # It was started, and a while ago: whoever starts one now wants another.
+            found = None
         attempt.sent_at = None
         if found is None:
             return None
@@ -231,7 +289,7 @@ class RunStart:
             await self._fetcher.get(there)
             raise _NoSuchWay
 
-    async def _leave(self, task_id: str, attempt: _Attempt) -> None:
+    async def _leave(self, task_id: str, attempt: RunAttempt) -> None:
         """Cancel the run that was made and will not be started. If that fails, it stays with the task."""
         run, attempt.made, attempt.uploads = self._path(task_id, "runs", attempt.made), "", {}
         with suppress(NotFound, Rejected, PermissionMissing):
@@ -277,39 +335,6 @@ class RunStart:
         return "/".join([f"/api/projects/{self._project()}/tasks", *(segment(part) for part in parts), ""])
 
 
-async def _with_files(
-    places: Sequence[RunUploads], files: Sequence[RunFile], send: Callable[[list[str]], Awaitable[Answer]]
-) -> Answer:
-    """Upload `files` to the first place that the server has, then `send` their ids; once more if it has lost some.
-
-    Raises `NotFound` with the code `NO_PLACE` if it has none of the places.
-    """
-    if not files:
-        return await send([])
-    for place in places:
-        try:
-            ids = await place.put(files)
-        except NotFound:
-            continue
-        break
-    else:
-        raise NotFound("There is no place for files.", Facts(code=NO_PLACE))
-    for repeated in (False, True):
-        try:
-            return await send(ids)
-        except Rejected as refusal:
-            lost = place.lose(refusal.facts.missing_files)
-            if not lost:
-                raise
-            if repeated:
-                facts = replace(refusal.facts, missing_files=tuple(lost))
-                raise Rejected(
-                    f"The server does not have {', '.join(lost)}.", facts, action="Run the task again to send it again."
-                ) from None
-        ids = await place.put(files)
-    raise AssertionError("the second time returns or raises")
-
-
 def _first_words(message: str, ids: list[str]) -> dict[str, object]:
     found: dict[str, object] = {"pending_user_artifact_ids": ids} if ids else {}
     return found | {"pending_user_message": message} if message else found
@@ -323,11 +348,3 @@ def _source(task: Task) -> dict[str, str]:
 
 def _runs_of(task: Task) -> frozenset[str]:
     return frozenset({task.latest_run.id} if task.latest_run is not None else ())
-
-
-def _may_be(run: TaskRun, attempt: _Attempt, earliest: datetime) -> bool:
-    """Whether a run is probably the one that was asked for: new, in the cloud, and of the same model."""
-    if run.id in attempt.known or run.environment != "cloud" or run.model not in {None, attempt.body["model"]}:
-        return False
-    made = run.created_at
-    return made is None or (made if made.tzinfo is not None else made.replace(tzinfo=UTC)) >= earliest

@@ -33,7 +33,7 @@ def run_files(files: Iterable[Attachment], attachments: Attachments) -> list[Run
     # It is not needed before the first paint.
     from app.core.posthog.run_files import RunFile
 
-    return [RunFile(each.name, each.type, each.size, partial(attachments.read, each)) for each in files]
+    return [RunFile(each.name, each.type, each.size, partial(attachments.read, each), each.digest) for each in files]
 
 
 async def keep(drafts: Drafts, scope: Scope, project: int, task_id: str, text: str) -> None:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.core.errors import BurrowError, OutcomeUnknown
+from app.core.errors import BurrowError, Offline, OutcomeUnknown
 from app.core.events import Event
 from app.core.posthog.run_errors import AgentNotReady, CommandRefused, RunOver
 from app.core.runs.answers import ALLOW_ALWAYS, answered_questions, chosen_option, dismissed, trusting_mode
+from app.core.runs.follow_status import LIVE
 from app.core.runs.items import Permission, ToolCall
 from app.core.runs.log_entries import entry
 from app.core.runs.reducer import CANCELLED
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from app.core.clock import Clock
     from app.core.posthog.runs import Runs
@@ -31,6 +32,21 @@ NO_END = (
     f"The agent has not ended its turn within {STOP_SECONDS:.0f} seconds after it was stopped. "
     "It may still be working; what it says from now on is marked as late."
 )
+
+
+NO_NEWS = (
+    "The agent was to stop, and then the server could not be reached: whether it has is not known. "
+    "The run says so when there is a connection again."
+)
+# What helps when the agent was not told, and when it may have been.
+AWAY = "when the server can be reached."
+NOT_STOPPED = f"The agent was not told. Stop it again {AWAY}"
+NOT_ENDED = f"The run goes on. End it again {AWAY}"
+PERHAPS_ENDED = "The run says soon whether it has ended. If it goes on, end it again."
+NOT_ANSWERED = f"The question stays. Answer it again {AWAY}"
+PERHAPS_ANSWERED = "If the question stays, answer it again."
+NOT_CHANGED = f"Nothing was changed. Choose it again {AWAY}"
+PERHAPS_CHANGED = "Look whether it was changed before you choose it again."
 
 
 class _Settings(msgspec.Struct, rename="camel"):
@@ -68,6 +84,8 @@ class AgentControl:
         self._set_stopping(True)
         try:
             turn = await self._cancel()
+            if not turn:
+                return
             for question in questions:
                 if isinstance(question, Permission):
                     # Most agents have forgotten the question with the turn.
@@ -93,7 +111,7 @@ class AgentControl:
 
     async def close(self) -> None:
         """End the session: the run completes."""
-        with suppress(RunOver):
+        with suppress(RunOver), _advising(NOT_ENDED, PERHAPS_ENDED):
             await self._command("close", {})
         self.follower.nudge()
 
@@ -112,7 +130,13 @@ class AgentControl:
         given = answered_questions(permission, answers) if permission.questions else None
         if given is None or (option_id and not answers):
             given = chosen_option(permission, option_id, text)
-        await self._respond(permission, given)
+        try:
+            with _advising(NOT_ANSWERED, PERHAPS_ANSWERED):
+                await self._respond(permission, given)
+        except RunOver:
+            # The question goes with the run, as soon as that is known here.
+            self.follower.nudge()
+            raise
         self.follower.transcript.answer(permission.key, given.option_id)
         if given.separate:
             await self._say_besides(given.separate)
@@ -120,13 +144,16 @@ class AgentControl:
 
     async def dismiss(self, permission: Permission) -> None:
         """Answer nothing: the agent is refused, and its turn stopped."""
-        await self._respond(permission, dismissed(permission))
+        # An agent that does not wait for it any more is stopped all the same.
+        with suppress(CommandRefused, RunOver), _advising(NOT_ANSWERED, PERHAPS_ANSWERED):
+            await self._respond(permission, dismissed(permission))
         self.follower.transcript.answer(permission.key, CANCELLED)
         await self.stop_turn()
 
     async def set_option(self, id: str, value: str) -> None:  # noqa: A002
         """Change a setting of the session, such as `mode` or `model`."""
-        result = await self._command("set_config_option", {"configId": id, "value": value})
+        with _advising(NOT_CHANGED, PERHAPS_CHANGED):
+            result = await self._command("set_config_option", {"configId": id, "value": value})
         with suppress(msgspec.MsgspecError):
             options = msgspec.json.decode(result, type=_Settings).config_options
             if options:
@@ -134,18 +161,25 @@ class AgentControl:
                 self.follower.transcript.apply([entry("session/update", {"update": changed})])
 
     async def _cancel(self) -> str:
-        """Tell the agent to stop; returns the name of the turn. It is stored before: Burrow may end meanwhile."""
+        """Tell the agent to stop; returns the name of the turn. It is stored before: Burrow may end meanwhile.
+
+        Empty where the run has ended already.
+        """
         transcript, stops = self.follower.transcript, self.follower.stops
         stop = transcript.turn
         if stops is not None:
             await stops.keep(stop)
         try:
             # The user has stopped it, whatever the agent answers. What it does is seen in the log.
-            with suppress(CommandRefused, OutcomeUnknown):
+            with suppress(CommandRefused, OutcomeUnknown), _advising(NOT_STOPPED):
                 await self._command("cancel", {})
-        except BurrowError:
+        except BurrowError as failure:
             if stops is not None:
                 await stops.forget(stop.turn)
+            if isinstance(failure, RunOver):
+                # There is nothing left to stop.
+                self.follower.nudge()
+                return ""
             raise
         exact = transcript.turn
         stopped = transcript.stop_turn()
@@ -196,7 +230,7 @@ class AgentControl:
             if goes_on():
                 await asyncio.wait((waiting, patience), return_when=asyncio.FIRST_COMPLETED)
             if goes_on():
-                transcript.give_up_turn(NO_END)
+                transcript.give_up_turn(NO_END if self.follower.now.kind == LIVE else NO_NEWS)
         finally:
             unsubscribe()
             for task in (waiting, patience):
@@ -206,6 +240,19 @@ class AgentControl:
     def _set_stopping(self, stopping: bool) -> None:
         self.stopping = stopping
         self.stopping_changed.emit(stopping)
+
+
+@contextmanager
+def _advising(away: str, perhaps: str = "") -> Iterator[None]:
+    """Have errors say what helps here: Burrow tells an agent nothing again by itself but messages."""
+    try:
+        yield
+    except Offline as failure:
+        failure.advice = away
+        raise
+    except OutcomeUnknown as failure:
+        failure.advice = perhaps or failure.advice
+        raise
 
 
 async def _set(event: asyncio.Event) -> None:

@@ -222,7 +222,7 @@ class Conversation(AgentControl):
         assert run is not None
         text = "\n\n".join(each.text for each in items if each.text.strip())
         files = [
-            RunFile(each.name, each.type, each.size, partial(self._attachments.read, each))
+            RunFile(each.name, each.type, each.size, partial(self._attachments.read, each), each.digest)
             for item in items
             for each in item.files
         ]

@@ -12,7 +12,16 @@ APPLICATION_ID = 0x42757277
 TABLES = frozenset(
     {
         *("settings", "drafts", "outbox", "cache", "activity", "grant_log", "raised_policies", "calls"),
-        *("proxy_clients", "proxy_keys", "proxy_use", "proxy_rules", "proxy_sessions", "follow_ups", "stops"),
+        *(
+            "proxy_clients",
+            "proxy_keys",
+            "proxy_use",
+            "proxy_rules",
+            "proxy_sessions",
+            "follow_ups",
+            "stops",
+            "run_starts",
+        ),
     }
 )
 
@@ -138,5 +147,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         # The run that begins with a message, once it has started.
         "ALTER TABLE follow_ups ADD COLUMN run TEXT NOT NULL DEFAULT ''",
+    ),
+    (
+        # Starts of runs that are under way (`run_starts.py`). `owner` is the process that starts the run (`lease.py`).
+        """CREATE TABLE run_starts (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, host TEXT NOT NULL, account TEXT NOT NULL,
+            project INTEGER NOT NULL, task TEXT NOT NULL, state TEXT NOT NULL, files TEXT NOT NULL,
+            owner TEXT NOT NULL, at REAL NOT NULL
+        )""",
+        "CREATE UNIQUE INDEX run_starts_of_a_task ON run_starts (host, account, project, task)",
     ),
 )

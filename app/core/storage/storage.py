@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from app.core.errors import StorageTrouble
@@ -20,19 +21,21 @@ from app.core.storage.proxy_clients import StoredClients
 from app.core.storage.proxy_sessions import StoredSessions
 from app.core.storage.raised_policies import RaisedPolicies
 from app.core.storage.settings import Settings
-from app.core.storage.stops import Stops
 from app.core.storage.writer import Writer
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
+    from app.core.storage.run_starts import RunStarts
+    from app.core.storage.stops import Stops
+
 FILE_NAME = "burrow.sqlite3"
 
 
 class Storage:
-    """Settings, drafts, outbox, messages to runs and stops of their turns, raised policies, cached answers, calls
-    of tools, activity, events of grants, and the clients and sessions of the local MCP proxy.
+    """Settings, drafts, outbox, starts of runs, messages to them and stops of their turns, raised policies, cached
+    answers, calls of tools, activity, events of grants, and the clients and sessions of the local MCP proxy.
 
     Every method waits for the writer's thread, except `Settings.get`, the `add` of the activity, and `touch` of the
     proxy's sessions.
@@ -46,7 +49,6 @@ class Storage:
         self.drafts = Drafts(database, self._writer)
         self.outbox = Outbox(database, self._writer)
         self.follow_ups = FollowUps(database, self._writer)
-        self.stops = Stops(database, self._writer)
         self.raised_policies = RaisedPolicies(database, self._writer)
         self.cache = Cache(database, self._writer)
         self.calls = Calls(database, self._writer)
@@ -57,6 +59,20 @@ class Storage:
         self.proxy_sessions = StoredSessions(database, self._writer)
         self.attachments = Attachments(None if database.path is None else database.path.parent)
         database.replaced = self.settings.restore
+
+    @cached_property
+    def run_starts(self) -> RunStarts:
+        """Starts of runs that are under way. Not needed before the window is painted."""
+        from app.core.storage.run_starts import RunStarts
+
+        return RunStarts(self._database, self._writer)
+
+    @cached_property
+    def stops(self) -> Stops:
+        """The turns that the user stopped. Not needed before the window is painted."""
+        from app.core.storage.stops import Stops
+
+        return Stops(self._database, self._writer)
 
     @staticmethod
     def open(folder: Path) -> Storage:
@@ -77,14 +93,14 @@ class Storage:
         return self._database.notice
 
     async def delete_unnamed_attachments(self) -> None:
-        """Delete the copies of files that no draft, no message and nothing in the outbox names.
+        """Delete the copies of files that no draft, no message, no start of a run and nothing in the outbox names.
 
         Raises `StorageTrouble`.
         """
         import asyncio
 
         named = await self.drafts.attachments() | await self.outbox.attachments()
-        named |= await self.follow_ups.attachments()
+        named |= await self.follow_ups.attachments() | await self.run_starts.attachments()
         await asyncio.to_thread(self.attachments.clean, named)
 
     async def close(self) -> None:
@@ -101,5 +117,7 @@ class Storage:
         self.drafts.close()
         self.outbox.close()
         self.follow_ups.close()
+        if "run_starts" in self.__dict__:
+            self.run_starts.close()
         self.raised_policies.close()
         self._database.close()

@@ -1,8 +1,8 @@
-"""The question before Burrow ends: what is under way, and what was typed and is not saved."""
+"""The question before Burrow ends or an account is left: what is under way, and what was typed and is not saved."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication
@@ -44,8 +44,23 @@ HEADINGS = {
 }
 
 
+class LeaveWords(NamedTuple):
+    """What a question is about: its title, the words of its choices, what is said once nothing is under way any more,
+    and the bar of who waits for that.
+    """
+
+    title: str
+    later: str
+    anyway: str
+    plainly: str
+    free: str
+    waiting: str = ""
+    waiting_for_more: str = ""
+    now: str = ""
+
+
 class LeaveDialog(FittedDialog):
-    """Accepted: quit all the same. Rejected: stay. `wait_wanted()`: quit when the work is done.
+    """Accepted: leave all the same. Rejected: stay. `wait_wanted()`: leave when the work is done.
 
     The text can be read and copied before any answer. `show_works` keeps the list as it is now.
     """
@@ -53,10 +68,26 @@ class LeaveDialog(FittedDialog):
     wait_wanted = Signal()
 
     def __init__(
-        self, unsaved: UnsavedText, works: Sequence[Work], parent: QWidget | None, *, waits: bool = True
+        self,
+        unsaved: UnsavedText,
+        works: Sequence[Work],
+        parent: QWidget | None,
+        *,
+        waits: bool = True,
+        words: LeaveWords | None = None,
     ) -> None:
-        """Without `waits`, quitting later is not offered: the end of the session waits for the answer."""
+        """Without `waits`, leaving later is not offered: the end of the session waits for the answer.
+
+        Without `words` it is Burrow that ends.
+        """
         super().__init__(WIDTH, parent)
+        self._said = words or LeaveWords(
+            title=self.tr("Quit while this is under way?"),
+            later=self.tr("Quit when it is done"),
+            anyway=self.tr("Quit anyway"),
+            plainly=self.tr("Quit"),
+            free=self.tr("Burrow can quit now. Nothing is lost."),
+        )
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.text = unsaved.text
         self._unsaved = bool(unsaved)
@@ -78,8 +109,8 @@ class LeaveDialog(FittedDialog):
             self._add_text(box, unsaved)
         box.addStretch(1)
         self.stay_button = PrimaryButton(self.tr("Stay"), clicked=self.reject)
-        self.wait_button = QuietButton(self.tr("Quit when it is done"), clicked=self.wait_wanted.emit)
-        self.close_button = QuietButton(self.tr("Quit anyway"), clicked=self.accept)
+        self.wait_button = QuietButton(self._said.later, clicked=self.wait_wanted.emit)
+        self.close_button = QuietButton(self._said.anyway, clicked=self.accept)
         row = QHBoxLayout()
         row.setSpacing(current.px(tokens.SPACE_2))
         row.addStretch(1)
@@ -102,20 +133,20 @@ class LeaveDialog(FittedDialog):
         self.works.setVisible(busy)
         self.wait_button.setVisible(busy and self._waits)
         if busy:
-            title = self.tr("Quit while this is under way?")
+            title = self._said.title
             words = ""
         elif self._unsaved:
             title = self.tr("What you typed is not saved")
             words = self.tr("If you quit now, it is lost.")
         else:
             title = self.tr("Nothing is under way any more")
-            words = self.tr("Burrow can quit now. Nothing is lost.")
+            words = self._said.free
         self._title.setText(title)
         self._words.setText(words)
         self._words.setVisible(bool(words))
         self.setWindowTitle(title)
         nothing_lost = not busy and not self._unsaved
-        self.close_button.setText(self.tr("Quit") if nothing_lost else self.tr("Quit anyway"))
+        self.close_button.setText(self._said.plainly if nothing_lost else self._said.anyway)
         if before and not busy:
             announce(self, title)
 

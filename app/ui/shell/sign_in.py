@@ -41,8 +41,11 @@ class SignInController(QObject):
         *,
         choose_host: Callable[[], None],
         waiting_calls: Callable[[str], int],
+        leaves: Callable[[Callable[[], object]], None],
     ) -> None:
+        """`leaves` is given what signs out of the account, and calls it when the user agrees."""
         super().__init__(bar)
+        self._leaves = leaves
         self._services, self._bridge, self._bar = services, bridge, bar
         self._choose_host, self._waiting_calls = choose_host, waiting_calls
         self._started = self._follows = False
@@ -85,10 +88,20 @@ class SignInController(QObject):
             self._bar.leave_browser(sign_in, pending)
 
     def sign_out(self, key: str = "") -> None:
-        """Forget the grant here and revoke it at the server."""
+        """Forget the grant here and revoke it at the server. Where work of the account is under way, ask before."""
         sign_in = self.find(key)
-        if sign_in is not None and sign_in.credential is not None:
-            self._bridge.spawn(self, _sign_out(sign_in.credential), key=f"sign-out {identity(sign_in)}")
+        if sign_in is None or sign_in.credential is None:
+            return
+        credential, name = sign_in.credential, f"sign-out {identity(sign_in)}"
+        if sign_in.server_id is not None:
+            self._bridge.spawn(self, _sign_out(credential), key=name)
+            return
+
+        async def leave() -> None:
+            await self._services.put_runs_down()
+            await _sign_out(credential)
+
+        self._leaves(lambda: self._bridge.spawn(self, leave(), key=name))
 
     def choose_store(self, key: str, kind: str) -> None:
         """Store a sign-in elsewhere, or try the present store again."""

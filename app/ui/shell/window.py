@@ -53,6 +53,7 @@ class MainWindow(WindowFrame):
         navigation: which place is in view, back and forward.
         sign_ins: signing in and out, permissions, the store of the sign-in.
         leaving: ends Burrow, and asks before if something would be lost or broken off; None until `fill`.
+        account_leaving: asks before an account is left, if something is under way for it.
         updates: tells of updates; None until `follow_updates`.
         crashes: tells of crashes and of safe mode, and restarts Burrow; None until `care_for`.
         notices: the notifications of the desktop.
@@ -98,6 +99,7 @@ class MainWindow(WindowFrame):
 
     def fill(self) -> None:
         """Make what was left out for the first paint, and follow the services from now on."""
+        from app.ui.shell.account_leaving import AccountLeaving
         from app.ui.shell.background import Background
         from app.ui.shell.command_map import CommandMap
         from app.ui.shell.commands import own_commands
@@ -128,6 +130,7 @@ class MainWindow(WindowFrame):
             self, self.stack, services.storage.drafts, services.busy, self._bridge, place=self.put_above
         )
         self.leaving.show_window = self.bring_forward
+        self.account_leaving = AccountLeaving(self, services.busy, self._bridge, place=self.put_above)
         self.background: Background = Background(self, self, services, self._settings, self._bridge, self.notices)
         self.leaving.hides = self.background.hides
         self._show_notice()
@@ -137,7 +140,10 @@ class MainWindow(WindowFrame):
             self.bar,
             choose_host=self.choose_host,
             waiting_calls=lambda key: sum(place.waiting_for(key) for _, place in self.stack.built()),
+            leaves=self.account_leaving.sign_out,
         )
+        if self._connector is not None:
+            self._connector.leaves = self.account_leaving.switch
         self.commands: CommandMap = CommandMap(
             self,
             self.stack,
@@ -221,9 +227,15 @@ class MainWindow(WindowFrame):
 
     def switch_account(self, account: KnownAccount) -> None:
         """Connect as another account. Do nothing if it is the current one."""
-        if self._connector is not None and (self.backend is None or account.key != self.backend.credential.key):
+        connector = self._connector
+        if connector is None or (self.backend is not None and account.key == self.backend.credential.key):
+            return
+
+        def go() -> None:
             self.status(self.tr("Opening {0}…").format(account.name))
-            self._connector.use_account(account)
+            connector.open_account(account)
+
+        connector.leaves(go)
 
     def attend(self, approvals: Approvals) -> None:
         """Show the questions of agents from now on. Called once, after `fill`."""

@@ -36,6 +36,8 @@ class HostConnector(QObject):
         self._services, self._bridge = services, bridge
         self._choose, self._stay = choose, stay
         self._page: FirstRun | None = None
+        # Given what leaves the account in use, it calls that when the user agrees.
+        self.leaves: Callable[[Callable[[], object]], None] = _at_once
         # Whether `begin` was called. Before that no loop runs.
         self._begun = False
 
@@ -104,35 +106,51 @@ class HostConnector(QObject):
 
     def use_workspace(self) -> None:
         """Open the embedded workspace."""
-        self._busy(_tr("Starting the workspace…"))
-        self._try(self._connect(WORKSPACE))
+
+        def go() -> None:
+            self._busy(_tr("Starting the workspace…"))
+            self._try(self._connect(WORKSPACE))
+
+        self.leaves(go)
 
     def use_host(self, named: str) -> None:
         """Sign in to a host in the browser, or use the account that is signed in there already."""
-        self._busy(_tr("Contacting the server…"))
-        self._try(self._through_browser(named), done=self._signed_in)
+
+        def go() -> None:
+            self._busy(_tr("Contacting the server…"))
+            self._try(self._through_browser(named), done=self._signed_in)
+
+        self.leaves(go)
 
     def use_key(self, named: str, key: str) -> None:
         """Sign in to a host with a personal API key."""
-        self._busy(_tr("Checking the key…"))
-        self._try(self._with_key(named, key), done=self._signed_in)
+
+        def go() -> None:
+            self._busy(_tr("Checking the key…"))
+            self._try(self._with_key(named, key), done=self._signed_in)
+
+        self.leaves(go)
 
     def use_account(self, account: KnownAccount) -> None:
-        """Switch to another account. Drafts and unsent work stay with the present one."""
+        """Switch to another account, if the user agrees. Drafts and unsent work stay with the present one."""
+        self.leaves(lambda: self.open_account(account))
+
+    def open_account(self, account: KnownAccount) -> None:
+        """Switch to another account, without a question."""
         if self._page is not None and self._page.isVisible():
             self._busy(_tr("Opening {0}…").format(account.name))
         self._try(self._connect(account.host, account.slot))
 
     def use_no_account(self) -> None:
         """Work without an account, with the user's own MCP servers only."""
-        self._try(self._services.use_no_account(), done=self._signed_in)
+        self.leaves(lambda: self._try(self._services.use_no_account(), done=self._signed_in))
 
     def add_account(self) -> None:
         """Show the sign-in page for one more account of the present host. It is kept once somebody has signed in."""
         backend = self._services.backend
         if backend is not None and self.can_add:
             slot = self._services.accounts.free_slot(backend.host, backend.credential.key.slot)
-            self._try(self._services.connect(backend.host, slot=slot))
+            self.leaves(lambda: self._try(self._services.connect(backend.host, slot=slot)))
 
     def leave(self) -> None:
         """Go back from the first page: to the places, or to the account that was used before one was to be added."""
@@ -206,6 +224,10 @@ class HostConnector(QObject):
     def _failed(self, failure: BurrowError) -> None:
         self._choose()
         self.page().failed(failure)
+
+
+def _at_once(go: Callable[[], object]) -> None:
+    go()
 
 
 def _tr(text: str) -> str:

@@ -19,7 +19,7 @@ from app.ui.transcript.connection_line import ConnectionState
 from app.ui.transcript.run_notice import LocalAction, LocalNotice
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from app.core.posthog.types import TaskRun
     from app.core.runs.desk.local_conversation import LocalConversation
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from app.core.storage.attachments import Attachments
     from app.ui.transcript.answers import RunAnswer
 
-START, ANEW, SEND, AGREE, SKIP, CONTINUE = "start", "anew", "send", "agree", "skip", "go-on"
+START, ANEW, SEND, AGREE, SKIP, CONTINUE, END = "start", "anew", "send", "agree", "skip", "go-on", "end"
 SIGN_IN, COMMAND = "sign-in:", "command:"
 # What repositories call the icons of their commands.
 ICONS = {"run": "play", "test": "lab", "debug": "activity", "tool": "tool", "build": "tool", "stop": "stop"}
@@ -121,14 +121,16 @@ class LocalRunView:
         elif action.startswith(SIGN_IN):
             await conversation.sign_in(action.removeprefix(SIGN_IN))
         else:
-            await {
+            acts: dict[str, Callable[[], Coroutine[None, None, None]]] = {
                 START: conversation.start,
                 ANEW: conversation.start_anew,
                 SEND: conversation.send_held,
                 AGREE: conversation.agree_to_setup,
                 SKIP: conversation.skip_setup,
                 CONTINUE: conversation.go_on,
-            }[action]()
+                END: lambda: conversation.end("cancelled"),
+            }
+            await acts[action]()
 
     @property
     def _own(self) -> LocalConversation:
@@ -222,14 +224,14 @@ def notice_of(conversation: LocalConversation) -> LocalNotice | None:
                 _tr("It can start anew, and is told with your next message what was said here."),
                 (LocalAction(ANEW, _tr("Start anew with this history")),),
             )
-        case RunPhase.NEW if record.cut:
+        case RunPhase.NEW | RunPhase.ENDED if record.cut:
             return LocalNotice(
                 _tr("This run was cut off"),
-                _tr("Burrow ended while its agent was at work. What the agent was just saying may be missing."),
+                _tr("Burrow ended its agent while it was at work. What it was just saying may be missing."),
                 _tr("Go on tells it: “{0}” You can also send another message.").format(GO_ON),
-                (LocalAction(CONTINUE, _tr("Go on")),),
+                (LocalAction(CONTINUE, _tr("Go on")), LocalAction(END, _tr("End this run"))),
             )
-        case RunPhase.NEW if not record.ended:
+        case RunPhase.NEW | RunPhase.ENDED if not record.ended and not status.text:
             return LocalNotice(
                 _tr("The agent is not running"),
                 "",

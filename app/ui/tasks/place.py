@@ -36,11 +36,12 @@ from app.ui.theme import theme, tokens
 from app.ui.widgets.page import RememberedSplitter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from PySide6.QtGui import QHideEvent, QShowEvent
 
     from app.core.auth.status import CredentialStatus
+    from app.core.busy import Work
     from app.ui.context import Command, Context
     from app.ui.place import Identity
     from app.ui.tasks.run_pool import OpenConversation
@@ -117,6 +118,7 @@ class TasksPlace(Place):
         self.outbox.waiting_sent.connect(self.waiting_sent)
         self.outbox.gone_elsewhere.connect(self.controller.refresh)
         self.selection.show_nothing()
+        register_work(self, services.busy, self._works_of_messages)
         register_work(
             self,
             services.busy,
@@ -125,6 +127,12 @@ class TasksPlace(Place):
             self.edits.changed,
             self.drafts.changed,
         )
+
+    def _works_of_messages(self) -> Iterable[Work]:
+        # Asked for when Burrow is about to end, or an account to be left.
+        from app.ui.tasks.run_works import works_of_messages
+
+        return works_of_messages(self.runs.pool.conversations)
 
     def show_account(self, former: Identity | None) -> None:
         """Show the tasks of this account and project."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from app.ui.tasks.pages import TaskPages
     from app.ui.tasks.run_panel import RunPanel
     from app.ui.tasks.run_sources import RunChoices
+    from app.ui.tasks.unfinished_starts import UnfinishedStarts
 
 
 class _Waiting(NamedTuple):
@@ -45,6 +46,8 @@ class RunDesk(QObject):
         self._waiting: _Waiting | None = None
         # Whether GitHub may be connected by now.
         self._opened = False
+        self._unfinished: UnfinishedStarts | None = None
+        controller.reached.connect(self._look_for_unfinished)
         choices.connect_wanted.connect(self.connect_github)
         controller.options_of = choices.last
         controller.ran_with.connect(choices.remember)
@@ -57,6 +60,8 @@ class RunDesk(QObject):
     def start(self) -> None:
         """Another account or project."""
         self._waiting = None
+        if self._unfinished is not None:
+            self._unfinished.start()
         self._another_task()
 
     def open_panel(self) -> None:
@@ -83,8 +88,20 @@ class RunDesk(QObject):
                 if task is not None:
                     self._panel_of(self._pages.detail).open_for(task.repository, options)
                     self._pages.detail.show_run_buttons()
+            case RunHelp.CANCEL | RunHelp.LEAVE:
+                self._look_for_unfinished().give_up(failure)
             case _:
                 failure.again()
+
+    def _look_for_unfinished(self) -> UnfinishedStarts:
+        """The server has answered: are there runs that were being started when Burrow ended?"""
+        if self._unfinished is None:
+            # Not needed before the list is shown.
+            from app.ui.tasks.unfinished_starts import UnfinishedStarts
+
+            self._unfinished = UnfinishedStarts(self._controller, self)
+        self._unfinished.look()
+        return self._unfinished
 
     def connect_github(self) -> None:
         """Open the page on which the person connects GitHub. Lists are asked for anew when they come back."""

@@ -213,6 +213,11 @@ class RunPool(QObject):
         if not self._arrange_soon.isActive():
             self._arrange_soon.start()
 
+    @property
+    def conversations(self) -> tuple[RunConversation, ...]:
+        """Those that are open."""
+        return tuple(kept.opened.conversation for kept in self._kept.values())
+
     def _arrange(self) -> None:
         """Close what is not to be followed any more, and open the next run."""
         order = self._make_room()

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from app.core.errors import (
     BurrowError,
     NotFound,
+    Offline,
     OutcomeUnknown,
     PermissionMissing,
     QuotaReached,
     Rejected,
     ServerTrouble,
     Throttled,
+    TimedOut,
 )
 from app.ui.translation import marked, translate
 from app.ui.widgets.times import absolute, due
@@ -38,13 +40,16 @@ class RunHelp(Enum):
     SEND_AGAIN = marked(CONTEXT, "Send them again")
     LOOK = marked(CONTEXT, "Look, then try again")
     AGAIN = marked(CONTEXT, "Try again")
+    START = marked(CONTEXT, "Start the run")
+    CANCEL = marked(CONTEXT, "Cancel run")
+    LEAVE = marked(CONTEXT, "Do not start it")
 
     @property
     def words(self) -> str:
         return translate(CONTEXT, self.value)
 
 
-OF_THE_PERSON = frozenset({RunHelp.CONNECT_GITHUB, RunHelp.PLAN, RunHelp.CHOOSE})
+OF_THE_PERSON = frozenset({RunHelp.CONNECT_GITHUB, RunHelp.PLAN, RunHelp.CHOOSE, RunHelp.START})
 
 
 class RunRefusal(NamedTuple):
@@ -112,12 +117,31 @@ BY_CODE: Mapping[str, _Entry] = {
         marked(CONTEXT, "Whoever manages billing can raise it."),
         ABOUT_PLAN,
     ),
+    # Of Burrow itself (`StartCutOff`).
+    "run_not_started": _Entry(
+        marked(CONTEXT, "This run was not started"),
+        marked(CONTEXT, "Burrow ended before it was started. It waits on the server."),
+        marked(CONTEXT, "What it begins with is kept, and so are its files."),
+        (RunHelp.START, RunHelp.CANCEL),
+    ),
+    "run_not_sent": _Entry(
+        marked(CONTEXT, "This run was not started"),
+        marked(CONTEXT, "Burrow ended before the server had it."),
+        marked(CONTEXT, "What it begins with is kept, and so are its files."),
+        (RunHelp.START, RunHelp.LEAVE),
+    ),
     "signal_report_task_cap": _Entry(
         marked(CONTEXT, "Enough runs were started from reports for now"),
         "",
         marked(CONTEXT, "There may be ten of them an hour, and thirty a day."),
     ),
 }
+PERHAPS_STARTED = _Entry(
+    marked(CONTEXT, "Sent, outcome unknown"),
+    "",
+    marked(CONTEXT, "Burrow looks for the run first, and starts another one only if there is none."),
+    (RunHelp.LOOK,),
+)
 BY_TYPE: tuple[tuple[type[BurrowError], _Entry], ...] = (
     (
         QuotaReached,
@@ -143,13 +167,14 @@ BY_TYPE: tuple[tuple[type[BurrowError], _Entry], ...] = (
             marked(CONTEXT, "It may have been deleted, or belong to another project."),
         ),
     ),
+    (OutcomeUnknown, PERHAPS_STARTED),
+    (TimedOut, PERHAPS_STARTED),
     (
-        OutcomeUnknown,
+        Offline,
         _Entry(
-            marked(CONTEXT, "Sent, outcome unknown"),
+            marked(CONTEXT, "Run not started"),
             "",
-            marked(CONTEXT, "Burrow looks for the run first, and starts another one only if there is none."),
-            (RunHelp.LOOK,),
+            marked(CONTEXT, "Try again when the server can be reached. Burrow does not do so by itself."),
         ),
     ),
 )

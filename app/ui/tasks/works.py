@@ -35,15 +35,17 @@ def _of_task(item: PendingTask, sending: Container[str]) -> Work | None:
     title = title_of(item.new)
     if item.id in sending:
         words = _tr("Whether the server has it is then not known. Burrow asks you at the next start.")
-        return Work(WorkKind.SENDING, title, words)
+        away = _tr("Whether the server has it is then not known. Burrow asks you when you are signed in again.")
+        return Work(WorkKind.SENDING, title, words, without_account=away)
     if item.state in {SendState.SIGN_IN, SendState.CONNECTION}:
-        return Work(WorkKind.SENDING, title, _tr("It is sent at the next start."), kept=True)
+        away = _tr("It is kept, and sent when you are signed in again.")
+        return Work(WorkKind.SENDING, title, _tr("It is sent at the next start."), kept=True, without_account=away)
     return None
 
 
 def _of_edit(edit: TaskEdit) -> Work:
     words = _tr("Whether the server has your change is then not known. The text is kept.")
-    return Work(WorkKind.SENDING, _title(edit.texts), words)
+    return Work(WorkKind.SENDING, _title(edit.texts), words, without_account=words)
 
 
 def _title(fields: Mapping[str, str]) -> str:

@@ -71,7 +71,7 @@ NOTICE_GLYPHS: Mapping[str, tuple[str, Tone]] = {
 TURN_ENDS: Mapping[str, str] = {
     "end_turn": marked(CONTEXT, "Turn finished"),
     "cancelled": marked(CONTEXT, "You stopped this turn"),
-    "cut_off": marked(CONTEXT, "Burrow ended during this turn"),
+    "cut_off": marked(CONTEXT, "Burrow ended the agent during this turn"),
     "error": marked(CONTEXT, "The turn failed"),
     "refusal": marked(CONTEXT, "The agent refused to go on"),
     "max_tokens": marked(CONTEXT, "Stopped: the answer reached its longest length"),

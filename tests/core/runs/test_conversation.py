@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from app.core.errors import BurrowError, Rejected, SignInNeeded, StorageTrouble
+from app.core.errors import BurrowError, Offline, OutcomeUnknown, Rejected, SignInNeeded, StorageTrouble
 from app.core.fetcher import Admission
+from app.core.posthog.run_errors import RunOver
 from app.core.posthog.run_files import RunFile
 from app.core.posthog.types import TaskRun
 from app.core.runs import agent_control, backoff, conversation, follower, queued
@@ -732,6 +733,102 @@ async def test_a_turn_that_had_ended_by_itself_when_it_was_stopped_is_not_called
         talk.run.rig.server.views[f"{RUN}command/"] = answer
         await talk.conversation.stop_turn()
         assert shown(talk.conversation.follower.transcript)[-1] == "end end_turn"
+        assert await talk.storage.stops.list(SCOPE, "t1") == ()
+
+
+async def _stop(talk: Talk) -> None:
+    await talk.conversation.stop_turn()
+
+
+async def _end(talk: Talk) -> None:
+    await talk.conversation.close()
+
+
+async def _answer(talk: Talk) -> None:
+    await talk.conversation.answer(await talk.asked(), "allow")
+
+
+async def _dismiss(talk: Talk) -> None:
+    await talk.conversation.dismiss(await talk.asked())
+
+
+async def _change(talk: Talk) -> None:
+    await talk.conversation.set_option("mode", "plan")
+
+
+@pytest.mark.parametrize(
+    ("act", "away", "perhaps"),
+    [
+        (_stop, "Stop it again", ""),
+        (_end, "End it again", "If it goes on, end it again."),
+        (_answer, "Answer it again", "If the question stays, answer it again."),
+        (_dismiss, "Answer it again", "If the question stays, answer it again."),
+        (_change, "Choose it again", "Look whether it was changed"),
+    ],
+)
+async def test_a_server_that_goes_away_is_told_of_with_the_way_out_and_nothing_is_settled(
+    tmp_path: Path, act: Callable[[Talk], Awaitable[None]], away: str, perhaps: str
+) -> None:
+    async with talking(tmp_path, UNDER_WAY) as talk:
+        await talk.live()
+        state = talk.conversation.follower.transcript.state
+        if perhaps:
+            # In the middle of the request.
+            talk.refusals.append(Reply(drop=True))
+            with pytest.raises(OutcomeUnknown) as unknown:
+                await act(talk)
+            assert perhaps in unknown.value.advice
+        await talk.run.rig.server.go_away()
+        with pytest.raises(Offline) as offline:
+            await act(talk)
+        assert away in offline.value.advice
+        now = talk.conversation.follower.transcript.state
+        assert (now.waiting, now.busy) == (state.waiting, True)
+        assert await talk.storage.stops.list(SCOPE, "t1") == ()
+        # It can be done as soon as the server is back.
+        await talk.run.rig.server.come_back()
+        before = len(talk.commands)
+        acting = asyncio.create_task(act(talk))
+        await until(lambda: len(talk.commands) > before)
+        acting.cancel()
+        await asyncio.gather(acting, return_exceptions=True)
+
+
+async def test_a_server_that_dies_while_a_turn_is_stopped_leaves_it_stopped_and_says_what_is_not_known(
+    tmp_path: Path,
+) -> None:
+    async with talking(tmp_path, UNDER_WAY) as talk:
+        await talk.live()
+        talk.refusals.append(Reply(drop=True))
+        stopping = asyncio.create_task(talk.conversation.stop_turn())
+        await until(lambda: talk.conversation.follower.transcript.stopped_at is not None)
+        await talk.run.rig.server.go_away()
+        await stopping
+        [*_, told, end] = items(talk.conversation.follower.transcript)
+        assert isinstance(told, Notice)
+        assert "the server could not be reached" in told.text
+        assert isinstance(end, TurnEnd)
+        assert end.reason == "cancelled"
+
+
+@pytest.mark.parametrize("act", [_stop, _end, _answer, _dismiss])
+async def test_a_run_that_has_ended_unseen_is_learnt_of_at_once(
+    tmp_path: Path, act: Callable[[Talk], Awaitable[None]]
+) -> None:
+    """As after a restart of the server, which ended it."""
+    async with talking(tmp_path, UNDER_WAY) as talk:
+        await talk.live()
+        talk.run.status = "failed"
+        talk.refusals += [Reply(409, {"detail": "Task run workflow has ended"})] * 3
+        if act is _answer:
+            with pytest.raises(RunOver) as over:
+                await act(talk)
+            assert over.value.advice == "Send a message: it goes on in a new run."
+        else:
+            await act(talk)
+        await until(lambda: talk.conversation.follower.now.kind == "ended")
+        assert talk.conversation.follower.transcript.state.waiting == ()
+        assert "end cancelled" not in shown(talk.conversation.follower.transcript)
         assert await talk.storage.stops.list(SCOPE, "t1") == ()
 
 

@@ -239,6 +239,24 @@ async def test_the_server_learns_at_the_end_of_burrow_or_after_the_next_start_th
             assert not run.finished
 
 
+async def test_a_run_is_put_down_when_its_account_is_left_and_goes_on_after_the_return(tmp_path: Path) -> None:
+    async with local_runs(tmp_path) as runs:
+        conversation = await started(runs, "wait", folder_of(tmp_path))
+        await until(lambda: conversation.transcript.state.busy)
+        (work,) = runs.works()
+        assert work.without_account == work.consequence
+        told: list[str] = []
+        runs.changed.subscribe(told.append)
+        await runs.put_down()
+        assert (conversation.status.phase, runs.works()) == (RunPhase.ENDED, ())
+        assert runs.of("t1")[0].status == "cut_off"
+        assert runs.cut_off == {"t1"}
+        assert told == ["t1"]
+        await conversation.go_on()
+        await phase(conversation, RunPhase.READY)
+        assert runs.cut_off == frozenset()
+
+
 async def test_a_run_that_another_process_carries_out_is_not_taken_for_one_that_was_cut_off(tmp_path: Path) -> None:
     killed(tmp_path, PROMPT)
     elsewhere = claim(tmp_path / "data" / "runs" / "run-1")

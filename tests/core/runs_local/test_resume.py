@@ -147,6 +147,6 @@ async def test_a_turn_that_was_cut_off_by_the_end_of_burrow_has_an_end_after_the
     log.write_bytes(b"\n".join(lines)[:-20])
     async with running(tmp_path, scripted(load="none"), session="s-1") as it:
         errors = [each["error"]["message"] for each in it.stored() if "error" in each]
-        assert errors == ["Burrow ended during this turn, and the agent with it."]
+        assert errors == ["Burrow ended the agent during this turn."]
     async with running(tmp_path, scripted(load="none"), session="s-1") as it:
         assert not [each for each in it.stored() if "error" in each]

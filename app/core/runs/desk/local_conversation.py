@@ -248,8 +248,18 @@ class LocalConversation:
         await self._end_agent()
         self._tell()
 
+    @property
+    def running(self) -> bool:
+        """Whether this process carries the run out."""
+        return self._claimed
+
+    async def rest(self) -> None:
+        """End the agent and everything it started. The run is not over: a message, or `start`, takes it up again."""
+        await self._end_agent(leaves=True)
+        self._tell()
+
     async def close(self) -> None:
-        """End the agent and everything it started. The run is not over: it can go on after the next start."""
+        """As `rest`, and listen to nothing more."""
         await self._end_agent(leaves=True)
         for end in self._ends:
             end()

@@ -337,11 +337,27 @@ class LocalDesk:
         found = []
         for each in self._open.values():
             what = f"“{each.record.title}” on this machine"
+            words = ""
             if each.local.questions:
-                found.append(Work(WorkKind.RUN, what, "Its agent waits for your answer, and is ended without one."))
+                words = "Its agent waits for your answer, and is ended without one."
             elif each.status.phase in UNDER_WAY:
-                found.append(Work(WorkKind.RUN, what, "Its agent is ended in the middle of what it does."))
+                words = "Its agent is ended in the middle of what it does."
+            if words:
+                # Without the account nobody would see or answer it.
+                found.append(Work(WorkKind.RUN, what, words, without_account=words))
         return tuple(found)
+
+    async def put_down(self) -> None:
+        """The account is about to be left: end every agent, as at the end of Burrow. The runs can go on later.
+
+        The server is told what can be told in a moment.
+        """
+        ended = [each for each in self._open.values() if each.running]
+        await asyncio.gather(*(each.rest() for each in ended), return_exceptions=True)
+        last = [back.deliver() for each in ended if (back := self._backs.get(each.record.id)) is not None]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
+                await asyncio.gather(*last, return_exceptions=True)
 
     async def close(self) -> None:
         """End every agent with all that it started, and write back what can be in a moment. Safe to call again."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PROMPT, CANCEL = "session/prompt", "session/cancel"
 COMPLETED, FAILED = "completed", "failed"
 END_TURN, ERROR = "end_turn", "error"
-CUT_OFF = "Burrow ended during this turn, and the agent with it."
+CUT_OFF = "Burrow ended the agent during this turn."
 
 
 class LastTurn(NamedTuple):

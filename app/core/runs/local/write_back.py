@@ -39,7 +39,7 @@ CLOCK_DIFFERENCE = 120.0
 # Nothing helps: the task is gone, or may not be changed.
 HOPELESS = (NotFound, PermissionMissing, Rejected)
 MARK = "burrow_run"
-CUT_OFF = "Burrow ended while the agent was at work."
+CUT_OFF = "Burrow ended the agent while it was at work."
 
 
 class WriteBack:

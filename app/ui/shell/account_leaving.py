@@ -1,0 +1,151 @@
+"""The question before an account is left: what is under way for it, and what that means for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QCoreApplication, QObject, QTimer
+
+from app.ui.shell.leaving import LOOK_MS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from PySide6.QtWidgets import QWidget
+
+    from app.core.busy import Busy
+    from app.ui.bridge import Bridge
+    from app.ui.shell.leave_dialog import LeaveDialog, LeaveWords
+    from app.ui.widgets.feedback import Banner
+
+
+class AccountLeaving(QObject):
+    """Asks before the user signs out or switches to another account, as `Leaving` does before Burrow ends.
+
+    One question at a time: a later one takes the place of an earlier one. `place` puts the bar that says what is waited
+    for into the window.
+    """
+
+    def __init__(self, window: QWidget, busy: Busy, bridge: Bridge, *, place: Callable[[QWidget], object]) -> None:
+        super().__init__(window)
+        self._window, self._busy, self._place = window, busy, place
+        self._go: Callable[[], object] = lambda: None
+        self._words: LeaveWords | None = None
+        self._look = QTimer(self, interval=LOOK_MS)
+        self._look.timeout.connect(self._follow)
+        self.dialog: LeaveDialog | None = None
+        self.bar: Banner | None = None
+        bridge.listen(self, busy.changed, self._follow)
+
+    def sign_out(self, go: Callable[[], object]) -> None:
+        """Call `go`, which signs out: at once, or when the user agrees to what it means."""
+        self._ask(go, sign_out_words)
+
+    def switch(self, go: Callable[[], object]) -> None:
+        """Call `go`, which uses another account or none: at once, or when the user agrees to what it means."""
+        self._ask(go, switch_words)
+
+    def stay(self) -> None:
+        """Leave nothing after all."""
+        self._look.stop()
+        self._words = None
+        if self.bar is not None:
+            self.bar.setVisible(False)
+            self.bar.deleteLater()
+            self.bar = None
+        dialog, self.dialog = self.dialog, None
+        if dialog is not None:
+            dialog.reject()
+
+    def _ask(self, go: Callable[[], object], words: Callable[[], LeaveWords]) -> None:
+        self.stay()
+        works = self._busy.of_account()
+        if not works:
+            go()
+            return
+        from app.ui.shell.closing import UnsavedText
+        from app.ui.shell.leave_dialog import LeaveDialog
+
+        self._go, self._words = go, words()
+        dialog = self.dialog = LeaveDialog(UnsavedText(), works, self._window, words=self._words)
+        dialog.accepted.connect(self._leave)
+        dialog.wait_wanted.connect(self._wait)
+        dialog.finished.connect(lambda _result: self._answered(dialog))
+        self._look.start()
+        dialog.open()
+
+    def _answered(self, dialog: LeaveDialog) -> None:
+        if self.dialog is dialog:
+            self.dialog = None
+            if self.bar is None:
+                self._look.stop()
+
+    def _leave(self) -> None:
+        go = self._go
+        self.dialog = None
+        self.stay()
+        go()
+
+    def _wait(self) -> None:
+        from app.ui.widgets.feedback import Banner
+
+        dialog = self.dialog
+        self.bar = Banner()
+        self._place(self.bar)
+        if dialog is not None:
+            dialog.reject()
+        self._look.start()
+        self._follow()
+
+    def _follow(self, _nothing: None = None) -> None:
+        """Show what is under way now; leave if that is what was waited for."""
+        if self._words is None or (self.dialog is None and self.bar is None):
+            return
+        works = self._busy.of_account()
+        if self.dialog is not None:
+            self.dialog.show_works(works)
+        elif not works:
+            self._leave()
+        elif self.bar is not None:
+            self._show_waiting(self.bar, self._words, len(works))
+
+    def _show_waiting(self, bar: Banner, words: LeaveWords, count: int) -> None:
+        text = words.waiting if count == 1 else words.waiting_for_more.format(count)
+        if bar.text() != text:
+            bar.show_message(text, "info", secondary=[(words.now, self._leave), (_tr("Stay"), self.stay)])
+
+
+def sign_out_words() -> LeaveWords:
+    """What is said before the user signs out."""
+    from app.ui.shell.leave_dialog import LeaveWords
+
+    return LeaveWords(
+        title=_tr("Sign out while this is under way?"),
+        later=_tr("Sign out when it is done"),
+        anyway=_tr("Sign out anyway"),
+        plainly=_tr("Sign out"),
+        free=_tr("You can sign out now. Nothing is lost."),
+        waiting=_tr("Burrow signs out when this is done: 1 thing under way."),
+        waiting_for_more=_tr("Burrow signs out when this is done: {0} things under way."),
+        now=_tr("Sign out now"),
+    )
+
+
+def switch_words() -> LeaveWords:
+    """What is said before another account is used."""
+    from app.ui.shell.leave_dialog import LeaveWords
+
+    return LeaveWords(
+        title=_tr("Switch account while this is under way?"),
+        later=_tr("Switch when it is done"),
+        anyway=_tr("Switch anyway"),
+        plainly=_tr("Switch"),
+        free=_tr("You can switch now. Nothing is lost."),
+        waiting=_tr("Burrow switches when this is done: 1 thing under way."),
+        waiting_for_more=_tr("Burrow switches when this is done: {0} things under way."),
+        now=_tr("Switch now"),
+    )
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("AccountLeaving", text)
