@@ -45,6 +45,7 @@ class RunDesk(QObject):
         self._waiting: _Waiting | None = None
         # Whether GitHub may be connected by now.
         self._opened = False
+        self._listens = False
         choices.connect_wanted.connect(self.connect_github)
         controller.options_of = choices.last
         controller.ran_with.connect(choices.remember)
@@ -57,6 +58,7 @@ class RunDesk(QObject):
     def start(self) -> None:
         """Another account or project."""
         self._waiting = None
+        self._listens = False
         self._another_task()
 
     def open_panel(self) -> None:
@@ -95,6 +97,10 @@ class RunDesk(QObject):
     def _open(self, address: str) -> None:
         from app.ui.tasks.markdown import open_web_link
 
+        backend = self._controller.backend
+        if backend is not None and not self._listens:
+            self._listens = True
+            self._controller.listen(backend.github.came_back, self._came_back)
         self._opened = True
         open_web_link(address)
 
@@ -187,7 +193,7 @@ class RunDesk(QObject):
         )
 
     def _state_changed(self, state: Qt.ApplicationState) -> None:
-        # The page in the browser leads back to another program, so nothing tells that it is done.
+        # PostHog's page in the browser leads back to another program, so nothing tells that it is done.
         if state != Qt.ApplicationState.ApplicationActive:
             return
         if self._opened and self._controller.backend is not None:
@@ -196,6 +202,11 @@ class RunDesk(QObject):
             self._choices.repositories.clear()
         if self._waiting is not None:
             self._look()
+
+    def _came_back(self, _none: None) -> None:
+        """The browser has come back by a link."""
+        self._choices.repositories.clear()
+        self._look()
 
     def _look(self) -> None:
         backend = self._controller.backend
