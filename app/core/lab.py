@@ -120,6 +120,10 @@ class Lab:
         """Set faults of the vendors behind installed servers; returns all of them. Names are the workspace's own."""
         return await self._post("vendor", **faults)
 
+    async def runs(self, **switches: object) -> dict[str, Any]:
+        """Set faults of runs, their streams and agents; returns all of them. The names are the workspace's own."""
+        return await self._post("runs", **switches)
+
     async def person_code(self) -> str:
         """A code that a consent page of the workspace takes once, within five minutes, if it was opened by hand."""
         answer = await self._request("POST", "_tickets/code")

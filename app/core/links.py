@@ -1,4 +1,5 @@
-"""Links that open something in Burrow: `burrow://task/ID`, `burrow://new?text=…`, `burrow://server/NAME`.
+"""Links that open something in Burrow: `burrow://task/ID`, `burrow://new?text=…`, `burrow://server/NAME`, and
+`burrow://integration?…`, with which a browser comes back from a page on which GitHub was connected.
 
 Any web page and any program can make one, so they are read strictly (RFC 3986, no spelling but one), and none of them
 starts, runs, sends, signs in or changes anything: whoever opens one shows what it names, or asks.
@@ -25,6 +26,9 @@ CHARACTERS = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@/?%-]*")
 GAP = re.compile(r"(?:[^\S\n]*\n){12}|[^\S\n]{80}")
 ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
+PROJECT = re.compile(r"[1-9][0-9]{0,17}")
+CODE = re.compile(r"[a-z0-9_]{1,64}")
+GITHUB, SUCCESS, ERROR = "github", "success", "error"
 REPOSITORY = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
 
 
@@ -54,7 +58,22 @@ class ServerLink:
     host: str = ""
 
 
-Link = TaskLink | NewTaskLink | ServerLink
+@dataclass(frozen=True, slots=True)
+class IntegrationLink:
+    """The end of a connection of GitHub for a project, by its id. `error` is a code where it failed, empty otherwise.
+
+    `installation` is the code host's id of what was connected, empty where the link does not say it.
+    """
+
+    project: int
+    installation: str = ""
+    failed: bool = False
+    error: str = ""
+    host: str = ""
+
+
+ShowingLink = TaskLink | NewTaskLink | ServerLink
+Link = ShowingLink | IntegrationLink
 
 
 def parse_link(text: str) -> Link:
@@ -85,6 +104,8 @@ def parse_link(text: str) -> Link:
         link = _new(tail, given, host)
     elif kind == "server":
         link = ServerLink(_name(_decoded(tail, plus=False)), host)
+    elif kind == "integration":
+        link = _integration(tail, given, host)
     else:
         raise _refused("It opens nothing that this version of Burrow knows.")
     if given:
@@ -99,6 +120,14 @@ def write_link(link: Link) -> str:
         path = f"task/{link.task}/run/{link.run}" if link.run else f"task/{link.task}"
     elif isinstance(link, ServerLink):
         path = f"server/{quote(link.server, safe='')}"
+    elif isinstance(link, IntegrationLink):
+        path = "integration"
+        given |= {"provider": GITHUB, "project_id": str(link.project)}
+        if link.installation:
+            given["installation_id"] = link.installation
+        given["status"] = ERROR if link.failed else SUCCESS
+        if link.error:
+            given["error_code"] = link.error
     else:
         path = "new"
         given["text"] = link.text
@@ -136,6 +165,25 @@ def _new(tail: str, given: dict[str, str], host: str) -> NewTaskLink:
     if repository and not REPOSITORY.fullmatch(repository):
         raise _refused("Its repository is not written as organization/repository.")
     return NewTaskLink(text, repository, host)
+
+
+def _integration(tail: str, given: dict[str, str], host: str) -> IntegrationLink:
+    if tail:
+        raise _refused("It has a path where none belongs.")
+    if given.pop("provider", "") != GITHUB:
+        raise _refused("It is about a service that this version of Burrow does not know.")
+    project, installation = given.pop("project_id", ""), given.pop("installation_id", "")
+    if not PROJECT.fullmatch(project):
+        raise _refused("It names no project.")
+    if installation and not ID.fullmatch(installation):
+        raise _refused("What it says was connected has no such name.")
+    status, code, message = given.pop("status", SUCCESS), given.pop("error_code", ""), given.pop("error_message", "")
+    if status not in {SUCCESS, ERROR} or (status == SUCCESS and (code or message)):
+        raise _refused("It does not say how the connection ended.")
+    # Words of others are not shown as Burrow's, so the message is checked for its size only.
+    if (code and not CODE.fullmatch(code)) or len(message) > LONGEST_TEXT:
+        raise _refused("Its error is no error that there can be.")
+    return IntegrationLink(int(project), installation, status == ERROR, code, host)
 
 
 def _name(name: str) -> str:

@@ -64,8 +64,8 @@ class SurveyAgent:
         """Handler for `Peer`."""
         if method == "session/cancel":
             session = self._sessions.get(str(params.get("sessionId")))
-            if session is not None and session.turn is not None and session.id not in self._stubborn:
-                session.turn.cancel()
+            if session is not None and session.work is not None and session.id not in self._stubborn:
+                session.work.cancel()
 
     async def _initialize(self, params: dict[str, object]) -> dict[str, object]:
         asked = params.get("protocolVersion")
@@ -132,41 +132,51 @@ class SurveyAgent:
         del self._sessions[session.id]
         return {}
 
-    async def _prompt(self, params: dict[str, object]) -> dict[str, object]:
+    def _prompt(self, params: dict[str, object]) -> Awaitable[dict[str, object]]:
+        """Begin a turn before anything that was sent later is read, so that it can be cancelled at once."""
         session = self._session(params)
         text = prompt_text(params.get("prompt"))
         voice = self._voice(session)
         if session.running:
-            # Taken up at the next step of the turn.
-            session.steering.append(text)
-            await voice.repeat_prompt(text)
-            assert session.turn is not None
-            if self._version < LATEST:
-                await asyncio.wait((session.turn,))
-            return {} if self._version >= LATEST else {"stopReason": END}
+            return self._take_up(session, text, voice)
         blocks = params.get("prompt")
         continues = any(is_hidden(block) for block in blocks) if isinstance(blocks, list) else False
         turn = Turn(session, text, voice, continues=continues)
         if turn.stubborn:
             self._stubborn.add(session.id)
-        session.turn = asyncio.create_task(self._run(session, text, turn, voice), name=f"turn of {session.id}")
-        if self._version >= LATEST:
-            return {}
+        session.work = asyncio.create_task(self._work(text, turn, voice), name=f"work of {session.id}")
+        session.turn = asyncio.create_task(self._run(session, session.work, turn, voice), name=f"turn of {session.id}")
+        return _nothing(params) if self._version >= LATEST else self._answer(session.turn, voice)
+
+    async def _take_up(self, session: SurveySession, text: str, voice: Voice) -> dict[str, object]:
+        """A prompt during a turn, which takes it up at its next step."""
+        session.steering.append(text)
+        await voice.repeat_prompt(text)
+        assert session.turn is not None
+        if self._version < LATEST:
+            await asyncio.wait((session.turn,))
+        return {} if self._version >= LATEST else {"stopReason": END}
+
+    async def _answer(self, turn: asyncio.Task[str], voice: Voice) -> dict[str, object]:
         try:
-            reason = await asyncio.shield(session.turn)
+            reason = await asyncio.shield(turn)
         except asyncio.CancelledError:
             # Only this request was given up, not the process.
-            session.turn.cancel()
+            turn.cancel()
             raise
         return {"stopReason": reason, "usage": await voice.usage()}
 
-    async def _run(self, session: SurveySession, text: str, turn: Turn, voice: Voice) -> str:
-        """The turn and what belongs to its end. Returns the stop reason, also when it was cancelled."""
+    async def _work(self, text: str, turn: Turn, voice: Voice) -> str:
+        """What a turn consists of but for its end, which is not stopped any more."""
         await voice.repeat_prompt(text)
         await voice.state("running")
+        return await turn.run()
+
+    async def _run(self, session: SurveySession, work: asyncio.Task[str], turn: Turn, voice: Voice) -> str:
+        """The turn and what belongs to its end. Returns the stop reason, also when it was cancelled."""
         reason = turn.reason_when_stopped
         try:
-            reason = await turn.run()
+            reason = await work
         except asyncio.CancelledError:
             session.steering.clear()
         except OSError as failure:

@@ -42,6 +42,8 @@ class SurveySession:
     store: Path | None = None
     turn: asyncio.Task[str] | None = None
     """The turn under way; its result is the stop reason."""
+    work: asyncio.Task[str] | None = None
+    """What can be stopped of it."""
     steering: list[str] = field(default_factory=list)
     """What was said during the turn and not taken up yet."""
 

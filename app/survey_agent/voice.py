@@ -52,7 +52,6 @@ class Voice:
         self._session = session
         self._version = version
         self._writes_for_client = writes_for_client
-        self._used = 0
 
     async def say(self, text: str) -> None:
         await self._utter(Utterance("agent", self._next("message"), text))
@@ -64,7 +63,6 @@ class Voice:
         """Note what the person said. Clients of revision 2 are told where it stands in the session."""
         said = Utterance("user", self._next("user"), text)
         self._session.remember(said)
-        self._used += len(text)
         if self._version >= 2:
             await self._send(said)
 
@@ -128,10 +126,14 @@ class Voice:
             await self._update({"sessionUpdate": "state_update", "state": state, **reason})
 
     async def usage(self) -> dict[str, int]:
-        """Tell how much of the context is used, about one token for four characters, and return it for the answer."""
-        tokens = self._used // CHARACTERS_PER_TOKEN
-        await self._update({"sessionUpdate": "usage_update", "used": tokens, "size": CONTEXT_WINDOW})
-        return {"totalTokens": tokens, "inputTokens": 0, "outputTokens": tokens}
+        """Tell how much of the context is used, about one token for four characters, and return it for the answer.
+
+        What is returned are sums over the session, as the protocol has it.
+        """
+        heard = sum(len(each.text) for each in self._session.history if each.kind == "user") // CHARACTERS_PER_TOKEN
+        said = sum(_length(each) for each in self._session.history if each.kind != "user") // CHARACTERS_PER_TOKEN
+        await self._update({"sessionUpdate": "usage_update", "used": heard + said, "size": CONTEXT_WINDOW})
+        return {"totalTokens": heard + said, "inputTokens": heard, "outputTokens": said}
 
     async def write_file(self, path: Path, text: str) -> None:
         """Write a file, through the client where it wants that. Raises `RpcError` and OSError."""
@@ -155,7 +157,6 @@ class Voice:
 
     async def _utter(self, said: Utterance) -> None:
         self._session.remember(said)
-        self._used += len(said.text) + sum(len(str(value)) for value in said.fields.values())
         await self._send(said)
 
     async def _send(self, said: Utterance) -> None:
@@ -169,3 +170,7 @@ class Voice:
         # With a part of the session's id: the logs of several sessions are read as one when a run resumes another.
         self._session.said += 1
         return f"{kind}-{self._session.id[-6:]}-{self._session.said}"
+
+
+def _length(said: Utterance) -> int:
+    return len(said.text) + sum(len(str(value)) for value in said.fields.values())

@@ -27,7 +27,7 @@ from app.workspace.oauth.wire import OAuthError, oauth_error_response
 from app.workspace.runtime.context import Workspace, workspace_of
 from app.workspace.store import connecting, proxy
 from app.workspace.store import views as store
-from app.workspace.tasks import command_views, log_views, run_files, run_views, staged_files, task_views
+from app.workspace.tasks import command_views, log_views, run_files, run_views, staged_files, taking_up, task_views
 from app.workspace.vendors import endpoints as vendors
 from app.workspace.web.errors import ApiError, api_error_response, http_error_response, reply
 from app.workspace.web.guard import RequestGuard, TrackedConnection, connections
@@ -52,6 +52,7 @@ MODULES: tuple[ModuleType, ...] = (
     run_views,
     log_views,
     command_views,
+    taking_up,
     run_files,
     staged_files,
     connecting,

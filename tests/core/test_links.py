@@ -10,6 +10,7 @@ from app.core.errors import Rejected
 from app.core.links import (
     LONGEST_LINK,
     LONGEST_TEXT,
+    IntegrationLink,
     Link,
     NewTaskLink,
     ServerLink,
@@ -41,6 +42,15 @@ TASK = "0196f3a1-2b4c-7d8e-9f00-112233445566"
         ("burrow://new?text=%F0%9F%91%A9%E2%80%8D%F0%9F%92%BB", NewTaskLink("\U0001f469\u200d\U0001f4bb")),
         ("burrow://server/Linear%20%26%20co?host=workspace", ServerLink("Linear & co", "workspace")),
         ("burrow://server/a+b", ServerLink("a+b")),
+        ("burrow://integration?provider=github&project_id=7", IntegrationLink(7)),
+        (
+            "burrow://integration/?host=workspace&status=success&installation_id=70001&project_id=7&provider=github",
+            IntegrationLink(7, "70001", host="workspace"),
+        ),
+        (
+            "burrow://integration?provider=github&project_id=7&status=error&error_code=access_denied&error_message=No!",
+            IntegrationLink(7, failed=True, error="access_denied"),
+        ),
     ],
 )
 def test_a_link_is_read(text: str, link: Link) -> None:
@@ -129,6 +139,25 @@ def test_a_link_is_read(text: str, link: Link) -> None:
         "burrow://server/a%E2%80%AEb",
         f"burrow://server/{'a' * 201}",
         f"burrow://task/7?host={'a' * LONGEST_LINK}",
+        "burrow://integration",
+        "burrow://integration?provider=github",
+        "burrow://integration?provider=linear&project_id=7",
+        "burrow://integration?provider=GitHub&project_id=7",
+        "burrow://integration/done?provider=github&project_id=7",
+        *(f"burrow://integration?provider=github&project_id={each}" for each in ("0", "-7", "07", "7x", "9" * 19)),
+        *(
+            f"burrow://integration?provider=github&project_id=7&{each}"
+            for each in (
+                "installation_id=a%2Fb",
+                "status=maybe",
+                "error_code=access_denied",
+                "status=success&error_message=no",
+                "status=error&error_code=Access%20denied",
+                f"status=error&error_message={'a' * (LONGEST_TEXT + 1)}",
+                "code=abc",
+                "state=abc",
+            )
+        ),
     ],
 )
 def test_anything_else_is_refused_with_a_reason_that_can_be_shown(text: str) -> None:
@@ -151,6 +180,8 @@ LINKS = st.one_of(
     st.builds(TaskLink, IDS, st.just("") | IDS, HOSTS),
     st.builds(NewTaskLink, TEXTS, st.sampled_from(["", "acme/web", "a.b/c-d_e"]), HOSTS),
     st.builds(ServerLink, NAMES, HOSTS),
+    st.builds(IntegrationLink, st.integers(1, 10**18 - 1), st.just("") | IDS, st.just(False), st.just(""), HOSTS),
+    st.builds(IntegrationLink, st.just(7), IDS, st.just(True), st.sampled_from(["", "access_denied"]), HOSTS),
 )
 
 

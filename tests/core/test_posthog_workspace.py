@@ -17,6 +17,7 @@ from app.core.auth.vault.vaults import MemoryVault
 from app.core.errors import BurrowError, NotFound, PermissionMissing, QuotaReached, Rejected, ServerTrouble
 from app.core.fetcher import Fetcher
 from app.core.hosts import workspace_host
+from app.core.posthog import github as github_module
 from app.core.posthog.accounts import Accounts
 from app.core.posthog.github import GitHub
 from app.core.posthog.models import AgentModels
@@ -209,6 +210,23 @@ async def test_github_is_connected_and_a_run_is_the_persons_own_from_then_on(
         assert run.state["initial_permission_mode"] == "plan"
         assert (await tasks.get(task.id)).github_user_integration is not None
         await tasks.cancel(task.id, run.id)
+
+
+async def test_a_browser_may_come_back_from_github_once_for_its_project_within_five_minutes(
+    workspace: RunningWorkspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with connected(workspace, tmp_path) as fetcher:
+        host, tasks = workspace_host(workspace.url, client_id="", secret=""), Tasks(fetcher, lambda: 1)
+        github = GitHub(fetcher, host, lambda: 1, tasks.repositories)
+        assert not github.take_beginning(1)
+        await github.address_to_connect()
+        assert not github.take_beginning(2)
+        assert github.take_beginning(1)
+        assert not github.take_beginning(1)
+        await github.address_to_connect()
+        now = github_module.monotonic()
+        monkeypatch.setattr(github_module, "monotonic", lambda: now + 301)
+        assert not github.take_beginning(1)
 
 
 async def test_what_the_real_server_refuses_is_typed(workspace: RunningWorkspace, tmp_path: Path) -> None:

@@ -150,6 +150,22 @@ async def test_model_and_effort_decide_how_much_it_reads(repository: Path) -> No
     assert client.asked == []
 
 
+async def test_a_turn_that_is_cancelled_before_it_has_begun_is_cancelled_and_no_error(repository: Path) -> None:
+    async with survey(repository) as client:
+        asking = asyncio.create_task(client.prompt("Survey"))
+        await asyncio.sleep(0)
+        await client.process.peer.notify("session/cancel", {"sessionId": client.session})
+        assert (await asking)["stopReason"] == "cancelled"
+
+
+async def test_what_was_used_are_sums_over_the_session(repository: Path) -> None:
+    async with survey(repository) as client:
+        first = (await client.prompt("Say hello"))["usage"]
+        second = (await client.prompt("Say hello"))["usage"]
+    assert all(second[name] > first[name] > 0 for name in ("inputTokens", "outputTokens", "totalTokens"))
+    assert second["totalTokens"] == second["inputTokens"] + second["outputTokens"]
+
+
 async def test_cancelling_ends_the_turn_at_once_and_the_next_prompt_works(repository: Path) -> None:
     async with survey(repository) as client:
         client.answer = lambda _asked: None

@@ -239,6 +239,7 @@ class FakeGitHub:
         self.fail: BurrowError | None = None
         self.connected: tuple[GitHubConnection, ...] = ()
         self.refreshed = 0
+        self.came_back: Event[None] = Event()
 
     def _part(self, what: str, names: Sequence[str], search: str, offset: int) -> NamesPage:
         self.asked.append((what, search, offset))

@@ -20,6 +20,7 @@ from app.ui.bridge import Bridge
 from app.ui.context import Context
 from app.ui.lab.faults import FAULTS
 from app.ui.lab.place import LabPlace
+from app.ui.lab.run_faults import RUN_FAULTS
 from app.ui.shell import signin_bar
 from app.ui.theme import apply_theme
 from app.ui.widgets.focus import show_focus_ring
@@ -111,7 +112,7 @@ def number(place: LabPlace, name: str) -> str:
 
 async def test_without_a_workspace_nothing_can_be_broken(qapp: QApplication) -> None:
     async with shown(qapp, None) as (place, _):
-        assert not any(button.isEnabled() for button in place.buttons.values())
+        assert not any(button.isEnabled() for button in place.faults.buttons.values())
         assert not any(command.enabled() for command in place.commands())
         place.open_item("kill")
         place.refresh()
@@ -122,26 +123,28 @@ async def test_without_a_workspace_nothing_can_be_broken(qapp: QApplication) -> 
 async def test_a_fault_is_set_and_one_request_is_made_so_that_there_is_something_to_see(qapp: QApplication) -> None:
     backend = FakeBackend()
     async with shown(qapp, backend) as (place, _):
-        place.buttons["kill"].click()
+        place.faults.buttons["kill"].click()
         await until(lambda: backend.fetcher.asked)
         assert backend.lab.calls == ["kill_access_token"]
         assert backend.fetcher.asked == ["/api/users/@me/"]
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.key)
-async def test_every_fault_can_be_set_by_its_command(qapp: QApplication, fault: Any) -> None:
+async def test_every_fault_can_be_set_by_its_command(qapp: QApplication) -> None:
     backend = FakeBackend()
     async with shown(qapp, backend) as (place, _):
-        next(command for command in place.commands() if command.id == f"lab.{fault.key}").run()
-        await until(lambda: backend.fetcher.asked)
-        assert backend.lab.calls
+        for fault in FAULTS:
+            next(command for command in place.commands() if command.id == f"lab.{fault.key}").run()
+            await until(lambda: backend.fetcher.asked)
+            assert backend.lab.calls, fault.key
+            backend.fetcher.asked.clear()
+            backend.lab.calls.clear()
 
 
 async def test_a_fault_that_cannot_be_set_says_why_in_the_place(qapp: QApplication) -> None:
     backend = FakeBackend()
     backend.lab.fail = Offline("http://127.0.0.1:4000 cannot be reached.")
     async with shown(qapp, backend) as (place, _):
-        place.buttons["slow"].click()
+        place.faults.buttons["slow"].click()
         await until(lambda: place.page.card.isVisible())
         assert "cannot be reached" in place.page.card.text()
         assert not place.page.progress.active
@@ -172,19 +175,19 @@ async def test_only_what_happened_to_this_sign_in_is_listed(qapp: QApplication) 
 async def test_a_wrong_secret_is_refused_at_its_field_and_the_right_one_opens(qapp: QApplication) -> None:
     backend = FakeBackend(FakeLab(secret=None))
     async with shown(qapp, backend) as (place, _):
-        assert not place.buttons["kill"].isEnabled()
+        assert not place.faults.buttons["kill"].isEnabled()
         place.secret.setFocus()
         QTest.keyClicks(place.secret, "guess")
         QTest.keyClick(place.secret, Qt.Key.Key_Return)
         await until(lambda: place.secret_error.text())
         assert place.secret_error.text() == "This is not the secret of that workspace."
         assert place.secret.property("wrong") == "true"
-        assert not place.buttons["kill"].isEnabled()
+        assert not place.faults.buttons["kill"].isEnabled()
         place.secret.clear()
         QApplication.clipboard().setText(SECRET)
         place.secret.paste()
         QTest.keyClick(place.secret, Qt.Key.Key_Return)
-        await until(lambda: place.buttons["kill"].isEnabled())
+        await until(lambda: place.faults.buttons["kill"].isEnabled())
         assert not place.secret.isVisible()
         assert place.secret.text() == ""
         await until(lambda: number(place, "requests") == "4")
@@ -206,7 +209,7 @@ async def test_every_control_has_a_name_and_tab_reaches_it(qapp: QApplication) -
 async def test_the_expected_outcome_of_a_fault_is_its_description(qapp: QApplication) -> None:
     async with shown(qapp, FakeBackend()) as (place, _):
         for fault in FAULTS:
-            assert place.buttons[fault.key].accessibleDescription() == fault.expected
+            assert place.faults.buttons[fault.key].accessibleDescription() == fault.expected
 
 
 async def test_pictures_of_the_lab_in_every_look(qapp: QApplication, tmp_path: Path) -> None:
@@ -250,8 +253,8 @@ async def test_a_token_killed_by_key_shows_one_renewal_in_the_counters_and_nothi
 ) -> None:
     async with living(qapp, tmp_path, place="lab") as alive:
         place = lab_of(alive)
-        assert qapp.focusWidget() is place.buttons["kill"]
-        QTest.keyClick(place.buttons["kill"], Qt.Key.Key_Space)
+        assert qapp.focusWidget() is place.faults.buttons["kill"]
+        QTest.keyClick(place.faults.buttons["kill"], Qt.Key.Key_Space)
         await healed(alive, place)
         assert number(place, "refreshes_rejected") == "0"
         await until(lambda: place.events.values.items()[0].status == "renewed")
@@ -268,7 +271,7 @@ async def test_what_can_be_healed_is_healed_with_one_renewal_unseen(
 ) -> None:
     async with living(qapp, tmp_path, place="lab") as alive:
         place = lab_of(alive)
-        place.buttons[key].click()
+        place.faults.buttons[key].click()
         await until(lambda: place.events.values.items()[0].status == "renewed", 15)
         await until(lambda: not place.page.progress.active, 10)
         assert not place.page.card.isVisible()
@@ -283,13 +286,13 @@ async def test_a_revoked_grant_shows_the_bar_and_signing_in_again_ends_it(
     monkeypatch.setattr(signin_bar, "BACK_SHOWN_MS", 100)
     async with living(qapp, tmp_path, place="lab") as alive:
         place = lab_of(alive)
-        place.buttons["revoke"].click()
+        place.faults.buttons["revoke"].click()
         await until(alive.window.bar.isVisible, 10)
         assert alive.window.bar.text() == "Sign in again to keep going. Your drafts are kept."
         await until(lambda: [text for text, assertive in alive.said if assertive] == [alive.window.bar.text()])
         await until(lambda: number(place, "grants_revoked") == "1", 10)
         assert not place.page.card.isVisible()
-        assert place.buttons["kill"].isEnabled()
+        assert place.faults.buttons["kill"].isEnabled()
         await alive.sign_in_again()
         await until(lambda: not alive.window.bar.isVisible(), 10)
         assert alive.word == "Signed in"
@@ -310,5 +313,22 @@ async def test_the_secret_of_a_workspace_started_elsewhere_opens_its_switchboard
         await until(lambda: place.secret_error.text(), 10)
         place.secret.setText(f"  {secret}\n")
         QTest.keyClick(place.secret, Qt.Key.Key_Return)
-        await until(lambda: place.buttons["kill"].isEnabled(), 10)
+        await until(lambda: place.faults.buttons["kill"].isEnabled(), 10)
         assert alive.lab.unlocked
+        # What the place sets is what the switchboard of a workspace takes.
+        for fault in RUN_FAULTS:
+            await fault.act(alive.lab)
+        set_now = await alive.lab.runs()
+        assert [set_now[name] for name in ("refuse_start", "sandbox", "stream")] == [
+            "access_unverified",
+            "unreachable",
+            "Backlog unavailable",
+        ]
+        assert (set_now["rotation_seconds"], set_now["duplicate_events"], set_now["stream_elsewhere"]) == (
+            10,
+            True,
+            True,
+        )
+        place.reset_button.click()
+        await until(lambda: not place.page.progress.active, 10)
+        assert (await alive.lab.runs())["stream"] is None

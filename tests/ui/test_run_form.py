@@ -268,6 +268,13 @@ async def test_github_is_connected_from_the_list_of_repositories_too(
         await until(lambda: field.popup is not None and field.popup.refresh.isVisible())
         assert not field.popup.action.isVisible()
         field.popup.close()
+        # A browser that comes back by a link has them read anew as well.
+        backend.github.all = ["acme/new"]
+        backend.github.came_back.emit(None)
+        await settle()
+        field.showPopup()
+        await until(lambda: field.popup is not None and "acme/new" in field.popup.texts())
+        field.popup.close()
 
 
 async def test_what_the_server_does_not_accept_is_chosen_again_in_the_form(qapp: QApplication) -> None:

@@ -257,3 +257,41 @@ async def test_in_the_real_window_the_draft_is_new_and_what_was_typed_is_kept(
             return "" if server is None else alive.servers.controller.link_to(server)
 
         await until(lambda: shown() == "burrow://server/Postbox?host=workspace")
+
+
+async def test_a_browser_that_comes_back_from_github_is_heard_once_and_asks_nothing(
+    qapp: QApplication, tmp_path: Path
+) -> None:
+    async with living(qapp, tmp_path) as alive:
+        window, backend = alive.window, alive.backend
+        assert backend.project is not None
+        back = f"burrow://integration?provider=github&project_id={backend.project.id}&host=workspace"
+        told: list[None] = []
+        backend.github.came_back.subscribe(told.append)
+        refusals = (
+            (back, "Nobody has begun to connect GitHub here within the last five minutes."),
+            (back.replace("workspace", "us"), "It is about GitHub on another server than the one in view."),
+            (
+                back.replace("project_id=", "project_id=9"),
+                "It is about GitHub for another project than the one in view.",
+            ),
+        )
+        for link, why in refusals:
+            window.links.open(link)
+            assert in_the_bar(window) == f"A link cannot be opened. {why}"
+        await backend.github.address_to_connect()
+        for link, why in refusals[1:]:
+            window.links.open(link)
+            assert in_the_bar(window).endswith(why)
+        assert told == []
+        window.links.open(back)
+        assert told == [None]
+        assert in_the_bar(window) == ""
+        assert window.links.dialog is None
+        assert window.corner._message == "Back from GitHub"
+        window.links.open(back)
+        assert told == [None]
+        await backend.github.address_to_connect()
+        window.links.open(f"{back}&status=error&error_code=access_denied&error_message=Call+0800")
+        assert in_the_bar(window) == "GitHub was not connected (access_denied)."
+        assert told == [None]

@@ -273,6 +273,32 @@ def test_a_killed_agent_fails_the_run_and_a_new_run_goes_on_from_its_branch(pers
     assert prompt[1] == {"type": "text", "text": "What is new?"}
 
 
+def test_a_run_that_has_ended_is_carried_on_in_the_cloud_with_what_was_said_in_it(person: Person) -> None:
+    run = person.survey("Survey the shop", mode="background")
+    branch = run.until_ended()["output"]["head_branch"]
+    again = person.call("POST", f"{run.path}resume_in_cloud/")
+    assert (again.status_code, again.json()["status"], again.json()["completed_at"]) == (200, "queued", None)
+    run = person.follow(run.task, run.id)
+    run.until(lambda: len(stop_reasons(run.stored())) == 2)
+    early = person.call("POST", f"{run.path}resume_in_cloud/")
+    assert (early.status_code, early.json()["error"]) == (400, "Run is already active in cloud")
+    [_, prompt] = [each for each in run.stored() if each.get("method") == "session/prompt"]
+    hidden, shown = prompt["params"]["prompt"]
+    assert "Person: Survey the shop" in hidden["text"]
+    assert shown["text"] == "Go on with the task."
+    assert run.get()["branch"] == branch
+    used = person.call("GET", f"{run.task}usage/").json()
+    assert 0 < used["input_tokens"] < used["total_tokens"]
+
+
+def test_a_local_run_is_carried_on_in_the_cloud_from_the_default_branch(person: Person) -> None:
+    task = person.task("Say hello")
+    local = person.call("POST", f"{task}runs/", json={"environment": "local", "branch": "burrow/only-here"}).json()
+    assert person.call("POST", f"{task}runs/{local['id']}/resume_in_cloud/").json()["environment"] == "cloud"
+    run = person.follow(task, local["id"])
+    assert run.until_turns(1) == ["end_turn"]
+
+
 def test_a_run_goes_on_from_one_that_pushed_nothing(person: Person) -> None:
     run = person.survey("Only read this", mode="background")
     first = run.until_ended()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,13 @@ def connect(lab: Lab, held: Tokens, decision: str = "approve") -> httpx.Response
     ticket = re.search(r'name="ticket" value="([^"]+)"', lab.http.get(url).text)
     assert ticket is not None
     return lab.http.post(url.partition("?")[0], data={"ticket": ticket[1], "decision": decision})
+
+
+def link_of(page: str) -> str:
+    """The link back to Burrow on a page."""
+    found = re.search(r'href="(burrow:[^"]+)"', page)
+    assert found is not None
+    return html.unescape(found[1])
 
 
 def test_repositories_are_searched_and_paged(lab: Lab, held: Tokens) -> None:
@@ -81,11 +89,21 @@ def test_a_run_in_ones_own_name_needs_the_account_that_the_person_connects_on_th
     refused = lab.http.post(runs, json=body, headers=held.header).json()
     assert (refused["code"], refused["attr"]) == ("github_authorization_required", "pr_authorship_mode")
     assert refused["error"] == refused["detail"]
-    assert "Nothing was connected" in connect(lab, held, "deny").text
+    denied = connect(lab, held, "deny").text
+    assert "Nothing was connected" in denied
+    assert link_of(denied) == (
+        "burrow://integration?provider=github&project_id=1&status=error&error_code=access_denied&host=workspace"
+    )
     assert get(lab, held, MINE) == {"results": []}
 
-    assert "GitHub is connected" in connect(lab, held).text
+    done = connect(lab, held).text
+    assert "GitHub is connected" in done
+    assert "go back to Burrow yourself" in done
     [account] = get(lab, held, MINE)["results"]
+    assert link_of(done) == (
+        f"burrow://integration?provider=github&project_id=1&installation_id={account['installation_id']}"
+        "&status=success&host=workspace"
+    )
     assert get(lab, held, "/api/users/@me/github_login/") == {"github_login": account["account"]["name"]}
     mine = f"{MINE}github/{account['installation_id']}/"
     assert get(lab, held, f"{mine}repos/", search="shop")["repositories"][0]["full_name"] == "hedgerow/shop"

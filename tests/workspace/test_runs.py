@@ -187,10 +187,18 @@ def test_session_logs_are_a_bare_array_with_counts_in_headers(task: Task) -> Non
     assert (first.headers["x-total-count"], first.headers["x-has-more"]) == ("5", "true")
     only = task.call("GET", f"{path}session_logs/", params={"event_types": "m/1"})
     assert (only.json(), only.headers["x-matching-count"]) == (entries[1::2], "2")
+    assert only.headers["x-filtered-count"] == "2"
     without = task.call("GET", f"{path}session_logs/", params={"exclude_types": "m/1", "offset": 1})
     assert without.json() == entries[2::2]
     after = task.call("GET", f"{path}session_logs/", params={"after": "2026-01-01T00:00:03Z"})
     assert after.json() == entries[4:]
+    later = task.call("GET", f"{path}session_logs/", params={"after": "2026-01-01T01:00:02.5+01:00"})
+    assert later.json() == entries[3:]
+    assert task.call("GET", f"{path}session_logs/", params={"after": "soon"}).json()["attr"] == "after"
+    update = {"method": "session/update", "params": {"update": {"sessionUpdate": "plan"}}}
+    task.call("POST", f"{path}append_log/", json={"entries": [{"type": "notification", "notification": update}]})
+    plans = task.call("GET", f"{path}session_logs/", params={"event_types": "plan"})
+    assert [each["notification"] for each in plans.json()] == [update]
     for bad in ({}, {"entries": ["x"]}, {"entries": {}}):
         assert task.call("POST", f"{path}append_log/", json=bad).json()["attr"] == "entries"
 
@@ -234,6 +242,58 @@ def test_no_sandbox_takes_commands(task: Task) -> None:
         "sandbox_not_ready",
     )
     assert task.call("GET", f"runs/{run}/stream_token/").json()["stream_base_url"] is None
+
+
+def test_a_conversation_is_cleared_after_its_end_only(task: Task) -> None:
+    path = f"runs/{task.run()['id']}/"
+    early = task.call("POST", f"{path}clear_conversation/")
+    assert (early.status_code, early.json()["error"]) == (409, "Run is still active; send /clear to its agent instead")
+    task.call("POST", f"{path}cancel/", json={})
+    assert task.call("POST", f"{path}clear_conversation/").json()["status"] == "cancelled"
+    [entry] = task.call("GET", f"{path}session_logs/").json()
+    assert entry["notification"]["method"] == "_posthog/conversation_cleared"
+
+
+def test_what_runs_have_used_is_what_their_agents_said_last(task: Task) -> None:
+    nothing = {"token_cost_usd": "0.00", "compute_cost_usd": "0.00", "total_cost_usd": "0.00"}
+    counts = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+    assert task.call("GET", "usage/").json() == {**nothing, **counts}
+    context = {"sessionUpdate": "usage_update", "used": 70, "size": 1000, "cost": {"amount": 0.125, "currency": "USD"}}
+    told: list[list[dict[str, Any]]] = [
+        [
+            {"id": 1, "result": {"stopReason": "end_turn", "usage": {"inputTokens": 5, "outputTokens": 6}}},
+            {"id": 2, "result": {"usage": {"inputTokens": 10, "outputTokens": 20, "totalTokens": 33}}},
+            {"id": 3, "result": {"stopReason": "end_turn"}},
+        ],
+        [{"method": "session/update", "params": {"update": context}}, {"method": "x", "params": {"usage": "usage"}}],
+    ]
+    for messages in told:
+        entries = [{"type": "notification", "notification": each} for each in messages]
+        task.call("POST", f"runs/{task.run()['id']}/append_log/", json={"entries": entries})
+    used = task.call("GET", "usage/").json()
+    assert {name: used[name] for name in counts} == {"input_tokens": 10, "output_tokens": 20, "total_tokens": 103}
+    assert (used["token_cost_usd"], used["total_cost_usd"]) == ("0.12", "0.12")
+
+
+def test_a_stream_at_another_address_takes_its_own_token_only(task: Task) -> None:
+    run, other = task.run()["id"], task.run()["id"]
+    task.call("POST", f"runs/{run}/append_log/", json={"entries": [{"n": 1}]})
+    for each in (run, other):
+        task.call("POST", f"runs/{each}/cancel/", json={})
+    assert task.call("GET", f"runs/{run}/stream_token/").json()["stream_base_url"] is None
+    task.lab.switch("runs", stream_elsewhere=True, duplicate_events=True)
+    given = task.call("GET", f"runs/{run}/stream_token/").json()
+    assert given["stream_base_url"] == task.lab.workspace.url
+    other_token = task.call("GET", f"runs/{run}/connection_token/").json()["token"]
+    bad = ("", "x", "Bearer x", f"Bearer {other_token}", f"Bearer {given['token'][:-2]}", task.header["Authorization"])
+    for header in (*bad, f"Bearer {given['token'].swapcase()}"):
+        refused = task.lab.http.get(f"/v1/runs/{run}/stream", headers={"Authorization": header} if header else {})
+        assert (refused.status_code, refused.json()["code"]) == (401, "authentication_failed"), header
+    good = {"Authorization": f"Bearer {given['token']}"}
+    assert task.lab.http.get(f"/v1/runs/{other}/stream", headers=good).status_code == 401
+    assert '"n":1' in task.lab.http.get(f"/v1/runs/{run}/stream", headers=good).text
+    task.lab.switch("runs", kill_stream_tokens=True)
+    assert task.lab.http.get(f"/v1/runs/{run}/stream", headers=good).status_code == 401
 
 
 def test_a_run_of_another_task_is_not_found(task: Task) -> None:
@@ -301,6 +361,22 @@ def test_an_agent_that_cannot_be_reached_is_no_matter_of_the_token(
     task.lab.switch("runs", sandbox=kind)
     answer = task.call("POST", f"runs/{run}/command/", json={"method": "cancel"})
     assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_files_are_dismissed_and_brought_back(task: Task) -> None:
+    path = f"runs/{task.run()['id']}/"
+    file = {"name": "a.md", "type": "output", "content": "x", "content_encoding": "utf-8"}
+    [stored] = task.call("POST", f"{path}artifacts/", json={"artifacts": [file]}).json()["artifacts"]
+    for bad in ({}, {"artifact_ids": []}, {"artifact_ids": [stored["id"]]}):
+        assert task.call("POST", f"{path}artifacts/dismiss/", json=bad).status_code == 400
+    unknown = {"artifact_ids": [stored["id"], "gone"], "dismissed": True}
+    refused = task.call("POST", f"{path}artifacts/dismiss/", json=unknown)
+    assert (refused.status_code, refused.json()["error"]) == (404, "Artifact not found on this run")
+    for dismissed in (True, False):
+        body = {"artifact_ids": [stored["id"]], "dismissed": dismissed}
+        [shown] = task.call("POST", f"{path}artifacts/dismiss/", json=body).json()["artifacts"]
+        assert shown["dismissed"] is dismissed
+        assert task.call("GET", path).json()["artifacts"] == [shown]
 
 
 def test_a_file_of_a_run_is_stored_at_once(task: Task) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import msgspec
 
 from app.core.errors import Facts, NotFound, PermissionMissing, Rejected, Throttled
+from app.core.events import Event
 from app.core.posthog.types import Value
 from app.core.posthog.wire import segment
 from app.core.urls import origin_if_any
@@ -30,6 +31,8 @@ KEPT_SECONDS = 60.0
 # The server allows ten refreshes a minute to a whole team.
 REFRESHES, REFRESH_SECONDS = 8, 60.0
 CONNECT_FROM = "posthog_code"
+# How long a browser may take to come back (docs/wire.md, "Repositories").
+CONNECT_SECONDS = 300.0
 
 
 class GitHubConnection(Value, frozen=True):
@@ -100,6 +103,10 @@ class GitHub:
         self._fetcher, self._host, self._project, self._named = fetcher, host, project, named
         self._connected: dict[int, tuple[float, tuple[GitHubConnection, ...]]] = {}
         self._refreshed: deque[float] = deque(maxlen=REFRESHES)
+        # When the person was sent to connect GitHub, by the project.
+        self._began: dict[int, float] = {}
+        self.came_back: Event[None] = Event()
+        """The person's browser came back from where GitHub is connected. Lists that were read before may be others."""
 
     async def connections(self, *, again: bool = False) -> tuple[GitHubConnection, ...]:
         """The connections, the person's own first; none on a host without them, or that does not permit the question.
@@ -165,6 +172,11 @@ class GitHub:
     async def address_to_connect(self) -> str:
         """Where a browser connects GitHub for the person. Raises `Rejected` where the server names no address."""
         project = self._project()
+        address = await self._address(project)
+        self._began[project] = monotonic()
+        return address
+
+    async def _address(self, project: int) -> str:
         try:
             answer = await self._fetcher.request(
                 "POST",
@@ -181,6 +193,15 @@ class GitHub:
         if origin is None or not (origin.startswith("https://") or origin == self._host.origin):
             raise Rejected("The server named no address at which GitHub can be connected.", Facts(origin=origin))
         return address
+
+    def take_beginning(self, project: int) -> bool:
+        """Whether the person was sent to connect GitHub for this project within the last five minutes. True once."""
+        return monotonic() - self._began.pop(project, -CONNECT_SECONDS) < CONNECT_SECONDS
+
+    def come_back(self) -> None:
+        """Tell those who show repositories that they may be others now."""
+        self.forget()
+        self.came_back.emit(None)
 
     def forget(self) -> None:
         """Ask anew who is connected, the next time that it matters."""

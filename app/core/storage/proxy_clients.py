@@ -26,6 +26,9 @@ Version: TypeAlias = tuple[int, int]
 log = logging.getLogger(__name__)
 
 LOCK_PREFIX = "proxy-key-"
+# The `program` of clients that Burrow makes itself, for one run each. Nobody connected them, so once they are revoked
+# they are gone.
+RUN_PROGRAM = "run"
 # Of the clients that were revoked, the newest are kept: they say who used what until when.
 REVOKED_CLIENTS = 50
 BATCH_SECONDS = 5.0
@@ -33,6 +36,7 @@ BATCH_SECONDS = 5.0
 _CLIENT = "id, name, program, created_at, servers, revoked_at"
 _TRIM_REVOKED = """SELECT id FROM proxy_clients WHERE revoked_at IS NOT NULL
     ORDER BY revoked_at DESC, id LIMIT -1 OFFSET ?"""
+_OF_A_RUN = "SELECT id FROM proxy_clients WHERE id = ? AND program = ?"
 _COUNT = """INSERT INTO proxy_use SELECT ?1, ?2, ?3, ?4, ?5 WHERE EXISTS (SELECT 1 FROM proxy_clients WHERE id = ?1)
     ON CONFLICT DO UPDATE SET
     calls = calls + excluded.calls, last_used = max(last_used, excluded.last_used),
@@ -136,7 +140,7 @@ class StoredClients(Repository):
         return await self._write(change)
 
     async def revoke(self, client: str, at: float) -> bool:
-        """Delete all keys, sessions and rules of a client, and mark it. What it used stays known.
+        """Delete all keys, sessions and rules of a client, and mark it. What it used stays known, but for one of a run.
 
         Returns False for a client that was not there, or revoked before.
         """
@@ -149,7 +153,8 @@ class StoredClients(Repository):
             connection.execute(
                 "UPDATE proxy_clients SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", (at, client)
             )
-            for (old,) in connection.execute(_TRIM_REVOKED, (REVOKED_CLIENTS,)).fetchall():
+            gone = connection.execute(_OF_A_RUN, (client, RUN_PROGRAM)).fetchall()
+            for (old,) in [*gone, *connection.execute(_TRIM_REVOKED, (REVOKED_CLIENTS,)).fetchall()]:
                 connection.execute("DELETE FROM proxy_use WHERE client = ?", (old,))
                 connection.execute("DELETE FROM proxy_clients WHERE id = ?", (old,))
             return found

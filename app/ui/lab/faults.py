@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from app.ui.lab.fault import Fault
+from app.ui.lab.run_faults import RUN_FAULTS
 from app.ui.translation import marked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
     from app.core.lab import Lab
 
 
@@ -18,18 +17,7 @@ UNAVAILABLE = {"error": "temporarily_unavailable", "error_description": "Please 
 WEEK_AND_A_DAY = 8 * 24 * 3600.0
 
 
-@dataclass(frozen=True)
-class Fault:
-    """`expected` says what the person should see when Burrow recovers."""
-
-    key: str
-    title: str
-    expected: str
-    act: Callable[[Lab], Coroutine[Any, Any, object]]
-    ends_session: bool = False
-
-
-FAULTS: tuple[Fault, ...] = (
+SIGN_IN_FAULTS: tuple[Fault, ...] = (
     Fault(
         "kill",
         marked("Lab", "Kill the access token"),
@@ -83,6 +71,12 @@ FAULTS: tuple[Fault, ...] = (
         ends_session=True,
     ),
 )
+# Under their headings.
+GROUPS = (
+    (marked("Lab", "Sign-in and requests"), SIGN_IN_FAULTS),
+    (marked("Lab", "Cloud runs"), RUN_FAULTS),
+)
+FAULTS = tuple(fault for _, faults in GROUPS for fault in faults)
 
 
 async def _kill_with(lab: Lab, **answer: Any) -> None:

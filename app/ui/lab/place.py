@@ -10,12 +10,12 @@ from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QScrollArea, QVBoxLayout, 
 from app.core.errors import SignInNeeded
 from app.ui import activity_words
 from app.ui.context import Command
-from app.ui.lab.faults import FAULTS, Fault
+from app.ui.lab.fault_list import FaultList
+from app.ui.lab.faults import FAULTS
 from app.ui.place import Place
 from app.ui.theme import theme, tokens
 from app.ui.translation import marked
 from app.ui.widgets.buttons import PrimaryButton, QuietButton
-from app.ui.widgets.column import ScrollColumn
 from app.ui.widgets.fields import FieldError
 from app.ui.widgets.flow import FlowLayout
 from app.ui.widgets.line_edit import LineEdit
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from app.core.errors import BurrowError
     from app.core.lab import Lab
     from app.ui.context import Context
+    from app.ui.lab.fault import Fault
     from app.ui.place import Identity
     from app.ui.theme.tokens import Tone
 
@@ -54,7 +55,6 @@ class LabPlace(Place):
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(context, parent)
         self.page = TitledPage(self.tr("Workspace lab"))
-        self.buttons: dict[str, QuietButton] = {}
         self.counters: dict[str, Text] = {}
         self.reset_button = QuietButton(self.tr("Clear all faults"), "refresh", clicked=self._reset)
         # For a page of the workspace that another program, or the user, has opened.
@@ -62,7 +62,9 @@ class LabPlace(Place):
         self.page.add_action(self.code_button)
         self.page.add_action(self.reset_button)
         self._unlock_form = self._build_unlock_form()
-        split = RememberedSplitter(Qt.Orientation.Horizontal, [self._build_faults(), self._build_events()], [400, 560])
+        self.faults = FaultList()
+        self.faults.chosen.connect(self.set_fault)
+        split = RememberedSplitter(Qt.Orientation.Horizontal, [self.faults, self._build_events()], [400, 560])
         body = QWidget()
         column = QVBoxLayout(body)
         column.setContentsMargins(0, 0, 0, 0)
@@ -113,7 +115,7 @@ class LabPlace(Place):
 
     def panes(self) -> Sequence[QWidget]:
         """For F6."""
-        return [self._unlock_form, self._faults, self.events]
+        return [self._unlock_form, self.faults, self.events]
 
     def set_fault(self, fault: Fault) -> None:
         """Set a fault, then make one request, so that there is something to see."""
@@ -146,44 +148,6 @@ class LabPlace(Place):
 
     def _lab(self) -> Lab | None:
         return self.backend.lab if self.backend is not None else None
-
-    def _build_faults(self) -> QWidget:
-        self._faults = faults = ScrollColumn(self.tr("Faults"), side=tokens.SPACE_4, top=tokens.SPACE_2)
-        faults.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        faults.box.setSpacing(theme().px(tokens.SPACE_4))
-        about = self.tr("Each fault really happens on the server. The text below it says what you should see.")
-        faults.box.addWidget(Text(about, tone="muted", wrap=True))
-        for fault in FAULTS:
-            faults.box.addWidget(self._fault_row(fault))
-        faults.box.addStretch(1)
-        self._fit()
-        theme().changed.connect(self._fit)
-        return faults
-
-    def _fit(self) -> None:
-        """Have room for the widest button at the text size in force."""
-        widest = max(button.sizeHint().width() for button in self.buttons.values())
-        self._faults.setMinimumWidth(widest + theme().px(2 * tokens.SPACE_4 + tokens.SPACE_3))
-
-    def _fault_row(self, fault: Fault) -> QWidget:
-        current = theme()
-        row = QWidget()
-        box = QVBoxLayout(row)
-        box.setContentsMargins(0, 0, 0, 0)
-        box.setSpacing(current.px(tokens.SPACE_1))
-        button = QuietButton(
-            _tr(fault.title),
-            kind="danger" if fault.ends_session else "quiet",
-            clicked=lambda: self.set_fault(fault),
-        )
-        button.setAccessibleDescription(_tr(fault.expected))
-        self.buttons[fault.key] = button
-        line = QHBoxLayout()
-        line.addWidget(button)
-        line.addStretch(1)
-        box.addLayout(line)
-        box.addWidget(Text(_tr(fault.expected), "caption", "muted", wrap=True))
-        return row
 
     def _build_events(self) -> QWidget:
         current = theme()
@@ -259,7 +223,7 @@ class LabPlace(Place):
         lab = self._lab()
         usable = lab is not None and lab.unlocked
         self._unlock_form.setVisible(lab is not None and not usable)
-        for button in (*self.buttons.values(), self.reset_button, self.code_button):
+        for button in (*self.faults.buttons.values(), self.reset_button, self.code_button):
             button.setEnabled(usable)
         if not usable:
             for name in COUNTERS:

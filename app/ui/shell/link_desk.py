@@ -8,7 +8,7 @@ from PySide6.QtCore import QObject, Qt
 
 from app.core.errors import Rejected
 from app.core.hosts import host_name
-from app.core.links import NewTaskLink, ServerLink, TaskLink, parse_link
+from app.core.links import IntegrationLink, NewTaskLink, ServerLink, TaskLink, parse_link
 from app.marks import isolated, revealed_name
 from app.ui.shell.link_dialog import LinkDialog
 from app.ui.widgets.feedback import Banner
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
     from app.core.backend import Backend
     from app.core.known_accounts import KnownAccount
-    from app.core.links import Link
+    from app.core.links import ShowingLink
     from app.ui.context import Context
     from app.ui.place import Place
     from app.ui.shell.backend_follower import BackendFollower
     from app.ui.shell.pages import WindowPages
     from app.ui.shell.place_stack import PlaceStack
 
-PLACES: dict[type[Link], str] = {TaskLink: "tasks", NewTaskLink: "tasks", ServerLink: "servers"}
+PLACES: dict[type[ShowingLink], str] = {TaskLink: "tasks", NewTaskLink: "tasks", ServerLink: "servers"}
 
 
 class LinkWindow(Protocol):
@@ -66,15 +66,15 @@ class LinkDesk(QObject):
 
     A link shows what it names, at most. It asks before it leaves the host in view, before it begins a draft, and before
     it shows servers: to list its tools a server is reached, and its program started. It waits in `bar` while nobody is
-    signed in.
+    signed in. One with which a browser comes back from GitHub has repositories read anew, and nothing else.
     """
 
     def __init__(self, window: LinkWindow, parent: QWidget) -> None:
         super().__init__(parent)
         self._window, self._parent = window, parent
-        self.waiting: Link | None = None
+        self.waiting: ShowingLink | None = None
         # The link for which the user wants to go to another host, which takes a while.
-        self._agreed: Link | None = None
+        self._agreed: ShowingLink | None = None
         self.bar: Banner | None = None
         self.dialog: LinkDialog | None = None
         self._said = ""
@@ -86,10 +86,14 @@ class LinkDesk(QObject):
         """Open a link. What is none is said in the window."""
         self.forget()
         try:
-            self.waiting = parse_link(text)
+            link = parse_link(text)
         except Rejected as refusal:
-            self._say(self.tr("A link cannot be opened. {0}").format(refusal.cause))
+            self._refuse(refusal.cause)
             return
+        if isinstance(link, IntegrationLink):
+            self._come_back(link)
+            return
+        self.waiting = link
         self._look()
 
     def forget(self) -> None:
@@ -99,6 +103,29 @@ class LinkDesk(QObject):
             self.dialog.reject()
         if self.bar is not None:
             self.bar.clear()
+
+    def _refuse(self, why: str) -> None:
+        self._say(self.tr("A link cannot be opened. {0}").format(why))
+
+    def _come_back(self, link: IntegrationLink) -> None:
+        """A browser comes back from GitHub. That counts once, for what the person has begun, and asks nothing."""
+        backend = self._window.backend
+        if backend is None or backend.project is None:
+            self._refuse(self.tr("It is about GitHub, and nobody is signed in here."))
+        elif link.host not in {"", backend.host.key}:
+            self._refuse(self.tr("It is about GitHub on another server than the one in view."))
+        elif link.project != backend.project.id:
+            self._refuse(self.tr("It is about GitHub for another project than the one in view."))
+        elif not backend.github.take_beginning(link.project):
+            self._refuse(self.tr("Nobody has begun to connect GitHub here within the last five minutes."))
+        elif link.failed:
+            said = self.tr("GitHub was not connected ({0}).").format(link.error) if link.error else ""
+            self._say(said or self.tr("GitHub was not connected."))
+        else:
+            backend.github.come_back()
+            words = self.tr("Back from GitHub")
+            self._window.status(words)
+            self._window.announce(words)
 
     def _look(self, _backend: object = None) -> None:
         """Go on with the link that waits, if that is possible by now."""
@@ -115,7 +142,7 @@ class LinkDesk(QObject):
             words = self.tr("A link waits until you are signed in: {0}.").format(self._what(link))
             self._say(words, forget=self.tr("Forget it"))
 
-    def _ready(self, link: Link) -> bool:
+    def _ready(self, link: ShowingLink) -> bool:
         window, backend = self._window, self._window.backend
         if not window.pages.shows_places or not window.stack.can_show(PLACES[type(link)]):
             return False
@@ -128,7 +155,7 @@ class LinkDesk(QObject):
     def _without_account(self) -> bool:
         return self._window.context.services.without_account
 
-    def _open(self, link: Link) -> None:
+    def _open(self, link: ShowingLink) -> None:
         if isinstance(link, NewTaskLink):
             self._ask_draft(link)
         elif isinstance(link, ServerLink):
@@ -137,7 +164,7 @@ class LinkDesk(QObject):
             self.forget()
             self._show(link, link.task)
 
-    def _show(self, link: Link, item: str) -> None:
+    def _show(self, link: ShowingLink, item: str) -> None:
         self._window.go(PLACES[type(link)], item)
         words = self.tr("Opened by a link")
         self._window.status(words)
@@ -183,7 +210,7 @@ class LinkDesk(QObject):
                 self.tr("Text from a link. Read it before you send it."),
             )
 
-    def _ask_host(self, link: Link) -> None:
+    def _ask_host(self, link: ShowingLink) -> None:
         """The link belongs to another host than the one in view."""
         name = isolated(revealed_name(host_name(link.host)))
         accounts = [each for each in self._window.accounts if _is_at(each, link.host)]
@@ -204,7 +231,7 @@ class LinkDesk(QObject):
             lambda: self._switch(link, account),
         )
 
-    def _switch(self, link: Link, account: KnownAccount) -> None:
+    def _switch(self, link: ShowingLink, account: KnownAccount) -> None:
         self.waiting = self._agreed = link
         self._window.switch_account(account)
 
@@ -221,7 +248,7 @@ class LinkDesk(QObject):
         dialog.finished.connect(answered)
         dialog.open()
 
-    def _what(self, link: Link) -> str:
+    def _what(self, link: ShowingLink) -> str:
         if isinstance(link, TaskLink):
             return self.tr("task {0}").format(link.task)
         if isinstance(link, ServerLink):

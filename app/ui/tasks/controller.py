@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 
     from app.core.backend import Backend
     from app.core.errors import BurrowError
+    from app.core.events import Event
     from app.core.posthog.run_files import RunFile
     from app.core.services import Services
     from app.ui.bridge import Bridge
     from app.ui.tasks.cache import PendingEdit
     from app.ui.widgets.undo import UndoKind
 
+T = TypeVar("T")
 PAGE = 50
 SEARCH_DELAY_MS = 250
 # Each pinned task that no page has costs a request.
@@ -481,6 +483,10 @@ class TaskController(QObject):
     ) -> None:
         """Run a coroutine for as long as this account and project are shown."""
         self._generation.spawn(coroutine, done=done, failed=failed, key=key)
+
+    def listen(self, event: Event[T], slot: Callable[[T], object]) -> None:
+        """Call `slot` with every value of `event` for as long as this account and project are shown."""
+        self._generation.listen(event, slot)
 
     async def _read_cache(self, backend: Backend) -> tuple[Page[Task], frozenset[str], float] | None:
         if backend.scope is None or backend.project is None:

@@ -48,6 +48,7 @@ class RunDesk(QObject):
         self._opened = False
         self._unfinished: UnfinishedStarts | None = None
         controller.reached.connect(self._look_for_unfinished)
+        self._listens = False
         choices.connect_wanted.connect(self.connect_github)
         controller.options_of = choices.last
         controller.ran_with.connect(choices.remember)
@@ -62,6 +63,7 @@ class RunDesk(QObject):
         self._waiting = None
         if self._unfinished is not None:
             self._unfinished.start()
+        self._listens = False
         self._another_task()
 
     def open_panel(self) -> None:
@@ -112,6 +114,10 @@ class RunDesk(QObject):
     def _open(self, address: str) -> None:
         from app.ui.tasks.markdown import open_web_link
 
+        backend = self._controller.backend
+        if backend is not None and not self._listens:
+            self._listens = True
+            self._controller.listen(backend.github.came_back, self._came_back)
         self._opened = True
         open_web_link(address)
 
@@ -204,7 +210,7 @@ class RunDesk(QObject):
         )
 
     def _state_changed(self, state: Qt.ApplicationState) -> None:
-        # The page in the browser leads back to another program, so nothing tells that it is done.
+        # PostHog's page in the browser leads back to another program, so nothing tells that it is done.
         if state != Qt.ApplicationState.ApplicationActive:
             return
         if self._opened and self._controller.backend is not None:
@@ -213,6 +219,11 @@ class RunDesk(QObject):
             self._choices.repositories.clear()
         if self._waiting is not None:
             self._look()
+
+    def _came_back(self, _none: None) -> None:
+        """The browser has come back by a link."""
+        self._choices.repositories.clear()
+        self._look()
 
     def _look(self) -> None:
         backend = self._controller.backend

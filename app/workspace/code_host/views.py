@@ -91,8 +91,8 @@ async def my_integrations(request: Request) -> Response:
 async def start(request: Request) -> Response:
     """The address at which the person connects an account, to be opened in the browser."""
     grant = await authenticate(request, "integration:read", challenge=True)
-    integer(await json_object(request), "team_id")
-    url = connect_url(workspace_of(request), grant.user_id)
+    project = integer(await json_object(request), "team_id", minimum=1) or 0
+    url = connect_url(workspace_of(request), grant.user_id, project)
     return reply({"install_url": url, "connect_flow": "oauth_authorize"})
 
 

@@ -14,6 +14,7 @@ from app.workspace.tasks.run_faults import (
     RunFaults,
     StartRefusal,
 )
+from app.workspace.tasks.run_tokens import STREAM, RunTokens
 from app.workspace.web.fields import boolean, choice, integer, number
 from app.workspace.web.guard import abort_connection
 
@@ -28,6 +29,9 @@ async def switch(workspace: Workspace, body: dict[str, object]) -> object:
     - `sandbox`, one of `SANDBOX_REFUSALS`: the next `times` commands.
     - `stream`, one of `STREAM_REFUSALS`: the next `times` streams; `admission` is a 503, the others an event.
     - `rotation_seconds`, `keepalive_seconds`: the timers of streams that are opened from now on.
+    - `duplicate_events`: streams that are opened from now on send each event twice.
+    - `stream_elsewhere`: streams are read at another address, with a token of their own; `kill_stream_tokens`: true
+      makes those that were issued so far invalid.
     - `cut_streams`: true breaks every open stream.
     - `kill_agents`: true kills the agents of all runs.
     """
@@ -54,6 +58,11 @@ async def switch(workspace: Workspace, body: dict[str, object]) -> object:
     keepalive = number(body, "keepalive_seconds", minimum=0.05, maximum=20)
     if keepalive is not None:
         faults.keepalive_seconds = keepalive
+    for name in ("stream_elsewhere", "duplicate_events"):
+        if (wanted := boolean(body, name)) is not None:
+            setattr(faults, name, wanted)
+    if boolean(body, "kill_stream_tokens"):
+        workspace.state(RunTokens).kill(STREAM)
     if boolean(body, "cut_streams"):
         for client in tuple(faults.clients):
             abort_connection(client)
@@ -64,6 +73,8 @@ async def switch(workspace: Workspace, body: dict[str, object]) -> object:
         "stream": None if faults.stream is None else faults.stream.kind,
         "rotation_seconds": faults.rotation_seconds,
         "keepalive_seconds": faults.keepalive_seconds,
+        "stream_elsewhere": faults.stream_elsewhere,
+        "duplicate_events": faults.duplicate_events,
         "streams": len(faults.clients),
         "runs": control.active(),
         "agents_killed": killed,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MOST_HISTORY = 40_000
 LONGEST_NAME_BYTES = 200
 # What clients do not show of a prompt.
+GO_ON = "Go on with the task."
 HIDDEN = {"ui": {"hidden": True}}
 EARLIER = (
     "This continues earlier work on the same task. What was said so far, oldest first, cut to the newest part:\n\n"
@@ -36,20 +37,26 @@ def file_blocks(paths: Iterable[Path]) -> list[JsonObject]:
     ]
 
 
-def first_text(task: sqlite3.Row, pending: object) -> str:
-    """The first message of a run: the one it was started with, else the task."""
+def first_text(task: sqlite3.Row, pending: object, *, resumed: bool = False) -> str:
+    """The first message of a run: the one it was started with, else the task, or to go on with it."""
     if isinstance(pending, str) and pending.strip():
         return pending
+    if resumed:
+        return GO_ON
     title, description = str(task["title"]), str(task["description"]).strip()
     # A title that was made of the description says nothing more.
     return description if description and description.startswith(title) else f"{title}\n\n{description}".strip()
 
 
 def earlier_words(db: sqlite3.Connection, run: sqlite3.Row) -> str:
-    """What was said in the runs that this one resumes; empty without any."""
+    """What was said in the runs that this one resumes, and in itself before it is carried on; empty without any."""
     said: list[str] = []
-    for earlier in run_rows.with_ancestors(db, run)[:-1]:
-        said += [words for entry in run_rows.log_entries(db, earlier["id"]) if (words := _words(entry))]
+    for each in run_rows.with_ancestors(db, run):
+        for entry in run_rows.log_entries(db, each["id"]):
+            if _clears(entry):
+                said = []
+            elif words := _words(entry):
+                said.append(words)
     whole = "\n\n".join(said)
     return EARLIER + whole[-MOST_HISTORY:] if whole else ""
 
@@ -74,6 +81,14 @@ def named_files(db: sqlite3.Connection, ids: object) -> list[sqlite3.Row]:
     wanted = json.dumps(ids if isinstance(ids, list) else [])
     query = "SELECT f.* FROM json_each(?) j JOIN staged_files f ON f.id = j.value ORDER BY j.key"
     return db.execute(query, (wanted,)).fetchall()
+
+
+def _clears(entry: JsonObject) -> bool:
+    match entry.get("notification"):
+        case {"method": "_posthog/conversation_cleared" | "_posthog/clear_conversation"}:
+            return True
+        case _:
+            return False
 
 
 def _words(entry: JsonObject) -> str:

@@ -231,11 +231,11 @@ class CarriedRun:
         return folder
 
     async def _base(self) -> str | None:
-        """The branch to begin at. A run that goes on may name that of the earlier one, which nobody has pushed."""
+        """The branch to begin at. A run that goes on may name one that nobody has pushed."""
 
         def find(db: sqlite3.Connection) -> str | None:
             first = run_rows.with_ancestors(db, self._run)[0]
-            if first["id"] == self.id:
+            if first["id"] == self.id and not self._state.get(run_rows.RESUMED):
                 return self._run["branch"] or None
             base = json.loads(first["state"]).get("pr_base_branch")
             return base if isinstance(base, str) and base else None
@@ -252,10 +252,10 @@ class CarriedRun:
         return Author(f"{row['first_name']} {row['last_name']}".strip() or row["email"], row["email"])
 
     async def _resumed_branch(self) -> str | None:
-        """The branch of the run that this one resumes; None when that has pushed none."""
+        """The branch of the run that this one resumes, or its own where it is carried on; None when none was pushed."""
 
         def find(db: sqlite3.Connection) -> str | None:
-            for earlier in reversed(run_rows.with_ancestors(db, self._run)[:-1]):
+            for earlier in reversed(run_rows.with_ancestors(db, self._run)):
                 branch = (json.loads(earlier["output"]) if earlier["output"] else {}).get("head_branch")
                 if isinstance(branch, str):
                     return branch
@@ -300,7 +300,8 @@ class CarriedRun:
         """The first message."""
         hidden = await self._workspace.db.read(lambda db: prompts.earlier_words(db, self._run))
         files = await self.files(self._state.get("pending_user_artifact_ids"))
-        text = prompts.first_text(self._task, self._state.get("pending_user_message"))
+        resumed = self._state.get(run_rows.RESUMED) is True
+        text = prompts.first_text(self._task, self._state.get("pending_user_message"), resumed=resumed)
         return Said(text, files, hidden)
 
     async def _keep_what_was_made(self) -> None:

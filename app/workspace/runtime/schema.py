@@ -119,7 +119,11 @@ ALTER TABLE staged_files ADD COLUMN uploaded_at TEXT;
 CREATE INDEX staged_files_by_run ON staged_files (run_id);
 """
 
+DISMISSED_FILES = """
+ALTER TABLE staged_files ADD COLUMN dismissed INTEGER NOT NULL DEFAULT 0;
+"""
+
 TRACKS: dict[str, tuple[str, ...]] = {
-    "core": (IDENTITY, TASKS, PROJECT_DATA, STAGED_FILES, CODE_HOST, RUN_FILES),
+    "core": (IDENTITY, TASKS, PROJECT_DATA, STAGED_FILES, CODE_HOST, RUN_FILES, DISMISSED_FILES),
     "store": STORE,
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
+from datetime import UTC, datetime
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,9 +20,10 @@ from app.workspace.tasks.feeds import RunFeeds
 from app.workspace.tasks.run_faults import RunFaults
 from app.workspace.tasks.run_json import run_json
 from app.workspace.tasks.run_stream import events_of
+from app.workspace.tasks.run_tokens import STREAM, RunTokens
 from app.workspace.tasks.run_views import RUN, run_in_path
 from app.workspace.tasks.task_views import reader, writer
-from app.workspace.web.errors import ApiError, reply, validation
+from app.workspace.web.errors import ApiError, not_found, reply, validation
 from app.workspace.web.fields import json_object
 from app.workspace.web.pagination import page_range
 
@@ -57,6 +59,7 @@ def routes() -> list[BaseRoute]:
         Route(f"{RUN}session_logs/", session_logs, methods=["GET"]),
         Route(f"{RUN}stream/", stream, methods=["GET"]),
         Route(f"{RUN}stream_token/", stream_token, methods=["GET"]),
+        Route("/v1/runs/{run_id}/stream", stream_elsewhere, methods=["GET"]),
     ]
 
 
@@ -97,20 +100,21 @@ async def session_logs(request: Request) -> Response:
     asked = page_range(request, LOG_PAGE, LARGEST_LOG_PAGE)
     query = request.query_params
     only, without = _words(query.get("event_types")), _words(query.get("exclude_types"))
-    after = query.get("after", "")
+    after = _moment(query["after"]) if query.get("after") else None
+    if query.get("after") and after is None:
+        raise validation("Enter a valid date/time.", "after", "invalid")
 
     def work(db: sqlite3.Connection) -> LogPage:
         run_id = run_in_path(db, request, project)["id"]
         if not (only or without or after):
             return _page(db, run_id, asked)
         everything = run_rows.log_entries(db, run_id)
-        # Times are ISO 8601 in UTC, which sort as text.
         matching = [
             entry
             for entry in everything
-            if str(entry.get("timestamp", "")) > after
-            and (not only or _method(entry) in only)
-            and _method(entry) not in without
+            if (after is None or ((at := _moment(entry.get("timestamp"))) is not None and at > after))
+            and (not only or _kind(entry) in only)
+            and _kind(entry) not in without
         ]
         shown = [json.dumps(entry, separators=(",", ":")) for entry in matching[asked.offset :][: asked.limit]]
         return LogPage(_fitting(shown), len(matching), len(everything))
@@ -118,7 +122,7 @@ async def session_logs(request: Request) -> Response:
     found = await workspace_of(request).db.read(work)
     headers = {
         "X-Total-Count": str(found.total),
-        "X-Filtered-Count": str(len(found.entries)),
+        "X-Filtered-Count": str(found.matching),
         "X-Matching-Count": str(found.matching),
         "X-Has-More": "true" if asked.offset + len(found.entries) < found.matching else "false",
     }
@@ -129,7 +133,11 @@ async def stream(request: Request) -> Response:
     """Server-sent events; see `run_stream.events_of`."""
     _, project = await reader(request)
     workspace = workspace_of(request)
-    run = await workspace.db.read(lambda db: run_in_path(db, request, project))
+    return _stream_of(request, await workspace.db.read(lambda db: run_in_path(db, request, project)))
+
+
+def _stream_of(request: Request, run: sqlite3.Row) -> Response:
+    workspace = workspace_of(request)
     faults = workspace.state(RunFaults)
     failure = faults.take_stream()
     if failure == NO_STREAM:
@@ -143,10 +151,27 @@ async def stream(request: Request) -> Response:
 
 
 async def stream_token(request: Request) -> Response:
-    """A null base address means: use `stream/` itself."""
-    _, project = await reader(request)
-    await workspace_of(request).db.read(lambda db: run_in_path(db, request, project))
-    return reply({"token": None, "stream_base_url": None})
+    """A token for the stream at `stream_base_url`; a null address means `stream/` itself."""
+    grant, project = await reader(request)
+    workspace = workspace_of(request)
+    run = await workspace.db.read(lambda db: run_in_path(db, request, project))
+    token = workspace.state(RunTokens).issue(STREAM, run["id"], grant.user_id, workspace.clock.now())
+    base = workspace.settings.url if workspace.state(RunFaults).stream_elsewhere else None
+    return reply({"token": token, "stream_base_url": base})
+
+
+async def stream_elsewhere(request: Request) -> Response:
+    """The stream as another server has it: for the token of `stream_token/`, which is refused with a 401."""
+    workspace = workspace_of(request)
+    run_id = request.path_params["run_id"]
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    tokens, now = workspace.state(RunTokens), workspace.clock.now()
+    if scheme.lower() != "bearer" or not tokens.accepts(STREAM, run_id, token, now):
+        raise ApiError(401, "authentication_error", "authentication_failed", "The stream token is not valid.")
+    run = await workspace.db.read(lambda db: db.execute("SELECT * FROM runs WHERE id = ?", (run_id,)).fetchone())
+    if run is None:
+        raise not_found()
+    return _stream_of(request, run)
 
 
 def _page(db: sqlite3.Connection, run_id: str, asked: PageRange) -> LogPage:
@@ -190,6 +215,21 @@ def _words(value: str | None) -> frozenset[str]:
     return frozenset(word.strip() for word in (value or "").split(",") if word.strip())
 
 
-def _method(entry: dict[str, object]) -> str:
-    notification = entry.get("notification")
-    return str(notification.get("method", "")) if isinstance(notification, dict) else ""
+def _kind(entry: dict[str, object]) -> str:
+    """What filters name: the kind of an update of the agent, else the method."""
+    match entry.get("notification"):
+        case {"method": "session/update", "params": {"update": {"sessionUpdate": kind}}}:
+            return str(kind)
+        case {"method": method}:
+            return str(method)
+        case _:
+            return ""
+
+
+def _moment(value: object) -> datetime | None:
+    """A time in UTC. Some writers end it with Z, others with an offset."""
+    try:
+        found = datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)

@@ -72,6 +72,10 @@ class RunFaults:
     start: StartRefusal | None = None
     sandbox: CountedFault | None = None
     stream: CountedFault | None = None
+    stream_elsewhere: bool = False
+    """Whether streams are read at another address, with a token of their own."""
+    duplicate_events: bool = False
+    """Whether streams send each event twice."""
     rotation_seconds: float = 900.0
     keepalive_seconds: float = 20.0
     clients: set[tuple[str, int]] = field(default_factory=set)
@@ -97,6 +101,7 @@ class RunFaults:
 
     def reset(self) -> None:
         self.start = self.sandbox = self.stream = None
+        self.stream_elsewhere = self.duplicate_events = False
         self.rotation_seconds, self.keepalive_seconds = 900.0, 20.0
 
 

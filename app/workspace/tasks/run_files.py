@@ -17,10 +17,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.workspace.runtime.context import workspace_of
+from app.workspace.tasks.run_json import file_json, run_files
 from app.workspace.tasks.run_views import RUN, run_in_path
 from app.workspace.tasks.staged_files import (
     EXPIRES_SECONDS,
     LARGEST,
+    MOST,
     announced_file,
     finalize_files,
     listed_files,
@@ -29,8 +31,8 @@ from app.workspace.tasks.staged_files import (
     stored_path,
 )
 from app.workspace.tasks.task_views import reader, writer
-from app.workspace.web.errors import not_found, permission_denied, reply, validation
-from app.workspace.web.fields import checked_text, choice, json_object
+from app.workspace.web.errors import ApiError, not_found, permission_denied, reply, validation
+from app.workspace.web.fields import boolean, checked_text, choice, items, json_object
 
 if TYPE_CHECKING:
     import sqlite3
@@ -51,6 +53,7 @@ def routes() -> list[BaseRoute]:
         Route(FILES, store, methods=["POST"]),
         Route(f"{FILES}prepare_upload/", prepare, methods=["POST"]),
         Route(f"{FILES}finalize_upload/", finalize, methods=["POST"]),
+        Route(f"{FILES}dismiss/", dismiss, methods=["POST"]),
         Route(f"{FILES}presign/", presign, methods=["POST"]),
         Route(f"{FILES}download/", download, methods=["POST"]),
         Route(f"{DOWNLOADS}{{file_id}}", presigned, methods=["GET"]),
@@ -80,6 +83,28 @@ async def prepare(request: Request) -> Response:
 async def finalize(request: Request) -> Response:
     """Confirm that files were uploaded. Their ids can be given to the run from then on."""
     return await finalize_files(request, _run)
+
+
+async def dismiss(request: Request) -> Response:
+    """Hide files from clients, or show them again. They stay where they are."""
+    _, project = await writer(request)
+    body = await json_object(request)
+    ids = items(body, "artifact_ids", lambda value: checked_text(value, "artifact_ids"), maximum=MOST)
+    if not ids:
+        raise validation("This field is required.", "artifact_ids", "required")
+    dismissed = boolean(body, "dismissed", needed=True)
+
+    def work(db: sqlite3.Connection) -> object:
+        run = run_in_path(db, request, project)
+        known = {row["id"] for row in run_files(db, run["id"])}
+        if not known.issuperset(ids):
+            words = "Artifact not found on this run"
+            raise ApiError(404, "invalid_request", "not_found", words, more={"error": words})
+        query = "UPDATE staged_files SET dismissed = ? WHERE id = ?"
+        db.executemany(query, [(int(bool(dismissed)), each) for each in ids])
+        return [file_json(row) for row in run_files(db, run["id"])]
+
+    return reply({"artifacts": await workspace_of(request).db.run(work)})
 
 
 async def presign(request: Request) -> Response:

@@ -11,20 +11,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import sqlite3
 
-FILE_FIELDS = ("id", "name", "type", "source", "size", "content_type", "uploaded_at")
+FILE_FIELDS = ("id", "name", "type", "source", "size", "content_type", "uploaded_at", "dismissed")
 
 
 def run_json(db: sqlite3.Connection, row: sqlite3.Row, project: int) -> dict[str, object]:
     """The TaskRun object. `log_url` is always null: no log is stored elsewhere, `session_logs/` has all of it."""
-    # Not the contents, which have megabytes.
+    return {**run_columns(row, project), "artifacts": [file_json(each) for each in run_files(db, row["id"])]}
+
+
+def run_files(db: sqlite3.Connection, run_id: str) -> list[sqlite3.Row]:
+    """The files of a run, without their contents, which have megabytes."""
     query = f"SELECT {', '.join(FILE_FIELDS)} FROM staged_files WHERE run_id = ? AND finalized = 1 ORDER BY rowid"
-    files = db.execute(query, (row["id"],)).fetchall()
-    return {**run_columns(row, project), "artifacts": [file_json(each) for each in files]}
+    return db.execute(query, (run_id,)).fetchall()
 
 
 def file_json(row: sqlite3.Row) -> dict[str, object]:
     """A file of a run, as its list of artifacts has it."""
-    return {**{name: row[name] for name in FILE_FIELDS}, "storage_path": row["id"]}
+    shown = {name: row[name] for name in FILE_FIELDS}
+    return {**shown, "dismissed": bool(row["dismissed"]), "storage_path": row["id"]}
 
 
 def run_columns(row: sqlite3.Row, project: int) -> dict[str, object]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping
 
+RESUMED = "resumed_in_cloud"
 KEPT_IN_STATE = (
     "mode",
     "resume_from_run_id",
@@ -121,6 +122,32 @@ def change_run(db: sqlite3.Connection, run: sqlite3.Row, values: Mapping[str, ob
         columns["completed_at"] = moment
     assignments = ", ".join(f"{name} = ?" for name in columns)
     db.execute(f"UPDATE runs SET {assignments} WHERE id = ?", (*columns.values(), run["id"]))
+    touch_task(db, run["task_id"], moment)
+    changed = find_run(db, run["task_id"], run["id"])
+    assert changed is not None
+    return changed
+
+
+def state_of(run: sqlite3.Row) -> dict[str, object]:
+    found: dict[str, object] = json.loads(run["state"])
+    return found
+
+
+def reopen_run(db: sqlite3.Connection, run: sqlite3.Row, now: float) -> sqlite3.Row:
+    """Have a run carried out in the cloud, also one that has ended."""
+    moment = iso(now)
+    state = {**state_of(run), "mode": "interactive", RESUMED: True}
+    # It was said already.
+    for name in ("pending_user_message", "pending_user_artifact_ids", "cancel_reason"):
+        state.pop(name, None)
+    if run["environment"] != "cloud":
+        # That branch is one of another machine.
+        state.pop("pr_base_branch", None)
+    db.execute(
+        "UPDATE runs SET environment = 'cloud', status = 'queued', error_message = NULL, completed_at = NULL,"
+        " state = ?, updated_at = ? WHERE id = ?",
+        (json.dumps(state), moment, run["id"]),
+    )
     touch_task(db, run["task_id"], moment)
     changed = find_run(db, run["task_id"], run["id"])
     assert changed is not None

@@ -50,6 +50,7 @@ class _Stream:
         self._position = -1
         self._keepalive = faults.keepalive_seconds
         self._rotation = faults.rotation_seconds
+        self._times = 2 if faults.duplicate_events else 1
 
     async def events(self, last_event_id: str, *, latest: bool) -> AsyncIterator[str]:
         loop = asyncio.get_running_loop()
@@ -111,7 +112,7 @@ class _Stream:
             unsent = [event for event in found if event.position is None or event.position > self._position]
             if unsent:
                 self._position = max([self._position, *(event.position or 0 for event in unsent)])
-                return [f"id: {event.id}\ndata: {event.data}\n\n" for event in unsent]
+                return [f"id: {event.id}\ndata: {event.data}\n\n" * self._times for event in unsent]
         return []
 
     async def _log_position(self, last_event_id: str, *, latest: bool) -> int:

@@ -17,6 +17,7 @@ from app.workspace.tasks.fields import STATUSES, does_not_exist, read_new_task, 
 from app.workspace.tasks.models import MODELS
 from app.workspace.tasks.run_control import RunControl
 from app.workspace.tasks.task_rows import TaskFilters
+from app.workspace.tasks.usage import usage_of_task
 from app.workspace.web.errors import not_found, reply, validation
 from app.workspace.web.fields import as_uuid, boolean, checked_text, json_object
 from app.workspace.web.pagination import page, page_range
@@ -189,8 +190,9 @@ async def pin(request: Request) -> Response:
 
 async def usage(request: Request) -> Response:
     _, project = await reader(request)
-    await workspace_of(request).db.read(lambda db: task_in_path(db, request, project))
-    return reply({"input_tokens": 0, "output_tokens": 0, "total_cost_usd": "0.00"})
+    return reply(
+        await workspace_of(request).db.read(lambda db: usage_of_task(db, task_in_path(db, request, project)["id"]))
+    )
 
 
 def _check_account(db: sqlite3.Connection, user_id: int, values: Mapping[str, object]) -> None:

@@ -26,6 +26,8 @@ h1 { margin: 0 0 .75rem; font-size: 1.25rem; } ul { padding-left: 1.2rem; } p { 
 .buttons { display: flex; gap: .75rem; margin-top: 1.5rem; }
 button { font: inherit; padding: .55rem 1.1rem; border-radius: 8px; border: 1px solid #9aa896; }
 button { background: none; color: inherit; cursor: pointer; }
+a.button { padding: .55rem 1.1rem; border-radius: 8px; background: #256b3f; color: #fff; text-decoration: none; }
+a.button:focus-visible { outline: 3px solid #7fb38f; outline-offset: 2px; }
 button[value=approve] { background: #256b3f; border-color: #256b3f; color: #fff; }
 button:focus-visible { outline: 3px solid #7fb38f; outline-offset: 2px; }
 @media (prefers-color-scheme: dark) {

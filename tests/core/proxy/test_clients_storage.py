@@ -17,7 +17,7 @@ from app.core.storage import Scope, Storage
 from app.core.storage.database import SUFFIXES
 from app.core.storage.lease import LOCKS_FOLDER, Lease
 from app.core.storage.migrations import MIGRATIONS
-from app.core.storage.proxy_clients import LOCK_PREFIX, REVOKED_CLIENTS, ClientRow, RuleRow, UseRow
+from app.core.storage.proxy_clients import LOCK_PREFIX, REVOKED_CLIENTS, RUN_PROGRAM, ClientRow, RuleRow, UseRow
 from app.core.storage.proxy_sessions import LONGEST_OPENING, SESSIONS, SESSIONS_OF_A_CLIENT, SessionRow
 from app.core.storage.storage import FILE_NAME
 from tests.until import until
@@ -153,6 +153,21 @@ async def test_the_newest_revoked_clients_are_kept_and_no_other_is_lost(storage:
     found = await clients.all()
     assert {client.id for client in found.clients} == {"c2", *(f"old{n}" for n in range(3, REVOKED_CLIENTS + 3))}
     assert len(found.use) == REVOKED_CLIENTS
+
+
+async def test_the_key_of_a_run_is_forgotten_and_takes_the_place_of_no_other_that_was_revoked(storage: Storage) -> None:
+    clients = storage.proxy_clients
+    await clients.add(CURSOR, "hash 1")
+    await clients.revoke("c1", 1.0)
+    for number in range(REVOKED_CLIENTS + 1):
+        run = f"run{number}"
+        await clients.add(ClientRow(run, f"Run {number}", RUN_PROGRAM, 2.0), f"hash of {number}")
+        clients.count(UseRow(run, "s", 1, 3.0, ""))
+        await clients.revoke(run, 4.0)
+    written(storage)
+    found = await clients.all()
+    assert [client.id for client in found.clients] == ["c1"]
+    assert found.use == ()
 
 
 async def test_a_new_key_takes_the_place_of_the_old_one_and_leaves_those_of_processes(

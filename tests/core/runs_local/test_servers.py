@@ -26,5 +26,7 @@ async def test_the_proxy_knows_the_key_of_a_run_until_the_run_ends(tmp_path: Pat
     await runs[0].close()
     assert await clients.find_client(keys[0]) is None
     assert await clients.find_client(keys[1]) is not None
+    # Nobody connected it, so the list of clients forgets it.
+    assert [known.client.id for known in clients.clients] == [told[1]]
     await clients.close()
     await storage.close()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from app.core.errors import BurrowError, Rejected
 from app.core.redaction import hide
+from app.core.storage.proxy_clients import RUN_PROGRAM
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -55,11 +56,11 @@ class RunServers:
         if not self._names:
             return []
         try:
-            client, key = await self._clients.create(self._label, "", tuple(self._names))
+            client, key = await self._clients.create(self._label, RUN_PROGRAM, tuple(self._names))
         except Rejected:
             # Another run has that name. One that is no name at all is refused again.
             label = f"{self._label} {secrets.token_hex(3)}"
-            client, key = await self._clients.create(label, "", tuple(self._names))
+            client, key = await self._clients.create(label, RUN_PROGRAM, tuple(self._names))
         self.client = client.id
         # Whatever the agent says of it is masked.
         hide(key)
