@@ -86,11 +86,14 @@ class TranscriptPage(QWidget):
         self.talk = TalkColumn()
         talk = self.talk.box
         wide, gap = current.px(tokens.SPACE_4), current.px(tokens.SPACE_2)
-        talk.setContentsMargins(wide, gap, wide, current.px(tokens.SPACE_3))
+        # It ends where the entries above do, beside their scroll bar.
+        beside = wide + self.view.verticalScrollBar().sizeHint().width()
+        left, right = (beside, wide) if self.isRightToLeft() else (wide, beside)
+        talk.setContentsMargins(left, gap, right, current.px(tokens.SPACE_3))
         talk.setSpacing(gap)
         for part in (self.notice, self.ask, self.queued, self.reply):
             talk.addWidget(part)
-        self.talk.setMaximumWidth(current.px(COLUMN) + 2 * wide)
+        self.talk.setMaximumWidth(current.px(COLUMN) + wide + beside)
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(0)

@@ -29,6 +29,13 @@ class TalkColumn(QWidget):
         wanted = self.box.heightForWidth(self.width()) if self.box.hasHeightForWidth() else hint.height()
         return QSize(hint.width(), wanted)
 
+    def minimumSizeHint(self) -> QSize:
+        hint = super().minimumSizeHint()
+        if self.box.hasHeightForWidth():
+            # By itself a text that wraps is as high as where it is narrowest.
+            hint.setHeight(min(hint.height(), self.box.minimumHeightForWidth(self.width())))
+        return hint
+
     @guarded()
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
