@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QAccessible
 from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
 from app.ui.theme.state import State, by_name
 from app.ui.transcript.shown_text import one_line
 from app.ui.translation import marked, translate
+from app.ui.widgets.accessible_roles import give_role
 from app.ui.widgets.buttons import IconButton, QuietButton
 from app.ui.widgets.feedback import Glyph
 from app.ui.widgets.guard import guarded
@@ -84,6 +86,7 @@ class QueuedList(QWidget):
         super().__init__(parent)
         self.setVisible(False)
         self.setAccessibleName(self.tr("Messages that wait"))
+        give_role(self, QAccessible.Role.List)
         self._rows: dict[str, _QueuedRow] = {}
         self.title = Text("", "caption", "muted")
         self._box = QVBoxLayout(self)
@@ -124,6 +127,7 @@ class QueuedList(QWidget):
 class _QueuedRow(QWidget):
     def __init__(self, queued: QueuedList, key: str) -> None:
         super().__init__()
+        give_role(self, QAccessible.Role.ListItem)
         current = theme()
         self.words = ElidedLabel("", mode=Qt.TextElideMode.ElideRight)
         self.now = QuietButton(queued.tr("Send now"), kind="flat", clicked=lambda: queued.now_wanted.emit(key))

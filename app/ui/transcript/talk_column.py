@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QSize
+from PySide6.QtCore import QEvent, QSize, Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app.ui.widgets.guard import guarded
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 class TalkColumn(QWidget):
-    """Add to `.box`."""
+    """Add to `.box`. `rearranged()`: a part came, went or changed its size."""
+
+    rearranged = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,4 +48,5 @@ class TalkColumn(QWidget):
     def event(self, event: QEvent) -> bool:
         if event.type() == QEvent.Type.LayoutRequest:
             self.updateGeometry()
+            self.rearranged.emit()
         return super().event(event)
