@@ -10,19 +10,23 @@ import contextlib
 import re
 import subprocess
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from jeepney import DBusAddress, MessageType, Properties, new_method_call
+from jeepney import DBusAddress, MatchRule, MessageType, Properties, message_bus, new_method_call
 from jeepney.io.blocking import DBusConnection, open_dbus_connection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    from jeepney import Message
 
 LAUNCHER = "/usr/libexec/at-spi-bus-launcher"
 ANSWER_SECONDS = 10.0
 STOP_SECONDS = 5.0
 LOOK_AGAIN_SECONDS = 0.05
+REGISTRY = "/org/a11y/atspi/registry"
 ROOT = ("org.a11y.atspi.Registry", "/org/a11y/atspi/accessible/root")
 NULL_PATH = "/org/a11y/atspi/null"
 SHOWING = 1 << 25
@@ -148,6 +152,25 @@ class Accessibility:
             if time.monotonic() > deadline:
                 raise AccessibilityError(f"nothing is called {name!r} ({role}); there is:\n{self.outline()}")
             time.sleep(LOOK_AGAIN_SECONDS)
+
+    def listen(self, event: str) -> Callable[[], list[str]]:
+        """Have programs tell of an event of objects. What is returned gives the texts of those that came since."""
+        assert self._bus is not None
+        name = re.sub("(?<!^)(?=[A-Z])", "-", event).lower()
+        registry = DBusAddress(REGISTRY, bus_name=ROOT[0], interface="org.a11y.atspi.Registry")
+        _reply(self._bus, new_method_call(registry, "RegisterEvent", "s", (f"object:{name}",)))
+        rule = MatchRule(type="signal", interface="org.a11y.atspi.Event.Object", member=event)
+        _reply(self._bus, message_bus.AddMatch(rule))
+        caught: deque[Message] = deque()
+        filtered = self._bus.filter(rule, queue=caught)
+        filtered.__enter__()
+
+        def heard() -> list[str]:
+            # What was sent before an answer has arrived with it.
+            self.applications()
+            return [str(message.body[3][1]) for message in caught]
+
+        return heard
 
     def outline(self) -> str:
         """Everything that shows as indented `role: name` lines, for a failed test's message."""

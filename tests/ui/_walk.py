@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.ui.theme import tokens
+from app.ui.transcript.pill import NewLinesPill
 from app.ui.widgets.row_button import RowButton
 from app.ui.widgets.text import ElidedLabel
 
@@ -89,7 +90,9 @@ def _beyond(widget: QWidget, root: QWidget) -> str:
 
 def overlapping(root: QWidget) -> list[str]:
     """Pairs of words or controls of which one lies over the other."""
-    leaves = [each for each in shown(root) if isinstance(each, QLabel | QAbstractButton | FIELDS | QAbstractScrollArea)]
+    kinds = QLabel | QAbstractButton | FIELDS | QAbstractScrollArea
+    # The pill floats: the transcript below it can be scrolled.
+    leaves = [each for each in shown(root) if isinstance(each, kinds) and not isinstance(each, NewLinesPill)]
     found = []
     for one, two in combinations(leaves, 2):
         if one.isAncestorOf(two) or two.isAncestorOf(one):

@@ -125,8 +125,8 @@ async def test_one_press_runs_with_what_was_used_last_for_the_repository(qapp: Q
         desk.place.controller.refresh()
         await until(lambda: "Nine" in desk.titles)
         await desk.select("task:t9")
-        assert "GPT · Codex · Medium · Read only · dev" in desk.place.pages.detail.run_button.toolTip()
         await until(lambda: desk.place.pages.task_id == "t9")
+        assert "GPT · Codex · Medium · Read only · dev" in desk.place.pages.detail.run_button.toolTip()
         desk.place.pages.detail.run_button.click()
         await until(lambda: "t9" in desk.tasks.options)
         assert desk.tasks.options["t9"] == chosen

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from app.ui.place import Place
 
 
+# By their names: what they are is not loaded for this.
+LISTS = ("QPlainTextEdit", "TranscriptView")
+
+
 def first_focus(pane: QWidget) -> QWidget | None:
     """The first control in a pane that the Tab key would reach, lists and text before the others."""
     candidates = [pane, *pane.findChildren(QWidget)]
@@ -22,7 +26,9 @@ def first_focus(pane: QWidget) -> QWidget | None:
         if widget.isVisible() and widget.isEnabled() and widget.focusPolicy() & Qt.FocusPolicy.TabFocus
     ]
     lists = [
-        widget for widget in reachable if isinstance(widget, QAbstractItemView) or widget.inherits("QPlainTextEdit")
+        widget
+        for widget in reachable
+        if isinstance(widget, QAbstractItemView) or any(widget.inherits(name) for name in LISTS)
     ]
     return next(iter([*lists, *reachable]), None)
 
@@ -47,11 +53,15 @@ def move_focus(panes: Sequence[QWidget], step: int) -> None:
 
 
 def next_pane(panes: Sequence[QWidget], focused: QWidget | None, step: int) -> QWidget | None:
-    """The pane after or before the one with the focus, in a circle. Panes without a control are skipped."""
+    """The pane after or before the one with the focus, in a circle. Panes without a control are skipped.
+
+    An area within a pane stands after it, and is what has the focus then.
+    """
     usable = [pane for pane in panes if first_focus(pane) is not None]
     if not usable:
         return None
-    here = next((n for n, pane in enumerate(usable) if focused is not None and _holds(pane, focused)), None)
+    holding = [n for n, pane in enumerate(usable) if focused is not None and _holds(pane, focused)]
+    here = holding[-1] if holding else None
     if here is None:
         return usable[0 if step > 0 else -1]
     return usable[(here + step) % len(usable)]

@@ -15,6 +15,8 @@ from app.ui.theme import theme
 from app.ui.widgets.feedback import EmptyState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from PySide6.QtWidgets import QWidget
 
     from app.core.backend import Backend
@@ -125,6 +127,10 @@ class TaskPages(QStackedWidget):
     def shows_detail(self) -> bool:
         """Whether a task is in view."""
         return self._views is not None and self.currentWidget() is self._views
+
+    def areas(self) -> Sequence[QWidget]:
+        """The parts of the page in view that F6 stops at besides the page."""
+        return self._views.areas() if self._views is not None and self.shows_detail else ()
 
     @property
     def shows_unsent(self) -> bool:

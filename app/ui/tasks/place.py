@@ -186,7 +186,7 @@ class TasksPlace(Place):
         return self.task_actions.items()
 
     def panes(self) -> Sequence[QWidget]:
-        return [self.pane, self.pages]
+        return [self.pane, self.pages, *self.pages.areas()]
 
     @property
     def unsaved(self) -> bool:

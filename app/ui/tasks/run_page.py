@@ -121,6 +121,11 @@ class RunViews(QWidget):
         """Whether the transcript is before the details."""
         return self.tabs.currentIndex() == TRANSCRIPT
 
+    def areas(self) -> Sequence[QWidget]:
+        """Where the agent is answered, for F6."""
+        page = self._transcript if self.shows_transcript else None
+        return () if page is None else (page.ask, page.reply)
+
     def turn_to(self, tab: int) -> None:
         """Bring a tab into view."""
         self.tabs.setCurrentIndex(tab)

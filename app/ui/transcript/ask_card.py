@@ -26,6 +26,7 @@ from app.ui.widgets.column import FittedColumn
 from app.ui.widgets.feedback import Glyph, InlineCard, clear_layout
 from app.ui.widgets.fitted_scroll import FittedScroll
 from app.ui.widgets.flow import FlowLayout
+from app.ui.widgets.focus_chain import holds_focus
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.submit_key import is_submit
 from app.ui.widgets.text import Text
@@ -48,10 +49,14 @@ LEAST_DETAILS = 32
 
 
 class AskCard(QFrame):
-    """Shows one permission. `answered(RunAnswer)`, `dismissed(Permission)`. Hidden until `show_permission`."""
+    """Shows one permission. `answered(RunAnswer)`, `dismissed(Permission)`. Hidden until `show_permission`.
+
+    `focus_lost()`: it has the focus, and cannot keep it.
+    """
 
     answered = Signal(object)
     dismissed = Signal(object)
+    focus_lost = Signal()
 
     def __init__(self, room: Callable[[], int], parent: QWidget | None = None) -> None:
         """`room` is asked for the height of the page in pixels."""
@@ -124,6 +129,8 @@ class AskCard(QFrame):
 
     def set_busy(self, busy: bool) -> None:
         """Whether the answer is on its way."""
+        if busy:
+            self._give_focus()
         for button in (*self.buttons, self.dismiss):
             button.setEnabled(not busy)
 
@@ -240,7 +247,13 @@ class AskCard(QFrame):
 
     def _hide(self) -> None:
         self.permission = None
+        self._give_focus()
         self.setVisible(False)
+
+    def _give_focus(self) -> None:
+        """Qt would give it to the next control: the same key pressed twice would do something else."""
+        if holds_focus(self):
+            self.focus_lost.emit()
 
     def _most(self) -> int:
         return max(theme().px(LEAST_DETAILS), round(self._room() * LARGEST_SHARE))

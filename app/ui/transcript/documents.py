@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from PySide6.QtCore import QRectF
 from PySide6.QtGui import QTextBlockFormat, QTextCharFormat, QTextCursor, QTextOption
 
-from app.ui.theme import theme
+from app.ui.theme import theme, tokens
 from app.ui.widgets.markdown_document import OfflineDocument, is_code, show_markdown
 from app.ui.widgets.prose import is_quick
 
@@ -37,6 +38,8 @@ def document_of(kind: PartKind, text: str, tone: str, width: int, dots: int) -> 
     document.setDefaultTextOption(option)
     if kind == "markdown" and is_quick(text):
         show_markdown(document, text, dots)
+        if has_code(text):
+            _indent_code(document)
     else:
         role = {"mono": "mono", "diff": "mono", "caption": "caption"}.get(kind, "body")
         document.setDefaultFont(theme().font(role))  # type: ignore[arg-type]
@@ -68,25 +71,46 @@ def pieces_of(text: str) -> list[str]:
     return pieces
 
 
-def code_blocks(document: QTextDocument) -> Iterator[tuple[float, float, str]]:
-    """The blocks of code of a formatted document: top and bottom in the document, and the text."""
+def has_code(markdown: str) -> bool:
+    """Whether Markdown may have fenced blocks of code."""
+    return "```" in markdown or "~~~" in markdown
+
+
+def code_blocks(document: QTextDocument) -> Iterator[tuple[QRectF, str]]:
+    """The blocks of code of a formatted document: where their lines are in the document, and the text."""
     layout = document.documentLayout()
     block = document.begin()
     lines: list[str] = []
-    top = bottom = 0.0
+    around = QRectF()
     while block.isValid():
         if is_code(block.blockFormat()):
             rect = layout.blockBoundingRect(block)
-            if not lines:
-                top = rect.top()
-            bottom = rect.bottom()
+            around = around.united(rect) if lines else rect
             lines.append(block.text())
         elif lines:
-            yield top, bottom, "\n".join(lines)
+            yield around, "\n".join(lines)
             lines = []
         block = block.next()
     if lines:
-        yield top, bottom, "\n".join(lines)
+        yield around, "\n".join(lines)
+
+
+def _indent_code(document: QTextDocument) -> None:
+    """Leave room around code for the ground that it is painted on."""
+    room = theme().px(tokens.SPACE_2)
+    cursor = QTextCursor(document)
+    cursor.beginEditBlock()
+    block = document.begin()
+    while block.isValid():
+        form = block.blockFormat()
+        if is_code(form):
+            form.setLeftMargin(form.leftMargin() + room)
+            form.setRightMargin(room)
+            form.clearBackground()
+            cursor.setPosition(block.position())
+            cursor.setBlockFormat(form)
+        block = block.next()
+    cursor.endEditBlock()
 
 
 def _fill_diff(document: QTextDocument, text: str) -> None:

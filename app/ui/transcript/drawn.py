@@ -10,7 +10,7 @@ from PySide6.QtGui import QFontMetrics, QTextCursor
 from app.ui.theme import theme, tokens
 from app.ui.transcript.card import CardPart
 from app.ui.transcript.card_words import tr
-from app.ui.transcript.documents import code_blocks, document_of, pieces_of
+from app.ui.transcript.documents import code_blocks, document_of, has_code, pieces_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,6 +78,8 @@ class DrawnItem:
         self.texts: list[PlacedText] = []
         self.spots: list[PressableSpot] = []
         self.more: list[tuple[QRect, str]] = []
+        # What is behind code within a text.
+        self.grounds: list[QRect] = []
         # How many characters are left out after a text.
         self.cut: dict[int, int] = {}
         self._former = former._documents if former is not None else {}
@@ -85,7 +87,9 @@ class DrawnItem:
         current = theme()
         side, pad = current.px(tokens.SPACE_4), current.px(tokens.SPACE_3)
         indent = side + look.depth * current.px(tokens.SPACE_5)
-        wide = max(current.px(tokens.SPACE_6), min(look.width - indent - side, current.px(COLUMN)))
+        # What is nested ends where the others do.
+        end = min(look.width - side, side + current.px(COLUMN))
+        wide = max(current.px(tokens.SPACE_6), end - indent)
         self.frame = QRect(indent, 0, wide, 0)
         framed = card.frame in ("card", "raised")
         inset = pad if framed else 0
@@ -148,16 +152,21 @@ class DrawnItem:
 
     def _add_copies(self, document: QTextDocument, part: CardPart, rect: QRect) -> None:
         side = theme().px(tokens.TARGET)
+        found: list[tuple[int, str]] = []
         if part.kind in ("mono", "diff"):
-            found = [(0.0, float(rect.height()), document.toPlainText())]
-        elif part.kind == "markdown" and ("```" in part.text or "~~~" in part.text):
-            found = list(code_blocks(document))
-        else:
-            return
-        for top, _bottom, text in found:
+            found = [(rect.top(), document.toPlainText())]
+        elif part.kind == "markdown" and has_code(part.text):
+            gap = theme().px(tokens.SPACE_2)
+            for lines, text in code_blocks(document):
+                around = lines.toAlignedRect().adjusted(0, -gap // 2, 0, gap // 2).translated(rect.topLeft())
+                around.setRight(rect.right())
+                if self.look.mirrored:
+                    around.setLeft(rect.left())
+                self.grounds.append(around)
+                found.append((around.top(), text))
+        for top, text in found:
             at = rect.left() if self.look.mirrored else rect.right() + 1 - side
-            place = QRect(at, rect.top() + round(top), side, side)
-            self.spots.append(PressableSpot(place, "copy", tr("Copy"), text))
+            self.spots.append(PressableSpot(QRect(at, top, side, side), "copy", tr("Copy"), text))
 
     def _documents_of(self, part: CardPart, room: int) -> Iterator[QTextDocument]:
         for piece in pieces_of(part.text) if part.kind == "markdown" else [part.text]:

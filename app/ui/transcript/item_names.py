@@ -6,23 +6,20 @@ scrolling rests.
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Qt, QTimer
-from PySide6.QtGui import QAccessible, QAccessibleEvent, QAccessibleInterface
-from PySide6.QtWidgets import QAccessibleWidget, QWidget
+from PySide6.QtGui import QAccessible, QAccessibleEvent
+from PySide6.QtWidgets import QWidget
 
 from app.ui.transcript.card_words import tr
+from app.ui.widgets.accessible_roles import give_role
 from app.ui.widgets.guard import guarded
 
 if TYPE_CHECKING:
     from app.ui.transcript.painted_items import PaintedItems
 
-log = logging.getLogger(__name__)
-
 UPDATE_AFTER_MS = 120
-_installed = False
 
 
 class ItemName(QWidget):
@@ -33,6 +30,7 @@ class ItemName(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.setAttribute(Qt.WidgetAttribute.WA_NoSystemBackground)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        give_role(self, QAccessible.Role.ListItem)
 
 
 class ItemNames(QObject):
@@ -45,7 +43,8 @@ class ItemNames(QObject):
         self._shown: dict[int, ItemName] = {}
         self._soon = QTimer(self, singleShot=True, interval=UPDATE_AFTER_MS)
         self._soon.timeout.connect(self.update_now)
-        _install()
+        give_role(view.viewport(), QAccessible.Role.List)
+        view.viewport().setAccessibleName(view.accessibleName())
 
     def update_soon(self) -> None:
         """What is in view has changed."""
@@ -81,20 +80,3 @@ class ItemNames(QObject):
         name = self._shown.get(place)
         if name is not None:
             QAccessible.updateAccessibility(QAccessibleEvent(name, QAccessible.Event.Focus))
-
-
-def _install() -> None:
-    global _installed
-    if not _installed:
-        _installed = True
-        QAccessible.installFactory(_interface)
-
-
-def _interface(_class_name: str, shown: QObject) -> QAccessibleInterface | None:
-    """Qt calls it: it never raises."""
-    try:
-        if isinstance(shown, ItemName):
-            return QAccessibleWidget(shown, QAccessible.Role.ListItem)
-    except Exception:
-        log.exception("no interface for assistive technology")
-    return None

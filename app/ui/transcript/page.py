@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from PySide6.QtCore import QEvent, QPoint, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, Qt, QTimer, Signal
 from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
 
 from app.core.runs.items import Permission
 from app.ui.theme import theme, tokens
 from app.ui.transcript.ask_card import AskCard
+from app.ui.transcript.cards import card_of
 from app.ui.transcript.connection_line import ConnectionLine, ConnectionState
 from app.ui.transcript.drawn import COLUMN
 from app.ui.transcript.find_bar import FindBar
 from app.ui.transcript.header import RunHeader
 from app.ui.transcript.log_export import LogExport
+from app.ui.transcript.page_menus import PageMenus
 from app.ui.transcript.pill import NewLinesPill
 from app.ui.transcript.queued_list import QueuedList
 from app.ui.transcript.reader import TextReader
@@ -25,9 +27,9 @@ from app.ui.transcript.selector import LONGEST_SELECTION
 from app.ui.transcript.talk_column import TalkColumn
 from app.ui.transcript.view import TranscriptView
 from app.ui.widgets.announce import announce
-from app.ui.widgets.context_menu import ContextMenu
 from app.ui.widgets.drop_frame import DropFrame
 from app.ui.widgets.feedback import EmptyState
+from app.ui.widgets.focus_chain import TabOrder
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.prose import link_menu
 from app.ui.widgets.scroll_edge import ScrollEdge
@@ -76,21 +78,24 @@ class TranscriptPage(QWidget):
             self.stack.addWidget(page)
         # In a low window a question needs the room more.
         self.stack.setMinimumHeight(current.px(LEAST_HEIGHT))
-        self.pill = NewLinesPill(self.view)
         self.ask = AskCard(self.height)
         self.queued = QueuedList()
         self.notice = RunNoticeCard()
         self.reply = ReplyField()
+        self.menus = PageMenus(self, self.view)
         self.log_export = LogExport(self, self.reply.card)
         self.edge = ScrollEdge(self.view)
         self.talk = TalkColumn()
         talk = self.talk.box
         wide, gap = current.px(tokens.SPACE_4), current.px(tokens.SPACE_2)
-        talk.setContentsMargins(wide, gap, wide, current.px(tokens.SPACE_3))
+        # It ends where the entries above do, beside their scroll bar.
+        beside = wide + self.view.verticalScrollBar().sizeHint().width()
+        left, right = (beside, wide) if self.isRightToLeft() else (wide, beside)
+        talk.setContentsMargins(left, gap, right, current.px(tokens.SPACE_3))
         talk.setSpacing(gap)
         for part in (self.notice, self.ask, self.queued, self.reply):
             talk.addWidget(part)
-        self.talk.setMaximumWidth(current.px(COLUMN) + 2 * wide)
+        self.talk.setMaximumWidth(current.px(COLUMN) + wide + beside)
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(0)
@@ -98,10 +103,13 @@ class TranscriptPage(QWidget):
             box.addWidget(above)
         column = LowColumn()
         column.box.addWidget(self.stack, 1)
+        self.pill = NewLinesPill(self.view, column)
         column.box.addWidget(self.talk)
         # In a low window both are scrolled together.
         self.area = LowArea(self.tr("Run"), column)
         box.addWidget(self.area, 1)
+        upper = (self.header, self.find_bar, self.connection, self.view, self.pill)
+        self._order = TabOrder(self, (*upper, self.notice, self.ask, self.queued, self.reply))
         self._look_soon = QTimer(self, singleShot=True, interval=LOOK_MS)
         self._look_soon.timeout.connect(self._look)
         self._connect()
@@ -139,6 +147,7 @@ class TranscriptPage(QWidget):
     def show_connection(self, state: ConnectionState) -> None:
         """Show how the transcript is connected."""
         self.connection.show_state(state)
+        self._order.restore_soon()
         self._show_body()
 
     def show_queued(self, messages: Sequence[QueuedText], *, hold: str = "turn", steers: bool) -> None:
@@ -156,10 +165,6 @@ class TranscriptPage(QWidget):
             self.reader.show_lines(self.tr("Raw log of this entry"), self._source.raw(place))
             self.stack.setCurrentWidget(self.reader)
 
-    def copy_all(self) -> None:
-        """Put the whole transcript on the clipboard as Markdown."""
-        self.view.copier.copy_all()
-
     def export_log(self) -> None:
         """Write the log behind the transcript into a file that is asked for."""
         if self._source is not None:
@@ -175,19 +180,25 @@ class TranscriptPage(QWidget):
 
     def _connect(self) -> None:
         self.header.find_wanted.connect(self.open_find)
-        self.header.more_wanted.connect(self._open_run_menu)
+        self.header.more_wanted.connect(self.menus.open_run)
         self.header.link_wanted.connect(self._ask_link)
         self.find_bar.found.connect(self._show_found)
         self.find_bar.needle_changed.connect(self._mark)
         self.find_bar.closed.connect(self.focus_first)
         self.view.following_changed.connect(lambda _on: self._show_pill())
         self.view.behind_changed.connect(lambda _lines: self._show_pill())
-        self.view.menu_wanted.connect(self._open_item_menu)
+        self.view.menu_wanted.connect(self.menus.open_item)
         self.view.whole_wanted.connect(self._show_whole)
         self.view.selector.too_long.connect(self._say_too_long)
         self.view.said.connect(lambda words: announce(self.view, words))
+        self.ask.focus_lost.connect(self.focus_first)
+        self.talk.rearranged.connect(self._order.restore_soon)
         self.pill.pressed_follow.connect(self._follow)
         self.reader.left.connect(self._leave_reader)
+        self.menus.raw_wanted.connect(self.show_raw)
+        self.menus.find_wanted.connect(self.open_find)
+        self.menus.export_wanted.connect(self.export_log)
+        self.menus.filled.connect(self.menu_filled)
 
     def _own_key(self, event: QKeyEvent) -> Callable[[], None] | None:
         """What a key of this page does, which may be bound to something else in the window."""
@@ -219,28 +230,28 @@ class TranscriptPage(QWidget):
         if source is None:
             return
         self.find_bar.grown()
-        state = source.state
+        state, opened = source.state, self._state is None
         if state != self._state:
             self._say_difference(self._state, state)
             self._state = state
             self.state_changed.emit(state)
-        waiting = [item for key in state.waiting if isinstance(item := self._item(key), Permission)]
-        asked = self.ask.permission
+        waiting = [item for key in state.waiting if (item := self._permission(key))]
+        former = self.ask.permission
         self.ask.show_permission(waiting[0] if waiting else None, len(waiting))
-        if self.ask.permission is not asked and self.ask.permission is not None:
+        asked = self.ask.permission
+        if asked is not None and (former is None or former.request_id != asked.request_id):
             self.area.bring(self.ask)
+            if not opened and self.isVisible():
+                announce(self.ask, self.tr("The agent needs you: {0}").format(card_of(asked).title))
 
-    def _item(self, key: str) -> object:
+    def _permission(self, key: str) -> Permission | None:
         place = self._source.index_of(key) if self._source is not None else None
-        return self._source.item(place) if self._source is not None and place is not None else None
+        item = self._source.item(place) if self._source is not None and place is not None else None
+        return item if isinstance(item, Permission) else None
 
     def _say_difference(self, former: SessionState | None, state: SessionState) -> None:
         """Tell assistive technology what a person waits for. What is added is not read: they go through it by keys."""
-        if former is None or not self.isVisible():
-            return
-        if set(state.waiting) - set(former.waiting):
-            announce(self.view, self.tr("The agent needs you"), assertive=True)
-        elif former.busy and not state.busy:
+        if former is not None and self.isVisible() and former.busy and not state.busy:
             announce(self.view, self.tr("The agent has finished its turn"))
 
     def _show_body(self) -> None:
@@ -290,33 +301,6 @@ class TranscriptPage(QWidget):
 
     def _ask_link(self, address: str) -> None:
         link_menu(address, self).popup(self.header.link.mapToGlobal(self.header.link.rect().bottomLeft()))
-
-    def _open_item_menu(self, place: int, at: QPoint) -> None:
-        menu = ContextMenu(self.tr("Entry"), self)
-        view = self.view
-        if view.selector.some:
-            menu.add(self.tr("Copy selection"), view.copy, "Ctrl+C")
-            menu.add(self.tr("Copy entry as Markdown"), lambda: view.copier.copy_item(place))
-        else:
-            menu.add(self.tr("Copy entry as Markdown"), lambda: view.copier.copy_item(place), "Ctrl+C")
-        menu.add(self.tr("Copy turn as Markdown"), lambda: view.copier.copy_turn(place))
-        menu.addSeparator()
-        if view.items.folds(place):
-            words = self.tr("Fold") if view.items.is_open(place) else self.tr("Open")
-            menu.add(words, lambda: view.toggle_place(place), "Return")
-        menu.add(self.tr("Show raw log"), lambda: self.show_raw(place))
-        menu.open_at(at)
-
-    def _open_run_menu(self, at: QPoint) -> None:
-        menu = ContextMenu(self.tr("Run"), self)
-        some = self._source is not None and len(self._source) > 0
-        menu.add(self.tr("Copy all as Markdown"), self.copy_all, enabled=some)
-        menu.add(self.tr("Export the raw log…"), self.export_log, enabled=some)
-        menu.add(self.tr("Next turn"), lambda: self.view.step_turn(1), "Alt+Down", enabled=some)
-        menu.add(self.tr("Previous turn"), lambda: self.view.step_turn(-1), "Alt+Up", enabled=some)
-        menu.add(self.tr("Find in transcript"), self.open_find, "Ctrl+F", enabled=some)
-        self.menu_filled.emit(menu)
-        menu.open_at(at)
 
     @guarded(default=False)
     def event(self, event: QEvent) -> bool:

@@ -58,6 +58,8 @@ class ItemPainter:
             self._paint_separator()
         elif self.drawn.card.title:
             self._paint_head(hovered)
+        for ground in self.drawn.grounds:
+            self._paint_ground(QRectF(ground))
         for number, placed in enumerate(self.drawn.texts):
             self._paint_text(number, placed, selection, needle)
         for rect, words in self.drawn.more:
@@ -190,6 +192,13 @@ class ItemPainter:
             right -= icon + gap
         return right
 
+    def _paint_ground(self, around: QRectF) -> None:
+        shown = theme()
+        self.painter.setPen(Qt.PenStyle.NoPen)
+        self.painter.setBrush(shown.colour("raised"))
+        self.painter.drawRoundedRect(around, shown.px(tokens.SPACE_1), shown.px(tokens.SPACE_1))
+        self.painter.setBrush(Qt.BrushStyle.NoBrush)
+
     def _paint_text(
         self,
         number: int,
@@ -200,11 +209,7 @@ class ItemPainter:
         shown = theme()
         if placed.ground:
             gap = shown.px(tokens.SPACE_2)
-            ground = QRectF(placed.rect.adjusted(-gap, -gap // 2, gap, gap // 2))
-            self.painter.setPen(Qt.PenStyle.NoPen)
-            self.painter.setBrush(shown.colour("raised"))
-            self.painter.drawRoundedRect(ground, shown.px(tokens.SPACE_1), shown.px(tokens.SPACE_1))
-            self.painter.setBrush(Qt.BrushStyle.NoBrush)
+            self._paint_ground(QRectF(placed.rect.adjusted(-gap, -gap // 2, gap, gap // 2)))
         if placed.glyph:
             side, small = shown.px(tokens.ICON), shown.px(6)
             at = placed.rect.right() + 1 + small if self.drawn.look.mirrored else placed.rect.left() - side - small

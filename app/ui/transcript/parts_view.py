@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QPainter
+from PySide6.QtGui import QAccessible, QPainter
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.ui.theme import theme, tokens
 from app.ui.transcript.drawn import DrawnItem, Look
 from app.ui.transcript.painted import ItemPainter
+from app.ui.widgets.accessible_roles import give_role
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.prose import link_menu
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from PySide6.QtGui import QMouseEvent, QPaintEvent, QResizeEvent
 
     from app.ui.transcript.card import ItemCard
+
+# What assistive technology is given at once, in characters.
+LONGEST_READ = 2_000
 
 
 class PartsView(QWidget):
@@ -28,7 +32,8 @@ class PartsView(QWidget):
         self._card: ItemCard | None = None
         self._drawn: DrawnItem | None = None
         self._drawn_card: ItemCard | None = None
-        self.setAccessibleName(name)
+        self._name = name
+        give_role(self, QAccessible.Role.StaticText)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         theme().changed.connect(self._theme_changed)
 
@@ -38,7 +43,8 @@ class PartsView(QWidget):
         self._lay_out(self.width())
         self.updateGeometry()
         self.update()
-        self.setAccessibleDescription(self.text()[:2000])
+        text = self.text()[:LONGEST_READ]
+        self.setAccessibleName(f"{self._name}: {text}" if text else self._name)
 
     def text(self) -> str:
         """Everything that it shows."""

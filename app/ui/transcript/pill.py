@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QLocale, QObject, Signal
+from PySide6.QtCore import QEvent, QLocale, QObject, QPoint, Signal
 
 from app.ui.theme import theme, tokens
 from app.ui.widgets.buttons import QuietButton
@@ -14,42 +14,46 @@ if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
 
 MOST = 9_999
+AGAIN = frozenset({QEvent.Type.Resize, QEvent.Type.Show, QEvent.Type.Hide})
 
 
 class NewLinesPill(QuietButton):
-    """Stands at the bottom of a widget, which it is made for. `pressed_follow()` when the person presses it."""
+    """Stands at the bottom of a widget, while that is in view. `pressed_follow()` when the person presses it.
+
+    Its parent is around that: assistive technology is told only of the parts that Qt knows of a scroll area.
+    """
 
     pressed_follow = Signal()
 
-    def __init__(self, over: QWidget) -> None:
-        super().__init__("", "chevron-down", keys="End", clicked=lambda: self.pressed_follow.emit(), parent=over)
-        self._over = over
+    def __init__(self, over: QWidget, around: QWidget) -> None:
+        super().__init__("", "chevron-down", keys="End", clicked=lambda: self.pressed_follow.emit(), parent=around)
+        self._over, self._around, self._wanted = over, around, False
         self.hide()
         over.installEventFilter(self)
 
     def show_behind(self, lines: int, *, following: bool) -> None:
         """Show how many lines are new; without any the way back to the end. Hidden while it follows."""
-        if following:
-            self.hide()
-            return
-        count = QLocale().toString(min(lines, MOST)) + ("+" if lines > MOST else "")
-        if lines == 1:
-            words = self.tr("1 new line · Follow")
-        else:
-            words = self.tr("{0} new lines · Follow").format(count) if lines else self.tr("Follow")
-        self.setText(words)
-        self.setAccessibleName(words)
-        self.adjustSize()
+        self._wanted = not following
+        if not following:
+            count = QLocale().toString(min(lines, MOST)) + ("+" if lines > MOST else "")
+            if lines == 1:
+                words = self.tr("1 new line · Follow")
+            else:
+                words = self.tr("{0} new lines · Follow").format(count) if lines else self.tr("Follow")
+            self.setText(words)
+            self.setAccessibleName(words)
+            self.adjustSize()
         self._place()
-        self.show()
-        self.raise_()
 
     def _place(self) -> None:
         gap = theme().px(tokens.SPACE_3)
-        self.move((self._over.width() - self.width()) // 2, self._over.height() - self.height() - gap)
+        at = QPoint((self._over.width() - self.width()) // 2, self._over.height() - self.height() - gap)
+        self.move(self._over.mapTo(self._around, at))
+        self.setVisible(self._wanted and self._over.isVisibleTo(self._around))
+        self.raise_()
 
     @guarded(default=False)
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if watched is self._over and event.type() == QEvent.Type.Resize:
+        if watched is self._over and event.type() in AGAIN:
             self._place()
         return False

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QAccessible
 from PySide6.QtWidgets import QButtonGroup, QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
 from app.ui.transcript.answers import GivenAnswer
 from app.ui.transcript.choice_rows import CheckRow, RadioRow
 from app.ui.transcript.shown_text import one_line, plain
+from app.ui.widgets.accessible_roles import give_role
 from app.ui.widgets.text import Text
 from app.ui.widgets.text_field import TextField
 
@@ -71,6 +73,9 @@ class _QuestionPart(QWidget):
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(current.px(tokens.SPACE_1))
         words = plain(question.text[:LONGEST_QUESTION])
+        # Read before the choices, which stand in it.
+        give_role(self, QAccessible.Role.Grouping)
+        self.setAccessibleName(words)
         if question.header:
             box.addWidget(Text(one_line(question.header), "caption", "muted"))
         box.addWidget(Text(words, "strong", wrap=True, selectable=True))

@@ -5,24 +5,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtGui import QAccessible
+from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.ui.theme import theme, tokens
 from app.ui.theme.state import State, by_name
 from app.ui.transcript.shown_text import one_line
 from app.ui.translation import marked, translate
+from app.ui.widgets.accessible_roles import give_role
 from app.ui.widgets.buttons import IconButton, QuietButton
 from app.ui.widgets.feedback import Glyph
+from app.ui.widgets.guard import guarded
 from app.ui.widgets.text import ElidedLabel, Text
 from app.ui.widgets.tips import plain_tip
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from PySide6.QtGui import QResizeEvent
+
     from app.ui.widgets.feedback import DisplayableError
 
 # More are counted.
 SHOWN = 5
+# Narrower than this, in pixels of the design, buttons stand below a message whose state has a word.
+BESIDE = 420
 
 
 # The glyph of a state and what it says of itself; those that wait need no word.
@@ -79,6 +86,7 @@ class QueuedList(QWidget):
         super().__init__(parent)
         self.setVisible(False)
         self.setAccessibleName(self.tr("Messages that wait"))
+        give_role(self, QAccessible.Role.List)
         self._rows: dict[str, _QueuedRow] = {}
         self.title = Text("", "caption", "muted")
         self._box = QVBoxLayout(self)
@@ -119,6 +127,7 @@ class QueuedList(QWidget):
 class _QueuedRow(QWidget):
     def __init__(self, queued: QueuedList, key: str) -> None:
         super().__init__()
+        give_role(self, QAccessible.Role.ListItem)
         current = theme()
         self.words = ElidedLabel("", mode=Qt.TextElideMode.ElideRight)
         self.now = QuietButton(queued.tr("Send now"), kind="flat", clicked=lambda: queued.now_wanted.emit(key))
@@ -128,15 +137,20 @@ class _QueuedRow(QWidget):
         self.again = QuietButton(queued.tr("Send again"), kind="flat", clicked=lambda: queued.again_wanted.emit(key))
         self.glyph = Glyph("clock", "muted")
         self.state = Text("", "caption", "muted")
-        row = QHBoxLayout(self)
+        self._row = row = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
         row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(current.px(tokens.SPACE_1))
-        row.addWidget(self.glyph)
-        row.addSpacing(current.px(tokens.SPACE_1))
-        row.addWidget(self.words, 1)
-        row.addWidget(self.state)
+        told, buttons = QHBoxLayout(), QHBoxLayout()
+        for layout in (row, told, buttons):
+            layout.setSpacing(current.px(tokens.SPACE_1))
+        told.addWidget(self.glyph)
+        told.addSpacing(current.px(tokens.SPACE_1))
+        told.addWidget(self.words, 1)
+        told.addWidget(self.state)
+        buttons.addStretch()
         for button in (self.again, self.now, self.edit, self.remove):
-            row.addWidget(button)
+            buttons.addWidget(button)
+        row.addLayout(told, 1)
+        row.addLayout(buttons)
 
     def show_message(self, message: QueuedText, *, steers: bool) -> None:
         line = one_line(message.text)
@@ -156,7 +170,20 @@ class _QueuedRow(QWidget):
         self.again.setVisible(message.state in AGAIN)
         self.edit.setVisible(message.state in CHANGED)
         self.remove.setVisible(message.state in REMOVED)
+        self._arrange()
         told = ", ".join(part for part in (line, state.word, why) if part)
         self.setAccessibleName(told)
         for button in (self.again, self.now, self.edit, self.remove):
             button.setAccessibleDescription(told)
+
+    def _arrange(self) -> None:
+        """Its buttons stand below where there is a word of its state and no room for both."""
+        below = self.width() < theme().px(BESIDE) and not self.state.isHidden()
+        way = QBoxLayout.Direction.TopToBottom if below else QBoxLayout.Direction.LeftToRight
+        if self._row.direction() != way:
+            self._row.setDirection(way)
+
+    @guarded()
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._arrange()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QTextCursor
-from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.core.storage.attachments import encode
 from app.ui.theme import theme, tokens
@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from PySide6.QtCore import QMimeData, SignalInstance
-    from PySide6.QtGui import QKeyEvent
+    from PySide6.QtGui import QKeyEvent, QResizeEvent
 
     from app.core.storage.attachments import Attachment
     from app.ui.transcript.queued_list import QueuedText
     from app.ui.widgets.feedback import DisplayableError
 
 MOST_LINES = 10
+# Narrower than this, in pixels of the design, two buttons stand below the field.
+BESIDE = 420
 
 
 class FilesBox(Protocol):
@@ -85,15 +87,19 @@ class ReplyField(QWidget):
         self.card = InlineCard()
         self.note = Text("", "caption", "muted", wrap=True)
         self.note.setVisible(False)
-        row = QHBoxLayout()
-        row.setSpacing(current.px(tokens.SPACE_2))
+        buttons = QHBoxLayout()
+        buttons.addStretch()
+        self._row = row = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        for layout in (buttons, row):
+            layout.setSpacing(current.px(tokens.SPACE_2))
+        for button in (self.steer, self.send):
+            buttons.addWidget(button, 0, Qt.AlignmentFlag.AlignBottom)
         row.addWidget(self.field, 1)
-        row.addWidget(self.steer, 0, Qt.AlignmentFlag.AlignBottom)
-        row.addWidget(self.send, 0, Qt.AlignmentFlag.AlignBottom)
+        row.addLayout(buttons)
         self._files: FilesBox | None = None
         self._box = box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
-        box.setSpacing(current.px(tokens.SPACE_1))
+        box.setSpacing(current.px(tokens.SPACE_2))
         box.addWidget(self.card)
         box.addLayout(row)
         box.addWidget(self.note)
@@ -157,6 +163,7 @@ class ReplyField(QWidget):
         self.field.setPlaceholderText(self.tr("Message for after this turn") if busy else self.tr("Message"))
         had_focus = self.steer.hasFocus()
         self.steer.setVisible(busy and steers)
+        self._arrange()
         if had_focus and self.steer.isHidden():
             self.field.setFocus(Qt.FocusReason.OtherFocusReason)
 
@@ -245,6 +252,17 @@ class ReplyField(QWidget):
     def _send_all(self, *, now: bool) -> None:
         if self._can_send:
             self.send_wanted.emit(self.text, now)
+
+    def _arrange(self) -> None:
+        below = self.width() < theme().px(BESIDE) and not self.steer.isHidden()
+        way = QBoxLayout.Direction.TopToBottom if below else QBoxLayout.Direction.LeftToRight
+        if self._row.direction() != way:
+            self._row.setDirection(way)
+
+    @guarded()
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._arrange()
 
     @guarded()
     def keyPressEvent(self, event: QKeyEvent) -> None:

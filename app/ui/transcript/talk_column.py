@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QSize
+from PySide6.QtCore import QEvent, QSize, Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app.ui.widgets.guard import guarded
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 class TalkColumn(QWidget):
-    """Add to `.box`."""
+    """Add to `.box`. `rearranged()`: a part came, went or changed its size."""
+
+    rearranged = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,6 +31,13 @@ class TalkColumn(QWidget):
         wanted = self.box.heightForWidth(self.width()) if self.box.hasHeightForWidth() else hint.height()
         return QSize(hint.width(), wanted)
 
+    def minimumSizeHint(self) -> QSize:
+        hint = super().minimumSizeHint()
+        if self.box.hasHeightForWidth():
+            # By itself a text that wraps is as high as where it is narrowest.
+            hint.setHeight(min(hint.height(), self.box.minimumHeightForWidth(self.width())))
+        return hint
+
     @guarded()
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -39,4 +48,5 @@ class TalkColumn(QWidget):
     def event(self, event: QEvent) -> bool:
         if event.type() == QEvent.Type.LayoutRequest:
             self.updateGeometry()
+            self.rearranged.emit()
         return super().event(event)

@@ -21,6 +21,7 @@ from app.ui.transcript.card import (
 )
 from app.ui.transcript.card_words import TOOL_KINDS, TOOL_STATES, tr
 from app.ui.transcript.diffs import diff_lines
+from app.ui.transcript.documents import has_code
 from app.ui.transcript.shown_text import beginning_of, one_line, plain
 from app.ui.widgets.times import duration
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 LOCATIONS_SHOWN = 8
 # Longer diffs are compared when a person asks for them.
 LONGEST_DIFF = 400_000
+# Their results are the lines of files and programs, unless they say that they are Markdown by a fence.
+VERBATIM_KINDS = frozenset({"read", "search"})
 # What is worth reading without asking for it.
 OPEN_KINDS = frozenset({"edit", "question"})
 
@@ -92,13 +95,22 @@ def exit_code(item: ToolCall) -> int | None:
     return None
 
 
-def content_parts(parts: Iterable[Part]) -> Iterator[CardPart]:
-    """What a tool returned, by kind."""
+def content_parts(parts: Iterable[Part], kind: str = "") -> Iterator[CardPart]:
+    """What a tool of a kind returned, by what it is."""
     parts = tuple(parts)
     for part in parts:
         match part:
             case TextPart(text=text, terminal=True):
                 yield from terminal_part(text)
+            case TextPart(text=text) if kind == "execute" and not has_code(text):
+                yield from terminal_part(text)
+            case TextPart(text=text) if kind in VERBATIM_KINDS and not has_code(text):
+                shown = beginning_of(text, LONGEST_OUTPUT, OUTPUT_LINES)
+                if shown.text.strip():
+                    whole = text if shown.left_out else ""
+                    yield CardPart("mono", plain(shown.text.rstrip()), whole=whole, left_out=shown.left_out)
+            case TextPart(text=text) if is_json(text):
+                yield from json_part(text)
             case TextPart(text=text):
                 shown = beginning_of(text, LONGEST_OUTPUT, OUTPUT_LINES)
                 if shown.text.strip():
@@ -111,6 +123,17 @@ def content_parts(parts: Iterable[Part]) -> Iterator[CardPart]:
                 yield CardPart("caption", tr("File: {0}").format(", ".join(word for word in words if word)))
             case OtherPart(text=text):
                 yield from json_part(text)
+
+
+def is_json(text: str) -> bool:
+    """Whether a text is an object or an array of JSON, as results of MCP tools are."""
+    if not text.lstrip().startswith(("{", "[")) or len(text) > LONGEST_JSON * 10:
+        return False
+    try:
+        msgspec.json.decode(text.encode("utf-8", "replace"))
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def diff_part(part: DiffPart) -> Iterator[CardPart]:
@@ -142,7 +165,7 @@ def _parts(item: ToolCall) -> Iterator[CardPart]:
     elif item.input and item.kind not in {"edit", "read"} and item.input not in {"{}", "null"}:
         yield CardPart("caption", tr("Given"))
         yield from json_part(item.input)
-    shown = list(content_parts(item.parts))
+    shown = list(content_parts(item.parts, item.kind))
     if len(item.parts) == 1 and isinstance(item.parts[0], DiffPart) and item.parts[0].old is not None and _names(item):
         # The head names the file already.
         shown = shown[1:]

@@ -1,6 +1,7 @@
 """Roles that Qt does not give by itself: the window is a window, titles and section heads are headings.
 
-`install_roles(window)` once, after the first paint: the classes for it take 4 ms to load.
+`install_roles(window)` once, after the first paint: the classes for it take 4 ms to load. `give_role` for what is
+painted or made of other widgets, and would be a filler.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HEADINGS = frozenset({"title", "section"})
+ROLE = "accessibleRole"
 _installed = False
 _windows: list[QWidget] = []
 
@@ -38,16 +40,26 @@ class _Heading(QAccessibleWidget):
 
 def install_roles(window: QWidget) -> None:
     """Give a top-level window and the headings in it, now and later, their roles."""
-    global _installed
     _windows.append(window)
     window.destroyed.connect(lambda: _windows.remove(window))
-    if not _installed:
-        _installed = True
-        QAccessible.installFactory(_interface)
+    _install()
     # Assistive technology may have asked for it before. It asks again.
     former = QAccessible.queryAccessibleInterface(window)
     if former.role() != QAccessible.Role.Window:
         QAccessible.deleteAccessibleInterface(QAccessible.uniqueId(former))
+
+
+def give_role(widget: QWidget, role: QAccessible.Role) -> None:
+    """Give a widget a role, before assistive technology has asked for it."""
+    widget.setProperty(ROLE, role.value)
+    _install()
+
+
+def _install() -> None:
+    global _installed
+    if not _installed:
+        _installed = True
+        QAccessible.installFactory(_interface)
 
 
 def _interface(_class_name: str, shown: QObject) -> QAccessibleInterface | None:
@@ -55,8 +67,12 @@ def _interface(_class_name: str, shown: QObject) -> QAccessibleInterface | None:
     try:
         if isinstance(shown, Text) and shown.role in HEADINGS:
             return _Heading(shown)
-        if isinstance(shown, QWidget) and any(shown is window for window in _windows):
-            return QAccessibleWidget(shown, QAccessible.Role.Window)
+        if isinstance(shown, QWidget):
+            if any(shown is window for window in _windows):
+                return QAccessibleWidget(shown, QAccessible.Role.Window)
+            role = shown.property(ROLE)
+            if role is not None:
+                return QAccessibleWidget(shown, QAccessible.Role(role))
     except Exception:
         log.exception("no interface for assistive technology")
     return None

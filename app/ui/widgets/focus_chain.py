@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import QObject, Qt, QTimer
 from PySide6.QtWidgets import QApplication, QScrollArea, QWidget
 
 if TYPE_CHECKING:
@@ -23,8 +23,27 @@ def order_after(anchor: QWidget, parts: Iterable[QWidget]) -> None:
                 last = control
 
 
+class TabOrder(QObject):
+    """Has Tab go through `parts` of a page in their order, whatever was made later in them."""
+
+    def __init__(self, page: QWidget, parts: Iterable[QWidget]) -> None:
+        super().__init__(page)
+        self._page, self._parts = page, tuple(parts)
+        self._soon = QTimer(self, singleShot=True, interval=0)
+        self._soon.timeout.connect(self._restore)
+
+    def restore_soon(self) -> None:
+        """Something was made, or shown."""
+        self._soon.start()
+
+    def _restore(self) -> None:
+        anchor = self._page if self._page.isWindow() else anchor_of(self._page)
+        if anchor is not None:
+            order_after(anchor, self._parts)
+
+
 def anchor_of(root: QWidget) -> QWidget | None:
-    """What comes before the controls of a widget; None if it has none."""
+    """What comes before the controls of a widget, which is no window; None if it has none."""
     step = first_stop(root)
     while step is not None and (step is root or root.isAncestorOf(step)):
         step = step.previousInFocusChain()

@@ -17,6 +17,7 @@ from app.core.posthog.types import Page, Task, TaskRun, User
 from app.core.runs.items import ConfigChoice, ConfigOption, PermissionOption
 from app.core.storage.attachments import Attachment, encode
 from app.ui.place import PlaceNotice
+from app.ui.shell.panes import move_focus, visible_panes
 from app.ui.tasks import run_pool
 from app.ui.tasks.run_page import DETAILS, TRANSCRIPT
 from app.ui.transcript import ask_card
@@ -407,3 +408,31 @@ async def test_a_message_carries_files_which_wait_and_come_back_with_it(qapp: QA
         page.queued.edit_wanted.emit("a")
         await until(lambda: page.reply.text == "look at it")
         assert page.reply.files == (file,)
+
+
+async def test_f6_stops_at_the_transcript_at_what_is_asked_and_at_the_reply(
+    qapp: QApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ask_card, "ARM_MS", 0)
+    async with task_desk(qapp, [running(1)]) as desk:
+        conversation = await opened(desk)
+        page = views(desk).transcript
+        conversation.transcript.add(asked())
+        conversation.tell(waiting=("ask",))
+        await until(lambda: page.ask.isVisible())
+        stops = [desk.place.pane.table, page.view, page.ask.buttons[0], page.reply.field]
+        stops[0].setFocus()
+        for stop in (*stops[1:], stops[0]):
+            move_focus(visible_panes(desk.place), 1)
+            assert QApplication.focusWidget() is stop
+        # A control of the page that is in none of these comes before the question.
+        page.header.find_button.setFocus()
+        move_focus(visible_panes(desk.place), 1)
+        assert QApplication.focusWidget() is stops[2]
+        move_focus(visible_panes(desk.place), -1)
+        assert QApplication.focusWidget() is stops[1]
+        # An answer leaves no key to the next control.
+        page.ask.buttons[0].setFocus()
+        page.ask.press_number(1)
+        assert QApplication.focusWidget() is page.view
+        await until(lambda: conversation.done)

@@ -34,7 +34,13 @@ from tests.ui._walk import clipped, misnamed, overlapping, small_targets
 from tests.ui.transcript._items import CART, CART_MENDED, ListedItems, lived_run
 from tests.ui.transcript.test_transcript_page import OPTIONS, Waits
 
-LOOKS = [("light", 1.0, (560, 520)), ("dark", 1.0, (1300, 900)), ("light", 1.5, (900, 800)), ("dark", 1.6, (620, 400))]
+LOOKS = [
+    ("light", 1.0, (320, 560)),
+    ("light", 1.0, (560, 520)),
+    ("dark", 1.0, (1300, 900)),
+    ("light", 1.5, (900, 800)),
+    ("dark", 1.6, (620, 400)),
+]
 BEGAN = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 FACTS = HeaderFacts(
     State("play", "Running", "accent"),
@@ -62,7 +68,12 @@ def filled(page: TranscriptPage, *asked: Permission) -> ListedItems:
 def running(page: TranscriptPage) -> None:
     filled(page)
     page.show_queued(
-        [Waits("1", "Please update the changelog too"), Waits("2", "And test it", ("a.png",))], steers=True
+        [
+            Waits("1", "Please update the changelog too"),
+            Waits("2", "And test it", ("a.png",)),
+            Waits("3", "And what else there is", state="unknown"),
+        ],
+        steers=True,
     )
 
 

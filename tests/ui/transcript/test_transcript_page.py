@@ -412,11 +412,17 @@ def test_what_a_person_waits_for_is_announced_and_the_lines_are_not(
     page._look()
     assert said == []
     items.add(asked())
-    items.state = SessionState(accepts=True, busy=True, waiting=("ask",))
+    items.add(asked("other", title="Push"))
+    for waiting in (("ask",), ("ask", "other"), ("other",)):
+        items.state = SessionState(accepts=True, busy=True, waiting=waiting)
+        page._look()
+    # What is added to it is no other question.
+    items.replace(asked("other", title="Push", input="{}"))
     page._look()
     items.state = SessionState(accepts=True, busy=False)
     page._look()
-    assert said == [("The agent needs you", True), ("The agent has finished its turn", False)]
+    needs = [("The agent needs you: Edit cart.py", False), ("The agent needs you: Push", False)]
+    assert said == [*needs, ("The agent has finished its turn", False)]
 
 
 def test_the_raw_log_of_an_entry_and_a_whole_text_stand_in_place_of_the_transcript(page: TranscriptPage) -> None:
@@ -441,7 +447,7 @@ def test_the_whole_transcript_is_copied_as_markdown(page: TranscriptPage) -> Non
     shown(page, ListedItems(lived_run()))
     said: list[str] = []
     page.view.said.connect(said.append)
-    page.copy_all()
+    page.view.copier.copy_all()
     while not said:
         QApplication.processEvents()
     text = QGuiApplication.clipboard().text()
@@ -499,3 +505,21 @@ def test_the_raw_log_is_offered_where_a_transcript_is_too_long_to_copy(
     lines = target.read_text().splitlines()
     assert (lines[0], len(lines)) == ('{"key": "setup"}', len(lived_run()))
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_tab_goes_down_the_page_whatever_was_made_later(page: TranscriptPage) -> None:
+    shown(page, ListedItems(lived_run()), asked())
+    page.show_queued([Waits("1", "later")], steers=True)
+    page.show_connection(ConnectionState("waiting", 8))
+    page.view.pause()
+    QApplication.processEvents()
+    page.view.setFocus()
+    walked: list[str] = []
+    while len(walked) < 30 and (not walked or walked[-1] != "Transcript"):
+        QTest.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
+        on = QApplication.focusWidget()
+        walked.append(on.accessibleName() or (on.text() if isinstance(on, QPushButton) else ""))
+    asks = ["1  Allow", "2  Always allow", "3  No, do this instead", "Dismiss"]
+    waits = ["Send now", "Edit message", "Remove message"]
+    assert walked[:9] == ["Follow", *asks, *waits, "Message to the agent"]
+    assert walked[-4:] == ["Find in transcript", "More", "Try now", "Transcript"]

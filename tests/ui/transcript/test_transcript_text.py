@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from app.core.runs.items import TextPart, ToolCall
+from app.ui.transcript.cards import card_of
 from app.ui.transcript.diffs import diff_lines
 from app.ui.transcript.shown_text import beginning_of, end_of, of_terminal, one_line, plain
 
@@ -68,3 +70,19 @@ def test_a_diff_of_two_long_files_without_a_common_line_takes_no_noticeable_time
     began = time.process_time()
     assert len(list(diff_lines(old, new))) == 40_000
     assert time.process_time() - began < 0.5
+
+
+def test_results_keep_their_lines_unless_they_are_markdown() -> None:
+    def shown(kind: str, text: str) -> list[tuple[str, str]]:
+        call = ToolCall(key="c", call_id="c", title="Call", kind=kind, parts=(TextPart(text),))
+        return [(part.kind, part.text) for part in card_of(call).parts()]
+
+    lines = "def total():\n    return 0"
+    for kind in ("read", "search", "execute"):
+        assert shown(kind, f"{lines}\n") == [("mono", lines)]
+        assert shown(kind, f"```py\n{lines}\n```") == [("markdown", f"```py\n{lines}\n```")]
+    assert shown("execute", "\x1b[31mred\x1b[0m") == [("mono", "red")]
+    assert shown("fetch", lines) == [("markdown", lines)]
+    assert shown("mcp", '{"a": [1, 2]}') == [("mono", '{\n  "a": [\n    1,\n    2\n  ]\n}')]
+    assert shown("mcp", "[a link](https://example.com)") == [("markdown", "[a link](https://example.com)")]
+    assert shown("mcp", "[" * 5_000)[0][0] == "markdown"

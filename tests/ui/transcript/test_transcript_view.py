@@ -209,6 +209,7 @@ def test_a_folded_item_opens_where_it_stands_and_folds_again(view: TranscriptVie
 
 
 def test_the_items_of_a_sub_agent_show_when_it_is_opened(view: TranscriptView) -> None:
+    view.resize(1000, 500)
     shown(view, ListedItems(lived_run()))
     view.show_place(view.items.place_of("a1"), top=True)
     painted(view)
@@ -218,6 +219,10 @@ def test_the_items_of_a_sub_agent_show_when_it_is_opened(view: TranscriptView) -
     )
     press(view, "a1", "fold")
     assert {"a1c1", "a1m"} <= set(keys_of(view))
+    # It begins further in, and ends where the others do.
+    frames = {view.items.key(one.place): one.drawn.frame for one in view.visible if one.drawn is not None}
+    assert frames["a1c1"].left() > frames["a1"].left()
+    assert frames["a1c1"].right() == frames["a1"].right()
     press(view, "a1", "fold")
     assert "a1c1" not in keys_of(view)
 
