@@ -129,7 +129,7 @@ async def followed(count: int) -> tuple[RunPool, list[Transcript]]:
     pool.start(object())  # type: ignore[arg-type]
     runs = [TaskRun(f"r{number}", status="in_progress", environment="cloud") for number in range(count)]
     pool.follow([WantedRun(Task(f"t{run.id}", latest_run=run), run) for run in runs])
-    while len(opened) < count:
+    while len(opened) < count:  # noqa: ASYNC110 - the pool has no event for it
         await asyncio.sleep(0.05)
     return pool, opened
 

@@ -17,7 +17,7 @@ from app.ui.tasks.run_pool import MOST, WantedRun
 from app.ui.tasks.wording import aware
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from app.core.backend import Backend
     from app.core.errors import BurrowError
@@ -46,6 +46,7 @@ class RunWatch(QObject):
         # The tasks for which messages wait, and those of them that this project does not have.
         self._talks: frozenset[str] = frozenset()
         self._absent: set[str] = set()
+        self._imported = False
         self._look_soon = QTimer(self, singleShot=True, interval=LOOK_AFTER_MS)
         self._look_soon.timeout.connect(self._look)
         controller.changed.connect(self._look_later)
@@ -87,10 +88,22 @@ class RunWatch(QObject):
 
     def _look(self) -> None:
         backend = self._controller.backend
-        if backend is not None and backend.scope is not None and self._controller.load.loaded:
-            self._pool.follow(tuple(self._wanted(backend)))
+        if backend is None or backend.scope is None or not self._controller.load.loaded:
+            return
+        wanted = self._wanted(backend)
+        if self._imported or not wanted:
+            self._pool.follow(wanted)
+        else:
+            # Nobody waits for it, so it need not hold the window for 60 ms.
+            import asyncio
 
-    def _wanted(self, backend: Backend) -> Iterable[WantedRun]:
+            self._generation.spawn(asyncio.to_thread(_import), done=self._go_on, key="import")
+
+    def _go_on(self, _none: None) -> None:
+        self._imported = True
+        self._look()
+
+    def _wanted(self, backend: Backend) -> Sequence[WantedRun]:
         found = [each for task in self._controller.cache.all() if (each := self._wish(task, backend.account))]
         return sorted(found, key=lambda each: (each.talks, _made(each.run)), reverse=True)
 
@@ -106,6 +119,11 @@ class RunWatch(QObject):
         if talks or (run.status in UNDER_WAY and not task.archived and _is_mine(task, me)):
             return WantedRun(task, run, talks)
         return None
+
+
+def _import() -> None:
+    """Load what a conversation needs. No widgets: those are defined on Qt's thread."""
+    import app.core.runs.conversations  # noqa: F401
 
 
 def _is_mine(task: Task, me: User | None) -> bool:
