@@ -1,16 +1,18 @@
 """RunWatch: which runs are followed although nobody looks at them.
 
 They are the user's own that are under way, the newest first, and those for which messages wait. The pool has room for
-nine; of a run beyond them only its status is known, from the list. Whether an agent asks stands in its log only, as the
-last words of it, and neither the filter nor the pages of `session_logs/` give those without reading the whole log.
+nine; of a run beyond them only its status is known, from the list, which is asked for now and then also while nobody
+looks at it. Whether an agent asks stands in its log only, as the last words of it, and neither the filter nor the pages
+of `session_logs/` give those without reading the whole log.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from time import monotonic
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, QTimer
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.ui.bridge import Generation
 from app.ui.tasks.run_pool import MOST, WantedRun
@@ -30,12 +32,19 @@ if TYPE_CHECKING:
 
 # However often the list changes.
 LOOK_AFTER_MS = 100
+# A list that is older than this is asked for again, in seconds, and how often that is looked at.
+OLD_SECONDS, OLD_LOOK_MS = 300.0, 60_000
 UNDER_WAY = frozenset({"queued", "in_progress", "starting"})
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class RunWatch(QObject):
-    """Tells the pool what to follow whenever the list of tasks has changed, once the server has sent it."""
+    """Tells the pool what to follow whenever the list of tasks has changed, once the server has sent it.
+
+    `ended(task_id, status)`: a run that there was no room for has ended.
+    """
+
+    ended = Signal(str, str)
 
     def __init__(
         self, services: Services, bridge: Bridge, controller: TaskController, local: LocalRunList, pool: RunPool
@@ -47,11 +56,18 @@ class RunWatch(QObject):
         self._talks: frozenset[str] = frozenset()
         self._absent: set[str] = set()
         self._imported = False
+        # By task: its run, where that is under way and not followed.
+        self._beyond: dict[str, str] = {}
+        self._listed_at = monotonic()
+        self._old = QTimer(self, interval=OLD_LOOK_MS)
+        self._old.timeout.connect(self._ask_again)
+        self._old.start()
         self._look_soon = QTimer(self, singleShot=True, interval=LOOK_AFTER_MS)
         self._look_soon.timeout.connect(self._look)
         controller.changed.connect(self._look_later)
         controller.reached.connect(self._read)
         local.changed.connect(lambda _task_id: self._look_later())
+        pool.ended.connect(lambda task_id, _status: self._beyond.pop(task_id, None))
 
     def start(self) -> None:
         """Another account or project."""
@@ -59,17 +75,27 @@ class RunWatch(QObject):
         self._look_soon.stop()
         self._talks = frozenset()
         self._absent.clear()
+        self._beyond.clear()
+        self._listed_at = monotonic()
 
     def _look_later(self) -> None:
         if not self._look_soon.isActive():
             self._look_soon.start()
 
     def _read(self) -> None:
-        """Look in the storage for messages that wait, perhaps since the last start."""
+        """The list has arrived. Look in the storage for messages that wait, perhaps since the last start."""
+        self._listed_at = monotonic()
         backend = self._controller.backend
         if backend is not None and backend.scope is not None:
             work = self._services.storage.follow_ups.tasks(backend.scope)
             self._generation.spawn(work, done=self._know, failed=_ignore, key="messages")
+
+    def _ask_again(self) -> None:
+        """While the window is out of view, nobody else asks for the list."""
+        if self._controller.backend is not None and monotonic() - self._listed_at >= OLD_SECONDS:
+            # Not more often where the server does not answer.
+            self._listed_at = monotonic()
+            self._controller.refresh()
 
     def _know(self, tasks: frozenset[str]) -> None:
         self._talks = tasks
@@ -91,6 +117,9 @@ class RunWatch(QObject):
         if backend is None or backend.scope is None or not self._controller.load.loaded:
             return
         wanted = self._wanted(backend)
+        self._tell_ended()
+        under_way = [each for each in wanted if not each.run.finished]
+        self._beyond = {each.task.id: each.run.id for each in under_way if not self._pool.has(each.run.id)}
         if self._imported or not wanted:
             self._pool.follow(wanted)
         else:
@@ -98,6 +127,13 @@ class RunWatch(QObject):
             import asyncio
 
             self._generation.spawn(asyncio.to_thread(_import), done=self._go_on, key="import")
+
+    def _tell_ended(self) -> None:
+        for task_id, run_id in self._beyond.items():
+            task = self._controller.cache.get(task_id)
+            run = task.latest_run if task is not None else None
+            if run is not None and run.id == run_id and run.finished and not self._pool.has(run_id):
+                self.ended.emit(task_id, run.status)
 
     def _go_on(self, _none: None) -> None:
         self._imported = True

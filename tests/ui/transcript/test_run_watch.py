@@ -139,6 +139,29 @@ async def test_a_run_for_which_messages_wait_is_followed_first_wherever_it_is(
         assert server.called("get").count(("deleted",)) == 1
 
 
+async def test_of_a_run_that_there_is_no_room_for_its_end_is_told_also_while_nobody_looks_at_the_list(
+    qapp: QApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_pool, "MOST", 1)
+    notices: list[PlaceNotice] = []
+    async with task_desk(qapp, [running(1), running(2), running(3, "completed")]) as desk:
+        desk.place.told.connect(notices.append)
+        await opened(desk, "r1")
+        watch, asked_for = desk.place.runs._watch, len(desk.tasks.called("list"))
+        desk.tasks.tasks["t2"] = running(2, "failed")
+        watch._old.timeout.emit()
+        await settle()
+        assert len(desk.tasks.called("list")) == asked_for
+        watch._listed_at -= run_watch.OLD_SECONDS
+        watch._old.timeout.emit()
+        await until(lambda: notices)
+        desk.place.controller.refresh()
+        await until(lambda: len(desk.tasks.called("list")) == asked_for + 2)
+        await settle()
+        assert [(each.item, each.text) for each in notices] == [("t2", "Run ended: Failed.")]
+        assert desk.runs.open == ["r1"]
+
+
 async def test_runs_are_opened_one_after_the_other(qapp: QApplication) -> None:
     runs, times = RecordedRuns("connecting"), list[None]()
     with a_pool(runs) as pool:
