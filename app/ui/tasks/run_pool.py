@@ -190,7 +190,9 @@ class RunPool(QObject):
 
     def leave(self, run_id: str) -> None:
         """A run is not in view any more: close it unless it is under way or messages wait for it."""
-        if self._key_of(run_id) == self._shown:
+        kept = self._kept.get(self._shown or "")
+        # One that went on in another run is in view by that one's id.
+        if kept is not None and kept.opened.conversation.run.id == run_id:
             self._shown = None
         self._make_room()
 

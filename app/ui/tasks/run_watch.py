@@ -152,9 +152,10 @@ class RunWatch(QObject):
             # Another machine carries it out, and only there it can be answered.
             return None
         talks = task.id in self._talks
-        if talks or (run.status in UNDER_WAY and not task.archived and _is_mine(task, me)):
-            return WantedRun(task, run, talks)
-        return None
+        if task.archived or not (talks or (run.status in UNDER_WAY and _is_mine(task, me))):
+            # What was put away goes on only when it is opened.
+            return None
+        return WantedRun(task, run, talks)
 
 
 def _import() -> None:

@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QApplication
 from app.core.posthog.types import Task, User
 from app.ui.bridge import Bridge
 from app.ui.place import PlaceNotice
-from app.ui.tasks import run_pool, run_watch
+from app.ui.tasks import controller, run_pool, run_watch
 from app.ui.tasks.run_pool import RunPool, WantedRun
 from app.ui.transcript.connection_line import ConnectionState
 from tests.ui._tasks_fakes import FakeBackend, FakeTasks, settle, until
@@ -116,10 +116,11 @@ async def test_a_run_for_which_messages_wait_is_followed_first_wherever_it_is(
     qapp: QApplication, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_pool, "MOST", 2)
-    server = FakeTasks([running(1), running(2), running(3), running(4, "completed", archived=True)])
+    monkeypatch.setattr(controller, "PAGE", 3)
+    server = FakeTasks([running(1), running(2), running(3), running(4, "completed"), running(5, archived=True)])
     async with task_desk(qapp, server) as desk:
         await opened(desk, "r1", "r2")
-        desk.services.storage.follow_ups.waiting = frozenset({"t3", "t4", "deleted"})
+        desk.services.storage.follow_ups.waiting = frozenset({"t3", "t4", "t5", "deleted"})
         desk.runs.kind = "connecting"
         desk.place.controller.refresh()
         await until(lambda: "r3" in desk.runs.open)
