@@ -19,6 +19,7 @@ from app.core.posthog.run_files import RunFile
 from app.core.runs.agent_control import AgentControl
 from app.core.runs.follow_status import ENDED, LIVE
 from app.core.runs.queued import (
+    LATER_RUN,
     TURN,
     UNSENT,
     Hold,
@@ -187,7 +188,9 @@ class Conversation(AgentControl):
         hold = self._holds()
         steer = hold.reason == TURN and any(each.steer for each in waiting)
         if not waiting or (hold.reason and not steer):
-            self._set_hold(hold if waiting else Hold())
+            # Those that are for a later run wait for that one's conversation.
+            later = Hold(LATER_RUN) if any(each.state == WAITING for each in self._rows) else Hold()
+            self._set_hold(hold if waiting else later)
             return LOG_SECONDS if any(each.state == SENT for each in self._rows) else 0.0
         claimed = await self._follow_ups.claim(self._scope, self.follower.task, steer=steer, only=only)
         if not claimed:

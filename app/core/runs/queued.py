@@ -26,7 +26,7 @@ LOOKED_THROUGH = 10
 IN_PROGRESS = "in_progress"
 # The reasons why messages wait (`Hold`).
 OFFLINE, SIGN_IN, CONNECTING, STARTING, TURN = "offline", "sign_in", "connecting", "starting", "turn"
-UNSENT, NEVER_STARTED, TROUBLE = "unsent", "never_started", "trouble"
+UNSENT, NEVER_STARTED, LATER_RUN, TROUBLE = "unsent", "never_started", "later_run", "trouble"
 
 
 class Queued(NamedTuple):
@@ -48,7 +48,8 @@ class Hold(NamedTuple):
     """Why messages wait.
 
     `reason`: empty while nothing holds them; `offline`, `sign_in`, `connecting`, `starting`, `turn`, `unsent` (an
-    earlier one needs the user), `never_started` (the run failed before its agent was there), or `trouble`.
+    earlier one needs the user), `never_started` (the run failed before its agent was there), `later_run` (they are for a
+    later run of the task), or `trouble`.
     """
 
     reason: str = ""

@@ -121,9 +121,9 @@ class ConversationOpener:
         self._services, self._bridge, self._owner = services, bridge, owner
 
     def __call__(self, backend: Backend, task: Task, run: TaskRun) -> OpenedConversation:
-        local = self._services.local_runs
-        if local.has(run.id):
-            return self._open_local(local.conversation(run.id))
+        # The runs of this machine take a quarter of a second to load, which most runs do not need.
+        if run.environment == "local" and self._services.local_runs.has(run.id):
+            return self._open_local(self._services.local_runs.conversation(run.id))
         # Not needed for the first paint.
         from app.core.runs.conversations import open_conversation
         from app.ui.tasks.run_pool import OpenedConversation

@@ -33,8 +33,8 @@ OPEN_NEXT_MS = 250
 PATIENCE = 5.0
 # So long what could not be followed is left alone, and a run that has ended whose messages need the user, in seconds.
 FAILED_ALONE, ENDED_ALONE = 120.0, 900.0
-# Messages in these states need the conversation, but not the user; unless they are held for one of these reasons.
-UNSENT, NEEDS_USER = frozenset({"waiting", "sending", "sent"}), frozenset({"unsent", "never_started"})
+# Messages in these states need the conversation only; unless they are held for one of these reasons.
+UNSENT, NOT_HERE = frozenset({"waiting", "sending", "sent"}), frozenset({"unsent", "never_started", "later_run"})
 
 
 class OpenedConversation(NamedTuple):
@@ -69,7 +69,7 @@ class _Kept:
     def talks(self) -> bool:
         """Whether messages are still to be sent that need nobody's help."""
         conversation = self.opened.conversation
-        return conversation.hold not in NEEDS_USER and any(each.state in UNSENT for each in conversation.queued)
+        return conversation.hold not in NOT_HERE and any(each.state in UNSENT for each in conversation.queued)
 
     @property
     def asks(self) -> bool:
@@ -190,7 +190,9 @@ class RunPool(QObject):
 
     def leave(self, run_id: str) -> None:
         """A run is not in view any more: close it unless it is under way or messages wait for it."""
-        if self._key_of(run_id) == self._shown:
+        kept = self._kept.get(self._shown or "")
+        # One that went on in another run is in view by that one's id.
+        if kept is not None and kept.opened.conversation.run.id == run_id:
             self._shown = None
         self._make_room()
 

@@ -82,6 +82,7 @@ class RunTranscripts(QObject):
         self.pool.status_changed.connect(controller.know_run)
         self.pool.moved.connect(controller.fetch)
         self._watch = RunWatch(context.services, context.bridge, controller, self.local, self.pool)
+        self._watch.ended.connect(lambda task_id, status: self._tell(task_id, "ended", status))
         pages.views_built.connect(self._connect_views)
         pages.currentChanged.connect(lambda _page: self._show())
         controller.changed.connect(self._show)

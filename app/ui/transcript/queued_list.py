@@ -55,6 +55,7 @@ HOLDS: Mapping[str, str] = {
     "turn": marked("Transcript", "Sent when the agent has finished its turn"),
     "unsent": marked("Transcript", "An earlier message needs you"),
     "never_started": marked("Transcript", "Not sent: the run failed before its agent had started. Run the task again."),
+    "later_run": marked("Transcript", "Sent in the later run of this task"),
     "trouble": marked("Transcript", "Not sent yet: the server does not take it"),
 }
 

@@ -564,6 +564,7 @@ async def test_what_was_written_elsewhere_goes_on_from_the_last_run_of_a_task_on
             await until(lambda: talk.went_on == [("r1", "For the last run", 0)])
             return
         await until(lambda: talk.waiting() == [("For the last run", WAITING)])
+        await until(lambda: talk.conversation.hold.reason == "later_run")
         # Whoever looks at an earlier run may go on from that.
         await talk.conversation.send("From here")
         await until(lambda: bool(talk.went_on))

@@ -349,13 +349,18 @@ async def test_a_conversation_that_goes_on_in_another_run_stays_the_one_in_view(
     async with task_desk(qapp, [running(1)]) as desk:
         conversation = await opened(desk)
         following = TaskRun("r9", status="queued", environment="cloud", created_at=NOW)
+        desk.tasks.tasks["t1"] = msgspec.structs.replace(running(1), latest_run=following)
         conversation.run = following
         conversation.changed.emit(None)
-        desk.place.controller.runs["t1"] = Page((following, *(running(1).latest_run,)), count=2)  # type: ignore[arg-type]
-        desk.place.controller.runs_changed.emit("t1")
+        await until(lambda: desk.place.runs._run_id == "r9")
         await settle()
         assert list(desk.runs.opened) == ["r1"]
         assert views(desk).transcript.view.source is conversation.transcript
+        assert not conversation.closed
+        # Also when that one has ended.
+        conversation.end_run("completed")
+        await settle()
+        desk.place.runs.pool._arrange()
         assert not conversation.closed
 
 

@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QApplication
 from app.core.posthog.types import Task, User
 from app.ui.bridge import Bridge
 from app.ui.place import PlaceNotice
-from app.ui.tasks import run_pool, run_watch
+from app.ui.tasks import controller, run_pool, run_watch
 from app.ui.tasks.run_pool import RunPool, WantedRun
 from app.ui.transcript.connection_line import ConnectionState
 from tests.ui._tasks_fakes import FakeBackend, FakeTasks, settle, until
@@ -80,7 +80,7 @@ async def test_a_run_that_nobody_opened_is_told_of_when_it_asks_and_when_it_ends
         await opened(desk, "r1")
         assert [each.text for each in notices[1:]] == ["Run ended: Failed."]
         await until(lambda: desk.place.controller.cache.get("t2").latest_run.status == "failed")  # type: ignore[union-attr]
-        assert desk.place.pages._views is None
+        assert desk.place.pages.task_id != "t2"
 
 
 async def test_only_runs_of_the_users_own_that_are_under_way_are_followed(qapp: QApplication) -> None:
@@ -116,10 +116,11 @@ async def test_a_run_for_which_messages_wait_is_followed_first_wherever_it_is(
     qapp: QApplication, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_pool, "MOST", 2)
-    server = FakeTasks([running(1), running(2), running(3), running(4, "completed", archived=True)])
+    monkeypatch.setattr(controller, "PAGE", 3)
+    server = FakeTasks([running(1), running(2), running(3), running(4, "completed"), running(5, archived=True)])
     async with task_desk(qapp, server) as desk:
         await opened(desk, "r1", "r2")
-        desk.services.storage.follow_ups.waiting = frozenset({"t3", "t4", "deleted"})
+        desk.services.storage.follow_ups.waiting = frozenset({"t3", "t4", "t5", "deleted"})
         desk.runs.kind = "connecting"
         desk.place.controller.refresh()
         await until(lambda: "r3" in desk.runs.open)
@@ -137,6 +138,29 @@ async def test_a_run_for_which_messages_wait_is_followed_first_wherever_it_is(
         last.end_run("completed")
         await until(lambda: last.closed)
         assert server.called("get").count(("deleted",)) == 1
+
+
+async def test_of_a_run_that_there_is_no_room_for_its_end_is_told_also_while_nobody_looks_at_the_list(
+    qapp: QApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_pool, "MOST", 1)
+    notices: list[PlaceNotice] = []
+    async with task_desk(qapp, [running(1), running(2), running(3, "completed")]) as desk:
+        desk.place.told.connect(notices.append)
+        await opened(desk, "r1")
+        watch, asked_for = desk.place.runs._watch, len(desk.tasks.called("list"))
+        desk.tasks.tasks["t2"] = running(2, "failed")
+        watch._old.timeout.emit()
+        await settle()
+        assert len(desk.tasks.called("list")) == asked_for
+        watch._listed_at -= run_watch.OLD_SECONDS
+        watch._old.timeout.emit()
+        await until(lambda: notices)
+        desk.place.controller.refresh()
+        await until(lambda: len(desk.tasks.called("list")) == asked_for + 2)
+        await settle()
+        assert [(each.item, each.text) for each in notices] == [("t2", "Run ended: Failed.")]
+        assert desk.runs.open == ["r1"]
 
 
 async def test_runs_are_opened_one_after_the_other(qapp: QApplication) -> None:
