@@ -48,8 +48,8 @@ class Hold(NamedTuple):
     """Why messages wait.
 
     `reason`: empty while nothing holds them; `offline`, `sign_in`, `connecting`, `starting`, `turn`, `unsent` (an
-    earlier one needs the user), `never_started` (the run failed before its agent was there), `later_run` (they are for a
-    later run of the task), or `trouble`.
+    earlier one needs the user), `never_started` (the run failed before its agent was there), `later_run` (they are for
+    a later run of the task), or `trouble`.
     """
 
     reason: str = ""
