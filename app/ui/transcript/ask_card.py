@@ -169,7 +169,7 @@ class AskCard(QFrame):
         offered = [option for option in permission.options if not self.withheld(option.option_id)]
         self.parts.setVisible(not asks)
         if asks:
-            self._form = QuestionForm(permission.questions)
+            self._form = QuestionForm(permission.questions, self.title.text())
             self._form.changed.connect(self._form_changed)
             self._column.addWidget(self._form)
             self._form.show()

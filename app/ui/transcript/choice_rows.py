@@ -62,8 +62,9 @@ class _ChoiceRow(_Button):
     def _places(self, width: int) -> tuple[QRect, QRect]:
         """Where label and description stand, from the left."""
         current = theme()
-        left = current.px(tokens.ICON + tokens.SPACE_2) + (current.px(tokens.SPACE_4) if self._number else 0)
-        room, top = max(1, width - left), current.px(tokens.SPACE_1)
+        inset = current.px(tokens.SPACE_1)
+        left = inset + current.px(tokens.ICON + tokens.SPACE_2) + (current.px(tokens.SPACE_4) if self._number else 0)
+        room, top = max(1, width - left - inset), inset
         flags = Qt.TextFlag.TextWordWrap
         rows = []
         for text, role in ((self._label, "body"), (self._about, "caption")):
@@ -76,19 +77,20 @@ class _ChoiceRow(_Button):
     @guarded()
     def paintEvent(self, event: QPaintEvent) -> None:
         current = theme()
-        side = current.px(tokens.ICON)
+        # Within the frame that shows the focus.
+        side, inset = current.px(tokens.ICON), current.px(tokens.SPACE_1)
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         label, about = self._places(self.width())
         line = QFontMetrics(current.font("body")).height()
-        mark = QRect(0, label.top() + (line - side) // 2, side, side)
+        mark = QRect(inset, label.top() + (line - side) // 2, side, side)
         self._paint_mark(painter, QRectF(self._mirrored(mark)))
         align = Qt.AlignmentFlag.AlignRight if self.isRightToLeft() else Qt.AlignmentFlag.AlignLeft
         flags = int(Qt.TextFlag.TextWordWrap) | int(align)
         painter.setFont(current.font("body"))
         if self._number:
             painter.setPen(current.colour("muted"))
-            at = QRect(side + current.px(tokens.SPACE_2), label.top(), current.px(tokens.SPACE_4), line)
+            at = QRect(inset + side + current.px(tokens.SPACE_2), label.top(), current.px(tokens.SPACE_4), line)
             painter.drawText(self._mirrored(at), int(align), self._number)
         painter.setPen(current.colour("text"))
         painter.drawText(self._mirrored(label), flags, self._label)

@@ -27,13 +27,13 @@ LONGEST_QUESTION = 4_000
 
 
 class QuestionForm(QWidget):
-    """`changed()` when something was chosen or typed."""
+    """`changed()` when something was chosen or typed. What the `title` above asks already is not repeated."""
 
     changed = Signal()
 
-    def __init__(self, questions: Sequence[Question], parent: QWidget | None = None) -> None:
+    def __init__(self, questions: Sequence[Question], title: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._parts = [_QuestionPart(question, self) for question in questions]
+        self._parts = [_QuestionPart(question, one_line(question.text) != title, self) for question in questions]
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(theme().px(tokens.SPACE_4))
@@ -65,7 +65,7 @@ class _QuestionPart(QWidget):
 
     changed = Signal()
 
-    def __init__(self, question: Question, parent: QWidget) -> None:
+    def __init__(self, question: Question, shows_text: bool, parent: QWidget) -> None:
         super().__init__(parent)
         self.question = question
         current = theme()
@@ -78,7 +78,8 @@ class _QuestionPart(QWidget):
         self.setAccessibleName(words)
         if question.header:
             box.addWidget(Text(one_line(question.header), "caption", "muted"))
-        box.addWidget(Text(words, "strong", wrap=True, selectable=True))
+        if shows_text:
+            box.addWidget(Text(words, "strong", wrap=True, selectable=True))
         self._group = QButtonGroup(self)
         self._group.setExclusive(not question.several)
         self._buttons: list[QAbstractButton] = []

@@ -80,7 +80,8 @@ def tool_card(item: ToolCall) -> ItemCard:
         state=state,
         took=took,
         folds=True,
-        open_first=item.kind in OPEN_KINDS or item.status == "failed",
+        # What an agent asks has nothing below it until it is answered.
+        open_first=(item.kind in OPEN_KINDS and bool(item.parts or item.output)) or item.status == "failed",
         late=item.late,
     )
 
