@@ -15,8 +15,9 @@ IN_WORKER = ("app.core.runs.conversations", "app.core.runs.desk.local_desk", "ap
 IN_LOOP = (
     *("app.ui.transcript.cards", "app.ui.transcript.parts_view", "app.ui.transcript.painted_items"),
     *("app.ui.transcript.view", "app.ui.transcript.ask_card", "app.ui.transcript.queued_list"),
-    *("app.ui.transcript.reader", "app.ui.transcript.page", "app.ui.transcript.driver"),
-    *("app.ui.transcript.reply_draft", "app.ui.tasks.local_conversation"),
+    *("app.ui.transcript.reader", "app.ui.transcript.find_bar", "app.ui.transcript.reply"),
+    *("app.ui.transcript.talk_column", "app.ui.transcript.run_notice", "app.ui.transcript.page"),
+    *("app.ui.transcript.driver", "app.ui.transcript.reply_draft", "app.ui.tasks.local_conversation"),
 )
 PAUSE_SECONDS = 0.03
 

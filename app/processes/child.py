@@ -30,12 +30,6 @@ POSIX = os.name == "posix"
 NO_CONSOLE: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 """As `creationflags`: a command opens no console window on Windows."""
 
-if sys.platform == "win32":
-    # Its pipes are those that the loop can wait for there.
-    from asyncio.windows_utils import Popen
-else:
-    from subprocess import Popen
-
 
 class NotStarted(Exception):
     """The command could not be started. The text is a sentence with the system's `reason`.
@@ -209,8 +203,14 @@ class ChildProcess:
 def _start(
     command: Sequence[str], folder: Path | str | None, environment: Mapping[str, str], stdin: int, stderr: int
 ) -> subprocess.Popen[bytes]:
+    popen: type[subprocess.Popen[bytes]] = subprocess.Popen
+    if sys.platform == "win32":
+        # Its pipes are those that the loop can wait for there.
+        from asyncio import windows_utils
+
+        popen = windows_utils.Popen[bytes]
     try:
-        return Popen(
+        return popen(
             (startable(command[0], environment.get("PATH")), *command[1:]),
             stdin=stdin,
             stdout=subprocess.PIPE,
@@ -255,7 +255,7 @@ def startable(program: str, path: str | None) -> str:
     Python looks for it there, but not where the process has no PATH, nor on Windows, which by itself looks in the PATH
     of this process, and finds only what ends in .exe, not npx.cmd.
     """
-    if os.path.dirname(program) or (POSIX and path is not None):
+    if os.path.dirname(program) or (sys.platform != "win32" and path is not None):
         return program
     return shutil.which(program, path=path) or program
 

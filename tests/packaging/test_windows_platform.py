@@ -138,15 +138,15 @@ def test_the_proxy_starts_in_a_job_that_it_may_not_leave(
 def test_a_server_that_is_a_script_is_started_by_its_whole_name_on_windows(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from app.core.mcp.protocol import process
+    from app.processes import child
 
     script = tmp_path / "npx"
     script.write_text("", encoding="utf-8")
     script.chmod(0o755)
-    assert process.startable("npx", str(tmp_path)) == "npx"
+    assert child.startable("npx", str(tmp_path)) == "npx"
     # `shutil.which` itself asks PATHEXT on Windows.
-    monkeypatch.setattr(process.shutil, "which", lambda name, path: str(Path(path) / f"{name}.cmd"))
-    monkeypatch.setattr(process.sys, "platform", "win32")
-    assert process.startable("npx", str(tmp_path)) == str(tmp_path / "npx.cmd")
-    monkeypatch.setattr(process.shutil, "which", lambda name, path: None)
-    assert process.startable("nothing", str(tmp_path)) == "nothing"
+    monkeypatch.setattr(child.shutil, "which", lambda name, path: str(Path(path) / f"{name}.cmd"))
+    monkeypatch.setattr(child.sys, "platform", "win32")
+    assert child.startable("npx", str(tmp_path)) == str(tmp_path / "npx.cmd")
+    monkeypatch.setattr(child.shutil, "which", lambda name, path: None)
+    assert child.startable("nothing", str(tmp_path)) == "nothing"

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 KEPT_ITEMS, KEPT_CHARACTERS = 256, 16_000_000
 # Characters that are masked while somebody waits for it: 8 to 30 ms.
 AT_ONCE = 256 * 1024
+# The same of an item that was shown and has changed: a text that grows does so many times a second.
+AGAIN_AT_ONCE = 64 * 1024
 
 
 class _Kept(NamedTuple):
@@ -76,7 +78,8 @@ class MaskedItems:
         if kept is not None and kept.revision == revision:
             return kept.item
         item = items.item(index)
-        if characters_to_mask(item) <= AT_ONCE or not _has_loop():
+        most = AT_ONCE if kept is None else AGAIN_AT_ONCE
+        if characters_to_mask(item) <= most or not _has_loop():
             return self.whole(items, index)
         if index not in self._work:
             self._work[index] = _Work(items, revision, masking(item))

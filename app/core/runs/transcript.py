@@ -169,13 +169,23 @@ class Transcript:
         """As `item`, but a very long one is without its texts at first; `changed` tells when it has them."""
         return self._read(index, self._masked.soon)
 
+    def item_steps(self, index: int) -> Generator[None, None, Item]:
+        """As `item`, in steps of a few milliseconds."""
+        try:
+            return (yield from self._masked.steps(self._body.items, index))
+        except OSError as failure:
+            return self._unreadable(index, failure)
+
     def _read(self, index: int, how: Callable[[ItemList, int], Item]) -> Item:
         try:
             return how(self._body.items, index)
         except OSError as failure:
-            head = self.head(index)
-            words = f"This cannot be read from this machine's disk: {failure}. The server has it."
-            return Notice(key=head.key, turn=head.turn, parent=head.parent, text=words, level="error", source="storage")
+            return self._unreadable(index, failure)
+
+    def _unreadable(self, index: int, failure: OSError) -> Item:
+        head = self.head(index)
+        words = f"This cannot be read from this machine's disk: {failure}. The server has it."
+        return Notice(key=head.key, turn=head.turn, parent=head.parent, text=words, level="error", source="storage")
 
     def index_of(self, key: str) -> int | None:
         return self._body.items.index_of(key)

@@ -12,6 +12,9 @@ from app.ui.transcript.copied import joined, markdown_of
 from app.ui.widgets.plain_text import mime_data
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from app.core.runs.items import Item
     from app.ui.transcript.painted_items import PaintedItems
 
 # So long may copying keep the window from painting.
@@ -27,6 +30,8 @@ class TranscriptCopier(QObject):
         super().__init__(view)
         self._view = view
         self._copied: list[str] = []
+        # Those of the next item.
+        self._steps: Generator[None, None, Item] | None = None
         self._soon = QTimer(self, singleShot=True, interval=0)
         self._soon.timeout.connect(self._copy_more)
 
@@ -53,14 +58,19 @@ class TranscriptCopier(QObject):
 
     def copy_all(self) -> None:
         """Copy the whole transcript."""
-        self._copied = []
+        self._copied, self._steps = [], None
         self._soon.start()
 
     def _copy_more(self) -> None:
         """Copy in slices: a long transcript is read from the disk."""
         source, until = self._view.source, perf_counter() + SLICE_SECONDS
         while source is not None and len(self._copied) < len(source):
-            self._copied.append(markdown_of(source.item(len(self._copied))))
+            steps = self._steps = self._steps or source.item_steps(len(self._copied))
+            try:
+                next(steps)
+            except StopIteration as read:
+                self._copied.append(markdown_of(read.value))
+                self._steps = None
             if perf_counter() > until:
                 self._soon.start()
                 return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from app.core.events import Event
     from app.core.runs.items import Item, SessionState
@@ -30,6 +30,9 @@ class ItemSource(Protocol):
 
     def shown(self, index: int) -> Item:
         """An item; a very long one may be without its texts until `changed` tells of it."""
+
+    def item_steps(self, index: int) -> Generator[None, None, Item]:
+        """As `item`, in steps of a few milliseconds."""
 
     def index_of(self, key: str) -> int | None:
         """Where an item is."""

@@ -10,7 +10,7 @@ from app.core.redaction import hide, mask_credentials
 from app.core.runs.item_text import characters_to_mask, without_texts
 from app.core.runs.items import Message, Permission, TextPart, ToolCall
 from app.core.runs.long_texts import PIECE, mask_long, mask_steps
-from app.core.runs.masked_items import AT_ONCE
+from app.core.runs.masked_items import AGAIN_AT_ONCE, AT_ONCE
 from app.core.runs.transcript import Change, Transcript
 from tests.core.runs.logs import call, chunk, entries, message, output, progress
 from tests.until import until
@@ -91,15 +91,13 @@ async def test_a_long_item_shows_nothing_before_it_is_masked_and_holds_up_nobody
 
 async def test_a_long_text_that_grows_is_shown_as_it_was_until_it_is_masked() -> None:
     said, told = Transcript(), list[Change]()
-    said.apply(entries(chunk(long_text(AT_ONCE + 100_000)), live=True))
+    said.apply(entries(chunk(long_text(2 * AGAIN_AT_ONCE)), live=True))
     said.changed.subscribe(told.append)
-    said.shown(0)
-    await until(lambda: told)
     former = said.shown(0)
     assert isinstance(former, Message)
     said.apply(entries(chunk(f"Authorization: Bearer {SECRET}"), live=True))
-    assert said.shown(0) is former
     told.clear()
+    assert said.shown(0) is former
     await until(lambda: told)
     grown = said.shown(0)
     assert isinstance(grown, Message)

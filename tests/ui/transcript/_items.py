@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from app.core.events import Event
@@ -133,6 +133,10 @@ class ListedItems:
         return self.list[index]
 
     shown = item
+
+    def item_steps(self, index: int) -> Generator[None, None, Item]:
+        yield
+        return self.item(index)
 
     def index_of(self, key: str) -> int | None:
         return self._places.get(key)
