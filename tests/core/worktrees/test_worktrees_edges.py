@@ -53,6 +53,15 @@ async def test_commits_in_a_submodule_go_along_with_the_folder(
     assert run_git(aside / "x" / "lib", "status", "--porcelain") == ""
 
 
+async def test_a_submodule_that_leads_to_the_persons_own_leaves_it_there(
+    repository: Path, library: Path, worktrees: Worktrees
+) -> None:
+    made = await with_submodule(repository, worktrees)
+    (Path(made.path) / "lib" / ".git").write_text(f"gitdir: {repository}/.git/modules/lib\n")
+    await worktrees.delete(made, await worktrees.losses(made))
+    assert run_git(repository / "lib", "log", "-1", "--format=%s") == "Library\n"
+
+
 async def test_a_worktree_with_a_submodule_can_be_deleted(
     repository: Path, library: Path, worktrees: Worktrees
 ) -> None:

@@ -300,12 +300,14 @@ async def _keep_commits(record: WorktreeRecord) -> None:
 
 async def _detach_submodules(worktree: Path) -> None:
     """Make each submodule a repository of its own, as its commits are in git's own folder of the worktree."""
+    within = await _git_folder(worktree)
     for name in await submodules_in(worktree):
         submodule = worktree / name
         await _detach_submodules(submodule)
         link = submodule / ".git"
         own = await _git_folder(submodule)
-        if await asyncio.to_thread(link.is_file):
+        # One that is elsewhere stays there: another working folder may use it.
+        if own.is_relative_to(within) and await asyncio.to_thread(link.is_file):
             await git(submodule, "config", "--unset-all", "core.worktree", fine=(0, 5))
             await asyncio.to_thread(_take_in, own, link)
 
