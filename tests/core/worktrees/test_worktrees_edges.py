@@ -96,6 +96,14 @@ async def test_commits_on_no_branch_get_one(repository: Path, worktrees: Worktre
     )
 
 
+async def test_commits_count_beside_a_tag_with_the_name_of_the_branch(repository: Path, worktrees: Worktrees) -> None:
+    made = await worktrees.create(repository, "x")
+    run_git(Path(made.path), "commit", "--quiet", "--allow-empty", "-m", "Nowhere else")
+    run_git(Path(made.path), "checkout", "--quiet", "--detach", made.base)
+    run_git(repository, "tag", made.branch, made.base)
+    assert [each.subject for each in (await worktrees.losses(made)).unpushed] == ["Nowhere else"]
+
+
 async def test_what_a_rebase_has_put_away_is_kept(repository: Path, worktrees: Worktrees) -> None:
     made = await worktrees.create(repository, "x")
     folder = Path(made.path)
