@@ -39,6 +39,8 @@ SETTINGS = (
     *("log.showSignature=false", "diff.suppressBlankEmpty=false", f"diff.orderFile={os.devnull}"),
 )
 NO_HOOKS = f"core.hooksPath={os.devnull}"
+# The one knows only names and refuses to be told so, the hooks of the other would inherit it.
+PATTERNS = frozenset({"check-ignore", "commit"})
 # A partial clone may lack what these write into the folder.
 CHECKOUTS = frozenset({"worktree", "checkout"})
 # What git says, in the language that it is asked for.
@@ -88,10 +90,10 @@ async def git(
     settings = SETTINGS if hooks else (*SETTINGS, NO_HOOKS)
     words = ("git", *(word for each in settings for word in ("-c", each)), *arguments)
     environment = _environment()
-    if name != "check-ignore":
-        # A name with a star in it is that name. The one command that knows only names refuses to be told so.
+    if name not in PATTERNS:
+        # A name with a star in it is that name.
         environment["GIT_LITERAL_PATHSPECS"] = "1"
-    if name not in CHECKOUTS:
+    if name not in CHECKOUTS and not hooks:
         # Fetching runs `core.sshCommand`, and programs that the address names.
         environment["GIT_NO_LAZY_FETCH"] = "1"
     call = _GitProcess(words, folder, environment, given, enough)
