@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,13 @@ async def test_a_branch_finds_a_name_beside_those_of_others(
 ) -> None:
     run_git(repository, "branch", taken)
     assert (await worktrees.create(repository, "x")).branch.startswith(made)
+
+
+async def test_several_are_made_and_deleted_at_once(repository: Path, worktrees: Worktrees) -> None:
+    made = await asyncio.gather(*(worktrees.create(repository, "Same name") for _ in range(6)))
+    assert len({each.branch for each in made}) == 6
+    await asyncio.gather(*(worktrees.delete(each, Losses()) for each in made))
+    assert await worktrees.all() == ()
 
 
 async def test_a_checkout_that_fails_leaves_nothing_behind(

@@ -68,6 +68,8 @@ class Worktrees:
 
     def __init__(self, data: Path) -> None:
         self._folder = data / FOLDER
+        # Git reads all worktrees of a repository, and fails on one that another call is just making.
+        self._turn = asyncio.Lock()
 
     async def create(self, repository: Path, name: str, base: str = "HEAD") -> WorktreeRecord:
         """Make a worktree with a branch of its own, named after `name`, at the commit `base`.
@@ -89,21 +91,22 @@ class Worktrees:
         slug = _UNUSABLE.sub("-", name.lower()).strip("-")[:40] or "run"
         path = self._folder / f"{top.name}-{number}" / slug
         await asyncio.to_thread(make_private_folder, path.parent)
-        record = WorktreeRecord(
-            id=number,
-            repository=str(top),
-            path=str(path),
-            branch=await _new_branch(top, slug, number, commit),
-            base=commit,
-            created=time.time(),
-        )
-        try:
-            await git(top, "worktree", "add", "--quiet", record.path, record.branch, seconds=CHECKOUT_SECONDS)
-            await asyncio.to_thread((await _git_folder(path) / MARK).write_text, number, "utf-8")
-            return await self._save(record)
-        except BaseException:
-            await asyncio.shield(self._undo(record))
-            raise
+        async with self._turn:
+            record = WorktreeRecord(
+                id=number,
+                repository=str(top),
+                path=str(path),
+                branch=await _new_branch(top, slug, number, commit),
+                base=commit,
+                created=time.time(),
+            )
+            try:
+                await git(top, "worktree", "add", "--quiet", record.path, record.branch, seconds=CHECKOUT_SECONDS)
+                await asyncio.to_thread((await _git_folder(path) / MARK).write_text, number, "utf-8")
+                return await self._save(record)
+            except BaseException:
+                await asyncio.shield(self._undo(record))
+                raise
 
     async def all(self) -> tuple[WorktreeRecord, ...]:
         """All that Burrow made, the oldest first, archived ones too."""
@@ -148,7 +151,8 @@ class Worktrees:
             raise WorktreeChanged(now)
         await _check_not_locked(Path(record.path))
         # Whoever is cancelled in the middle of it leaves nothing half done.
-        return await asyncio.shield(self._take_away(record, now))
+        async with self._turn:
+            return await asyncio.shield(self._take_away(record, now))
 
     async def _take_away(self, record: WorktreeRecord, losses: Losses) -> Path | None:
         repository, path = Path(record.repository), Path(record.path)
