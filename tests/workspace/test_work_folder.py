@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from app.workspace.code_host.repositories import CodeRepository, branches_of
 from app.workspace.runner import patience, work_folder
 from app.workspace.runner.agent_session import agent_environment
 from app.workspace.runner.prompts import save_files
@@ -45,6 +46,17 @@ async def test_documents_have_any_name_and_the_patch_applies(made_in: WorkFolder
     assert b"+na\xefve\n" in patch.content
     applied_to(tmp_path / "other", folder, made_in.base, patch)
     assert content_of(tmp_path / "other" / "latin.txt") == b"na\xefve\n"
+
+
+async def test_a_branch_has_its_name_beside_a_tag_of_the_same(made_in: WorkFolder, tmp_path: Path) -> None:
+    git(made_in.path, "tag", "main")
+    git(made_in.path, "checkout", "--quiet", "--detach")
+    bare = tmp_path / "bare.git"
+    git(tmp_path, "clone", "--quiet", "--bare", str(made_in.path), str(bare))
+    found = await branches_of(CodeRepository("a/b", bare))
+    assert (found.names, found.default) == (("main",), "main")
+    git(made_in.path, "checkout", "--quiet", "-B", "main", "refs/heads/main")
+    assert (await made_in.head())[0] == "main"
 
 
 def test_an_agent_gets_no_token_and_no_other_repository(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,6 @@ def editor_command(path: Path, environment: Mapping[str, str] | None = None) -> 
 
 def is_run_by_desktops(path: Path) -> bool:
     """Whether opening `path` may run it: an agent may have written what a person only wants to look at."""
-    return path.suffix.lower() in RUN_BY_DESKTOPS or (
-        path.is_file() and os.access(path, os.X_OK) and os.name == "posix"
-    )
+    # Some desktops look at what a link leads to.
+    suffixes = {path.suffix.lower(), path.resolve().suffix.lower()}
+    return bool(suffixes & RUN_BY_DESKTOPS) or (path.is_file() and os.access(path, os.X_OK) and os.name == "posix")

@@ -85,9 +85,14 @@ async def branches_of(repository: CodeRepository) -> Branches:
     """Raises `GitFailed`."""
     if not repository.path.is_dir():
         raise GitFailed(f"The repository {repository.full_name} is gone: {repository.path}")
-    listed = await git("for-each-ref", "--format=%(refname:short)", "refs/heads/", folder=repository.path)
+    # A short name has "heads/" before it where a tag is called the same.
+    listed = await git("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads/", folder=repository.path)
     names = sorted(listed.split())
-    head = (await git("symbolic-ref", "--short", "HEAD", folder=repository.path)).strip()
+    try:
+        head = (await git("symbolic-ref", "HEAD", folder=repository.path)).strip().removeprefix("refs/heads/")
+    except GitFailed:
+        # It is a commit, as in a clone of a repository that has no branch checked out.
+        head = ""
     default = head if head in names else (names or [DEFAULT_BRANCH])[0]
     return Branches(tuple(sorted(names, key=lambda name: (name != default, name.casefold()))), default)
 

@@ -73,7 +73,8 @@ class WorkFolder:
 
     async def head(self) -> tuple[str, str]:
         """The branch and the commit that are checked out. Raises `GitFailed`."""
-        branch = (await git("rev-parse", "--abbrev-ref", "HEAD", folder=self.path)).strip()
+        head = (await git("rev-parse", "--symbolic-full-name", "HEAD", folder=self.path)).strip()
+        branch = head.removeprefix("refs/heads/")
         return branch, (await git("rev-parse", "HEAD", folder=self.path)).strip()
 
     async def push(self) -> dict[str, object]:

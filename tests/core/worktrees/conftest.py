@@ -33,6 +33,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / ".gitignore").write_text("*.env\nnode_modules\nbuild/\n")
     run_git(folder, "add", ".")
     run_git(folder, "commit", "--quiet", "-m", "First")
+    # It is copied for each test.
+    for sample in (folder / ".git" / "hooks").glob("*.sample"):
+        sample.unlink()
     return folder
 
 

@@ -113,6 +113,16 @@ async def test_hooks_run_only_where_they_are_asked_for(changed: Path) -> None:
     await commit(changed, "x", changes[-1:])
 
 
+async def test_a_hook_sees_git_as_in_a_shell(changed: Path) -> None:
+    hook = changed / ".git" / "hooks" / "pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\ngit diff --cached --name-only -- '*.bin' > .git/seen\n")
+    hook.chmod(0o755)
+    changes = [each for each in await changed_files(changed, "base") if each.path == "picture.bin"]
+    await commit(changed, "x", changes, hooks=True)
+    assert (changed / ".git" / "seen").read_text() == "picture.bin\n"
+
+
 async def test_a_path_that_leads_out_is_left_alone(changed: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "x.txt").write_text("theirs")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -263,15 +264,26 @@ async def test_a_run_that_began_without_a_commit_has_changes(tmp_path: Path) -> 
     assert (found.head, [(each.change.kind, each.stage) for each in found.files]) == (made, [("added", "committed")])
 
 
-async def test_more_paths_than_arguments_may_have_are_committed(repository: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def few_arguments() -> Iterator[int]:
+    """How many bytes of arguments a program gets: a quarter of its stack (execve(2))."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_STACK)
+    resource.setrlimit(resource.RLIMIT_STACK, (1024 * 1024, before[1]))
+    yield 256 * 1024
+    resource.setrlimit(resource.RLIMIT_STACK, before)
+
+
+async def test_more_paths_than_arguments_may_have_are_committed(
+    repository: Path, tmp_path: Path, few_arguments: int
+) -> None:
     run = begin(repository, tmp_path)
-    # Linux takes 2 MB of them.
-    for number in range(1000):
-        folder = repository / ("x" * 250) / ("y" * 250) / ("z" * 250) / ("w" * 250) / ("v" * 250) / ("u" * 250)
-        folder.mkdir(parents=True, exist_ok=True)
+    folder = repository.joinpath(*(name * 250 for name in "uvwxyz"))
+    folder.mkdir(parents=True)
+    for number in range(200):
         (folder / f"{number}-{'n' * 200}").touch()
     changes = [each.change for each in (await run.look()).files]
-    assert sum(len(each.path) for each in changes) > 1_500_000
+    assert sum(len(each.path) for each in changes) > few_arguments
     await run.keep(changes)
     await run.commit("Many", changes)
     assert run_git(repository, "status", "--porcelain") == ""

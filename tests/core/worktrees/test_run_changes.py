@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from app.core.runs.worktrees.run_changes import ChangeList, NoRepository, Reposi
 from app.core.runs.worktrees.sizes import FolderSize, size_of
 from app.core.runs.worktrees.worktrees import Worktrees
 from tests.core.worktrees.conftest import run_git
+from tests.until import until
 
 LONG = "".join(f"line {each}\n" for each in range(40))
 
@@ -157,6 +159,33 @@ async def test_a_call_of_git_that_is_cancelled_at_any_moment_ends(repository: Pa
         async with asyncio.timeout(5):
             await asyncio.wait((call,))
     assert await git(repository, "rev-parse", "--is-inside-work-tree") == b"true\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX")
+@pytest.mark.parametrize("stubborn", ["", "trap '' TERM; "])
+async def test_a_commit_that_is_given_up_leaves_no_lock(run: RunChanges, stubborn: str) -> None:
+    hook = run.folder / ".git" / "hooks" / "pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\n{stubborn}echo $$ > .git/began\nsleep 60\n")
+    hook.chmod(0o755)
+    kept = [each.change for each in (await run.look()).files if each.stage == "kept"]
+    committing = asyncio.ensure_future(run.commit("x", kept, hooks=True))
+    began = run.folder / ".git" / "began"
+    await until(lambda: began.exists() and began.read_text().strip())
+    committing.cancel()
+    await asyncio.wait((committing,))
+    await until(lambda: not (run.folder / ".git" / "index.lock").exists())
+    await until(lambda: not runs(int(began.read_text())))
+    hook.unlink()
+    await run.commit("x", kept)
+
+
+def runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_the_size_of_a_folder_follows_no_links(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,15 @@ async def test_commits_in_a_submodule_go_along_with_the_folder(
     assert run_git(aside / "x" / "lib", "status", "--porcelain") == ""
 
 
+async def test_a_submodule_that_leads_to_the_persons_own_leaves_it_there(
+    repository: Path, library: Path, worktrees: Worktrees
+) -> None:
+    made = await with_submodule(repository, worktrees)
+    (Path(made.path) / "lib" / ".git").write_text(f"gitdir: {repository}/.git/modules/lib\n")
+    await worktrees.delete(made, await worktrees.losses(made))
+    assert run_git(repository / "lib", "log", "-1", "--format=%s") == "Library\n"
+
+
 async def test_a_worktree_with_a_submodule_can_be_deleted(
     repository: Path, library: Path, worktrees: Worktrees
 ) -> None:
@@ -85,6 +95,14 @@ async def test_commits_on_no_branch_get_one(repository: Path, worktrees: Worktre
     assert run_git(repository, "branch", "--contains", commit, "--format=%(refname:short)") == (
         f"burrow/x-{made.id}-head\n"
     )
+
+
+async def test_commits_count_beside_a_tag_with_the_name_of_the_branch(repository: Path, worktrees: Worktrees) -> None:
+    made = await worktrees.create(repository, "x")
+    run_git(Path(made.path), "commit", "--quiet", "--allow-empty", "-m", "Nowhere else")
+    run_git(Path(made.path), "checkout", "--quiet", "--detach", made.base)
+    run_git(repository, "tag", made.branch, made.base)
+    assert [each.subject for each in (await worktrees.losses(made)).unpushed] == ["Nowhere else"]
 
 
 async def test_what_a_rebase_has_put_away_is_kept(repository: Path, worktrees: Worktrees) -> None:
@@ -209,6 +227,13 @@ async def test_a_branch_finds_a_name_beside_those_of_others(
 ) -> None:
     run_git(repository, "branch", taken)
     assert (await worktrees.create(repository, "x")).branch.startswith(made)
+
+
+async def test_several_are_made_and_deleted_at_once(repository: Path, worktrees: Worktrees) -> None:
+    made = await asyncio.gather(*(worktrees.create(repository, "Same name") for _ in range(6)))
+    assert len({each.branch for each in made}) == 6
+    await asyncio.gather(*(worktrees.delete(each, Losses()) for each in made))
+    assert await worktrees.all() == ()
 
 
 async def test_a_checkout_that_fails_leaves_nothing_behind(

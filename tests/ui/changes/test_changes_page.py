@@ -290,7 +290,10 @@ def test_a_file_that_the_desktop_would_run_is_not_given_to_it(tmp_path: Path, mo
 
     assert open_in_editor(plain, open_address=take) == ""
     assert "VISUAL" in open_in_editor(program, open_address=take)
-    assert [each.toLocalFile() for each in given] == [str(plain), str(tmp_path)]
+    (tmp_path / "c.desktop").write_text("[Desktop Entry]\n")
+    (tmp_path / "notes.txt").symlink_to("c.desktop")
+    assert "VISUAL" in open_in_editor(tmp_path / "notes.txt", open_address=take)
+    assert [each.toLocalFile() for each in given] == [str(plain), str(tmp_path), str(tmp_path)]
     started: list[list[str]] = []
     monkeypatch.setenv("VISUAL", "env -i")
 

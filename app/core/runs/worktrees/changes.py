@@ -140,7 +140,8 @@ async def commit(folder: Path, message: str, changes: Sequence[FileChange], *, h
     message = message.replace("\0", "").encode("utf-8", "replace").decode()
     # Paths as arguments have a limit, so they go through standard input.
     words = ("commit", "--quiet", "--only", "-m", message, "--pathspec-from-file=-", "--pathspec-file-nul")
-    await git(top, *words, given=as_input(paths), seconds=COMMIT_SECONDS, hooks=hooks)
+    given = as_input(f":(literal){each}" for each in paths)
+    await git(top, *words, given=given, seconds=COMMIT_SECONDS, hooks=hooks)
     return await git_line(top, "rev-parse", "HEAD")
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from app.core.runs.worktrees.changes import FileChange
 
 # Paths of one command: arguments have a limit.
-PATHS_AT_ONCE = 500
+PATHS_AT_ONCE = 200
 DISCARD_SECONDS = 120.0
 
 

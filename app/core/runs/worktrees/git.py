@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 SECONDS = 30.0
 LARGEST_OUTPUT = 64 * 1024 * 1024
+PATIENCE_SECONDS = 1.0
 READ_BYTES = 256 * 1024
 ERROR_BYTES = 2_000
 # https://git-scm.com/docs/git-config
@@ -39,6 +40,8 @@ SETTINGS = (
     *("log.showSignature=false", "diff.suppressBlankEmpty=false", f"diff.orderFile={os.devnull}"),
 )
 NO_HOOKS = f"core.hooksPath={os.devnull}"
+# The one knows only names and refuses to be told so, the hooks of the other would inherit it.
+PATTERNS = frozenset({"check-ignore", "commit"})
 # A partial clone may lack what these write into the folder.
 CHECKOUTS = frozenset({"worktree", "checkout"})
 # What git says, in the language that it is asked for.
@@ -88,10 +91,10 @@ async def git(
     settings = SETTINGS if hooks else (*SETTINGS, NO_HOOKS)
     words = ("git", *(word for each in settings for word in ("-c", each)), *arguments)
     environment = _environment()
-    if name != "check-ignore":
-        # A name with a star in it is that name. The one command that knows only names refuses to be told so.
+    if name not in PATTERNS:
+        # A name with a star in it is that name.
         environment["GIT_LITERAL_PATHSPECS"] = "1"
-    if name not in CHECKOUTS:
+    if name not in CHECKOUTS and not hooks:
         # Fetching runs `core.sshCommand`, and programs that the address names.
         environment["GIT_NO_LAZY_FETCH"] = "1"
     call = _GitProcess(words, folder, environment, given, enough)
@@ -183,10 +186,13 @@ class _GitProcess:
             process = self._start(source, errors)
             if process is None:
                 return -signal.SIGTERM, b"", b""
+            whole = False
             try:
-                output = self._output(process)
+                output, whole = self._output(process)
             finally:
-                self._kill(process)
+                if self._ended or not whole:
+                    # Before its code is collected, as its group is its own until then: a hook may go on.
+                    self._signal(process)
                 process.wait()
             if self._enough is not None and len(output) >= self._enough:
                 return 0, output, b""
@@ -194,12 +200,17 @@ class _GitProcess:
             return process.returncode, output, errors.read()
 
     def end(self) -> None:
-        """Kill it with what it started, or do not start it."""
+        """End it with what it started, or do not start it."""
         with self._lock:
             self._ended = True
             process = self._process
-        if process is not None:
-            self._kill(process)
+        if process is None or process.returncode is not None:
+            return
+        # Git removes its locks then; killed, it would leave a repository that nobody can work on.
+        self._signal(process, kill=False)
+        patience = threading.Timer(PATIENCE_SECONDS, self._signal, (process,))
+        patience.daemon = True
+        patience.start()
 
     def _start(self, source: IO[bytes], errors: IO[bytes]) -> subprocess.Popen[bytes] | None:
         with self._lock:
@@ -217,26 +228,26 @@ class _GitProcess:
             )
             return self._process
 
-    def _output(self, process: subprocess.Popen[bytes]) -> bytes:
+    def _output(self, process: subprocess.Popen[bytes]) -> tuple[bytes, bool]:
+        """What it says, and whether that is all of it."""
         assert process.stdout is not None
         data = bytearray()
         with process.stdout as pipe:
             while chunk := pipe.read1(READ_BYTES):  # type: ignore[attr-defined]
                 data += chunk
                 if self._enough is not None and len(data) >= self._enough:
-                    return bytes(data)
+                    return bytes(data), False
                 if len(data) > LARGEST_OUTPUT:
                     raise _TooMuch
-        process.wait()
-        return bytes(data)
+        return bytes(data), True
 
     @staticmethod
-    def _kill(process: subprocess.Popen[bytes]) -> None:
+    def _signal(process: subprocess.Popen[bytes], *, kill: bool = True) -> None:
         # Polling would collect the exit code; a process that was waited for has one.
         if process.returncode is not None:
             return
         with contextlib.suppress(OSError):
             if sys.platform != "win32":
-                os.killpg(process.pid, signal.SIGKILL)
+                os.killpg(process.pid, signal.SIGKILL if kill else signal.SIGTERM)
             else:
                 process.kill()

@@ -136,8 +136,10 @@ def _is_elsewhere(name: str, worktree: Path, source: Path) -> bool:
 
 async def _unpushed(worktree: Path, branch: str) -> tuple[LostCommit, ...]:
     """The commits of the branch, and of a HEAD without a branch, that nothing else leads to."""
+    # The name alone would be that of a tag first.
+    tips = ("HEAD", f"refs/heads/{branch}")
     output = await git(
-        *(worktree, "log", "-z", f"--max-count={MOST_NAMES}", "--format=%H %s", "HEAD", branch, "--not", "--remotes"),
+        *(worktree, "log", "-z", f"--max-count={MOST_NAMES}", "--format=%H %s", *tips, "--not", "--remotes"),
         *("--tags", f"--exclude={branch}", "--branches"),
     )
     lines = (each.decode("utf-8", "replace").partition(" ") for each in output.split(b"\0") if each)

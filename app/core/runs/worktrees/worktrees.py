@@ -68,6 +68,8 @@ class Worktrees:
 
     def __init__(self, data: Path) -> None:
         self._folder = data / FOLDER
+        # Git reads all worktrees of a repository, and fails on one that another call is just making.
+        self._turn = asyncio.Lock()
 
     async def create(self, repository: Path, name: str, base: str = "HEAD") -> WorktreeRecord:
         """Make a worktree with a branch of its own, named after `name`, at the commit `base`.
@@ -89,21 +91,22 @@ class Worktrees:
         slug = _UNUSABLE.sub("-", name.lower()).strip("-")[:40] or "run"
         path = self._folder / f"{top.name}-{number}" / slug
         await asyncio.to_thread(make_private_folder, path.parent)
-        record = WorktreeRecord(
-            id=number,
-            repository=str(top),
-            path=str(path),
-            branch=await _new_branch(top, slug, number, commit),
-            base=commit,
-            created=time.time(),
-        )
-        try:
-            await git(top, "worktree", "add", "--quiet", record.path, record.branch, seconds=CHECKOUT_SECONDS)
-            await asyncio.to_thread((await _git_folder(path) / MARK).write_text, number, "utf-8")
-            return await self._save(record)
-        except BaseException:
-            await asyncio.shield(self._undo(record))
-            raise
+        async with self._turn:
+            record = WorktreeRecord(
+                id=number,
+                repository=str(top),
+                path=str(path),
+                branch=await _new_branch(top, slug, number, commit),
+                base=commit,
+                created=time.time(),
+            )
+            try:
+                await git(top, "worktree", "add", "--quiet", record.path, record.branch, seconds=CHECKOUT_SECONDS)
+                await asyncio.to_thread((await _git_folder(path) / MARK).write_text, number, "utf-8")
+                return await self._save(record)
+            except BaseException:
+                await asyncio.shield(self._undo(record))
+                raise
 
     async def all(self) -> tuple[WorktreeRecord, ...]:
         """All that Burrow made, the oldest first, archived ones too."""
@@ -148,7 +151,8 @@ class Worktrees:
             raise WorktreeChanged(now)
         await _check_not_locked(Path(record.path))
         # Whoever is cancelled in the middle of it leaves nothing half done.
-        return await asyncio.shield(self._take_away(record, now))
+        async with self._turn:
+            return await asyncio.shield(self._take_away(record, now))
 
     async def _take_away(self, record: WorktreeRecord, losses: Losses) -> Path | None:
         repository, path = Path(record.repository), Path(record.path)
@@ -300,12 +304,14 @@ async def _keep_commits(record: WorktreeRecord) -> None:
 
 async def _detach_submodules(worktree: Path) -> None:
     """Make each submodule a repository of its own, as its commits are in git's own folder of the worktree."""
+    within = await _git_folder(worktree)
     for name in await submodules_in(worktree):
         submodule = worktree / name
         await _detach_submodules(submodule)
         link = submodule / ".git"
         own = await _git_folder(submodule)
-        if await asyncio.to_thread(link.is_file):
+        # One that is elsewhere stays there: another working folder may use it.
+        if own.is_relative_to(within) and await asyncio.to_thread(link.is_file):
             await git(submodule, "config", "--unset-all", "core.worktree", fine=(0, 5))
             await asyncio.to_thread(_take_in, own, link)
 
