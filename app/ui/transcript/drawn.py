@@ -67,6 +67,20 @@ class TextPlace(NamedTuple):
 BEFORE, AFTER = TextPlace(-1, 0), TextPlace(2**31, 0)
 
 
+def late_words() -> str:
+    """What is said of an item that is `late`."""
+    return tr("Arrived after you stopped")
+
+
+def with_late_words(card: ItemCard, *, is_open: bool) -> ItemCard:
+    """The card of a late item: its name says so, and its head while it is folded."""
+    if not card.late:
+        return card
+    words = late_words()
+    folded = f"{words} · {card.detail}" if card.detail else words
+    return card._replace(spoken=f"{card.spoken}, {words}", detail=card.detail if is_open else folded)
+
+
 class DrawnItem:
     """Lays out at once. Places are relative to the top left of the item, as wide as the view.
 
@@ -115,7 +129,7 @@ class DrawnItem:
         icon = current.px(tokens.ICON)
         parts = list(self.card.parts())
         if self.card.late:
-            parts.insert(0, CardPart("caption", tr("Arrived after you stopped"), "clock", "muted"))
+            parts.insert(0, CardPart("caption", late_words(), "clock", "muted"))
         if self.card.frame == "line":
             left += gap + small
             wide -= gap + small

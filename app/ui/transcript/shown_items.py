@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from app.core.runs.items import ToolCall
 from app.ui.transcript.card_words import tr
 from app.ui.transcript.cards import card_of
-from app.ui.transcript.drawn import DrawnItem, Look
+from app.ui.transcript.drawn import DrawnItem, Look, with_late_words
 from app.ui.transcript.estimates import Estimates
 from app.ui.transcript.heights import Heights
 from app.ui.transcript.layouts import Layouts
@@ -190,6 +190,7 @@ class ShownItems:
                 card = card._replace(detail=f"{card.detail} · {steps}" if card.detail else steps, folds=True)
             is_open = self._open.get(head.key, card.open_first)
             former = self._layouts.former(head.key)
+            card = with_late_words(card, is_open=is_open)
             found = DrawnItem(card, self._look_of(place), is_open=is_open, former=former)
             self._layouts.put(head.key, head.revision, item, found)
         self.heights.set(place, found.height)

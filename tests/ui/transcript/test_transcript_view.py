@@ -208,6 +208,24 @@ def test_a_folded_item_opens_where_it_stands_and_folds_again(view: TranscriptVie
     assert view.items.heights[60] == height
 
 
+def test_what_arrived_after_a_stop_says_so_folded_open_and_aloud(view: TranscriptView) -> None:
+    call = ToolCall(key="call", call_id="1", title="Run", kind="execute", status="completed", late=True)
+    shown(view, ListedItems([call, Message(key="m", text="late news", late=True)]))
+    words = "Arrived after you stopped"
+    folded, message = (one.drawn for one in view.visible)
+    assert folded is not None
+    assert message is not None
+    assert (folded.is_open, folded.card.detail) == (False, words)
+    assert words in folded.card.spoken
+    assert words in message.card.spoken
+    press(view, "call", "fold")
+    painted(view)
+    opened = view.visible[0].drawn
+    assert opened is not None
+    assert words not in opened.card.detail
+    assert words in opened.texts[0].document.toPlainText()
+
+
 def test_the_items_of_a_sub_agent_show_when_it_is_opened(view: TranscriptView) -> None:
     view.resize(1000, 500)
     shown(view, ListedItems(lived_run()))

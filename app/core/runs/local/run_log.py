@@ -7,11 +7,12 @@ are masked before either sees an entry.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections import deque
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -22,6 +23,7 @@ from app.core.runs.log_entries import LogEntry, iterate_lines, read_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from io import FileIO
     from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -31,13 +33,16 @@ UPDATE = "session/update"
 WHOLE = {"agent_message_chunk": "agent_message", "agent_thought_chunk": "agent_thought"}
 # An incomplete word may be the beginning of a secret. It is shown when nothing follows for so long.
 WORD_SECONDS = 0.4
+MOST_UNWRITTEN = 16 * 1024 * 1024
+CONSOLE = "_posthog/console"
 
 
 class RunLog:
     """The log of one run. It belongs to the loop; the file is written in a thread, in order.
 
     `added` has entries as they are made; those that have `live` are parts of a text that follows as a whole.
-    `trouble` is a sentence once the file cannot be written; nothing else fails then.
+    `trouble` is a sentence while the file cannot be written; it is told as an entry too. Nothing else fails then: what
+    could not be written is tried again with what follows, 16 MB at most.
     """
 
     def __init__(self, path: Path) -> None:
@@ -83,6 +88,9 @@ class RunLog:
         """Store the rest."""
         self.end_text()
         await self.flush()
+        if self._lines:
+            self._begin_writing()
+            await self.flush()
 
     def _take(self, step: Callable[[], None]) -> None:
         """Do what adds to the log, behind what is being masked in a thread."""
@@ -163,6 +171,9 @@ class RunLog:
         line = _line(message, at)
         self._emit(line, live=False)
         self._lines.append(line + b"\n")
+        self._begin_writing()
+
+    def _begin_writing(self) -> None:
         if self._writing is None:
             self._writing = asyncio.create_task(self._write(), name="run log")
 
@@ -172,16 +183,29 @@ class RunLog:
             self.added.emit((entry,))
 
     async def _write(self) -> None:
+        data = b""
         try:
             while self._lines:
                 data, self._lines = b"".join(self._lines), []
                 await asyncio.to_thread(_append, self.path, data)
+                self.trouble = ""
         except OSError as failure:
-            self.trouble = f"The log of this run cannot be stored: {failure.strerror or failure}."
-            log.warning("%s", self.trouble)
-            self._lines.clear()
+            self._not_stored(data, failure)
         finally:
             self._writing = None
+
+    def _not_stored(self, data: bytes, failure: OSError) -> None:
+        """Keep what could not be written for the next time, and say so once."""
+        self._lines.insert(0, data)
+        words = f"The log of this run cannot be stored: {failure.strerror or failure}."
+        if sum(map(len, self._lines)) > MOST_UNWRITTEN:
+            self._lines.clear()
+            words = f"{words} What was said before is stored in part only."
+        if words != self.trouble:
+            self.trouble = words
+            log.warning("%s", words)
+            params = {"level": "error", "message": words}
+            self._emit(_line({"jsonrpc": "2.0", "method": CONSOLE, "params": params}, datetime.now(UTC)), live=True)
 
 
 class _Text:
@@ -248,13 +272,25 @@ def _line(message: Mapping[str, object], at: datetime) -> bytes:
 
 def _append(path: Path, data: bytes) -> None:
     make_private_folder(path.parent)
-    with open(path, "ab+", opener=lambda name, flags: open_private(name, flags | getattr(os, "O_NOFOLLOW", 0))) as file:
+
+    def opener(name: str, flags: int) -> int:
+        return open_private(name, flags | getattr(os, "O_NOFOLLOW", 0))
+
+    # Without a buffer: nothing of it is written later than here.
+    with open(path, "ab+", buffering=0, opener=opener) as file:
+        size = file.seek(0, os.SEEK_END)
         # A process that was killed may have left a part of a line, which is not to spoil the next one.
-        if file.tell() and _last_byte(file) != b"\n":
-            data = b"\n" + data
-        file.write(data)
+        left = memoryview(b"\n" + data if size and _last_byte(file) != b"\n" else data)
+        try:
+            while left:
+                left = left[file.write(left) :]
+        except OSError:
+            # A part of it may be there, and all of it is written again.
+            with contextlib.suppress(OSError):
+                file.truncate(size)
+            raise
 
 
-def _last_byte(file: BinaryIO) -> bytes:
+def _last_byte(file: FileIO) -> bytes:
     file.seek(-1, os.SEEK_END)
     return file.read(1)
