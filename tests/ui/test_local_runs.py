@@ -20,6 +20,7 @@ from PySide6.QtWidgets import QAbstractButton, QApplication, QVBoxLayout, QWidge
 
 from app.core.busy import Busy
 from app.core.errors import Rejected
+from app.core.posthog.run_files import RunFile
 from app.core.posthog.types import TaskRun
 from app.core.posthog.waiting_files import keep
 from app.core.runs.desk.local_conversation import LocalConversation
@@ -35,7 +36,7 @@ from app.core.runs.worktrees.environments import NONE, EnvironmentAction, FoundE
 from app.core.storage.attachments import Attachment, Attachments, encode
 from app.ui.bridge import Bridge
 from app.ui.context import Context
-from app.ui.tasks.local_conversation import actions_of, notice_of
+from app.ui.tasks.local_conversation import LocalRunView, actions_of, notice_of
 from app.ui.tasks.local_form import LocalRunPanel
 from app.ui.tasks.place import TasksPlace
 from app.ui.transcript.ask_card import ARM_MS
@@ -243,6 +244,26 @@ async def test_a_run_on_this_machine_from_the_form_to_the_day_after(qapp: QAppli
         await local.say("only read")
         await until(lambda: len(local.items(Message)) > before, 20.0)
         assert local.page.notice.card.isHidden()
+
+
+async def test_a_message_that_is_taken_back_keeps_the_files_that_came_with_the_task(tmp_path: Path) -> None:
+    data, store = tmp_path / "data", Attachments(tmp_path / "data")
+    (tmp_path / "work").mkdir()
+    desk = LocalDesk(data, Remembered(), lambda: None, Busy())
+    wanted = LocalStart(agent=scripted(stderr="no licence"), folder=str(tmp_path / "work"))
+    file = RunFile("notes.md", "text/markdown", 5, lambda: b"notes")
+    conversation = await desk.start(task(1), wanted, [file])
+    await conversation.start()
+    view = LocalRunView(conversation, store)
+    await view.load()
+    (waiting,) = view.queued
+    assert [each.name for each in waiting.files] == ["notes.md"]
+    taken = await view.remove(waiting.id)
+    assert taken is not None
+    assert [store.read(each) for each in taken.files] == [b"notes"]
+    assert (view.queued, await view.remove(waiting.id)) == ([], None)
+    view.close()
+    await desk.close()
 
 
 async def test_a_run_that_a_terminal_carries_out_appears_and_is_only_read(qapp: QApplication, tmp_path: Path) -> None:

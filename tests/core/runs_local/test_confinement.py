@@ -149,6 +149,7 @@ async def test_gits_own_files_are_asked_for_where_commands_are(tmp_path: Path) -
             await it.phase(RunPhase.READY)
             assert not (it.run.folder.path / place).exists()
     async with running(tmp_path, scripted(modes="bypassPermissions")) as it:
+        await it.run.set_option("mode", "bypassPermissions")
         await it.turn("write:.git/config")
         assert (it.run.folder.path / ".git/config").read_text() == "new\n"
 

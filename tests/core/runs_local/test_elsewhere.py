@@ -15,6 +15,7 @@ from app.core.runs.items import Message, Permission, Prompt, TurnEnd
 from app.core.runs.local.claim import HOLDER, LOCK, RunClaim, RunHolder
 from app.core.runs.local.record import folder_of
 from app.core.runs.local.status import RunPhase
+from app.core.runs.local.written import Written, save_written
 from tests.core.conftest import Remembered
 from tests.core.runs_local.running import scripted
 from tests.core.runs_local.test_desk import folder_of as work_folder
@@ -57,6 +58,13 @@ async def test_a_run_of_another_process_appears_and_is_read_while_it_goes_on(tmp
         assert "two" in "".join(each.text for each in kinds(conversation, Message))
         assert [each.reason for each in kinds(conversation, TurnEnd)] == ["end_turn"]
         assert [each.key for each in all_of(conversation)] == [each.key for each in all_of(theirs)]
+        # The list is asked again once the server knows of it.
+        written: list[str] = []
+        here.written.subscribe(written.append)
+        told_server = Written(run="r1", status="in_progress")
+        await asyncio.to_thread(save_written, folder_of(tmp_path / "data", run.id), told_server)
+        await here.look()
+        assert (written, here.written_for("r1")) == (["t1"], run.id)
         # What it works in is not deleted below it.
         folder = work_folder(tmp_path)
         assert here.works_in(folder)

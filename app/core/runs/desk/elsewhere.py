@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from app.core.runs.local.record import LOG, RECORD, RUNS_FOLDER, LocalRecord, load_record
-from app.core.runs.local.written import FILE as WRITTEN
+from app.core.runs.local.record import LOG, RUNS_FOLDER, LocalRecord, load_record
 from app.core.runs.log_entries import iterate_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection, Iterator
     from pathlib import Path
 
     from app.core.runs.local.claim import RunClaim, RunHolder
@@ -22,34 +22,44 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_Stamp = tuple[tuple[int, int], ...]
-
 
 class RunFolders:
     """Says which runs are others than before. `changed` reads the disk, so call it in a thread, one at a time."""
 
     def __init__(self, data: Path) -> None:
         self._data = data
-        self._stamps: dict[str, _Stamp] = {}
+        self._stamps: dict[str, tuple[int, int]] = {}
 
-    def changed(self) -> list[LocalRecord]:
-        """The runs that are new, or whose files are others than at the last call; all of them at the first one."""
+    def changed(self, growing: Collection[str] = ()) -> list[LocalRecord]:
+        """The runs that are new, or others than at the last call; all of them at the first one.
+
+        A file that is replaced changes the time of its folder, as the claim of another process does. Only of those that
+        are `growing` it is looked whether their logs are longer, for there may be a thousand others.
+        """
         found = []
-        folder = self._data / RUNS_FOLDER
-        try:
-            names = sorted(os.listdir(folder))
-        except OSError:
-            return []
-        for name in names:
-            stamp = tuple(_stamp(folder / name / file) for file in (RECORD, LOG, WRITTEN))
-            if stamp[0] == _NOTHING or self._stamps.get(name) == stamp:
+        for name, stamp in self._look(growing):
+            if self._stamps.get(name) == stamp:
                 continue
             self._stamps[name] = stamp
             try:
                 found.append(load_record(self._data, name))
+            except FileNotFoundError:
+                # It is being made.
+                del self._stamps[name]
             except (OSError, msgspec.MsgspecError) as failure:
-                log.warning("the record of a run cannot be read: %s: %s", folder / name, failure)
+                log.warning("the record of a run cannot be read: %s: %s", name, failure)
         return found
+
+    def _look(self, growing: Collection[str]) -> Iterator[tuple[str, tuple[int, int]]]:
+        try:
+            with os.scandir(self._data / RUNS_FOLDER) as entries:
+                for each in entries:
+                    with contextlib.suppress(OSError):
+                        if each.is_dir(follow_symlinks=False):
+                            size = _size(f"{each.path}/{LOG}") if each.name in growing else 0
+                            yield each.name, (each.stat(follow_symlinks=False).st_mtime_ns, size)
+        except OSError:
+            return
 
 
 class Sighting(NamedTuple):
@@ -82,7 +92,9 @@ class OtherProcesses:
     async def look(self, seen: Callable[[Sighting], Awaitable[None]]) -> None:
         """Tell, one after the other, what is new of runs that this process does not have."""
         async with self._gate:
-            changed = {record.id: record for record in await asyncio.to_thread(self._folders.changed)}
+            changed = {
+                record.id: record for record in await asyncio.to_thread(self._folders.changed, tuple(self.holders))
+            }
             self._known |= changed
             for run in sorted(changed.keys() | self.holders.keys()):
                 claim, before = self._claim_of(run), self.holders.get(run)
@@ -120,12 +132,8 @@ class LogTail:
         return list(iterate_lines(data[:whole]))
 
 
-_NOTHING = (0, 0)
-
-
-def _stamp(path: Path) -> tuple[int, int]:
+def _size(path: str) -> int:
     try:
-        found = path.stat()
+        return os.stat(path).st_size
     except OSError:
-        return _NOTHING
-    return found.st_mtime_ns, found.st_size
+        return 0

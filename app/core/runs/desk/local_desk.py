@@ -149,7 +149,11 @@ class LocalDesk:
             self._records[run] = record
         if conversation is not None and seen.elsewhere:
             await conversation.look(record, seen.holder)
-        await self._write_back(record).load()
+        back = self._write_back(record)
+        told = back.written.status
+        if (await back.load()).status != told:
+            # The other process told the server.
+            self.written.emit(record.task)
         if seen.left:
             self._wake(run)
         if former != self._records[run] or seen.holder != seen.before:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Members = dict[str, object]
 # A whole message in version 2, and the part of a text that says the same in version 1.
 _MESSAGES = {"agent_message": "agent_message_chunk", "agent_thought": "agent_thought_chunk"}
+KEPT_MESSAGES = 8
 # What version 1 does not have, and what it has for it.
 _STATUSES = {"paused": "in_progress", "cancelled": "failed"}
 
@@ -29,8 +30,8 @@ class Version2:
         self._content: dict[str, list[object]] = {}
         self._terminals: dict[str, bytearray] = {}
         self._seen: set[str] = set()
-        # What was said of each message, by its id.
-        self._said: dict[str, str] = {}
+        # The parts of the last messages, by their ids.
+        self._said: dict[str, list[str]] = {}
 
     def updates(self, update: Members) -> Iterator[Members]:
         """The updates that say the same in version 1. A kind that is not known stays as it is."""
@@ -41,8 +42,7 @@ class Version2:
         if kind in _MESSAGES:
             yield from self._message(update)
         elif kind in _MESSAGES.values():
-            name = str(update.get("messageId"))
-            self._said[name] = self._said.get(name, "") + _text(update.get("content"))
+            self._parts(update).append(_text(update.get("content")))
             yield update
         elif kind == "tool_call_update":
             yield from self._call(update)
@@ -68,20 +68,29 @@ class Version2:
     def _message(self, update: Members) -> Iterator[Members]:
         """A whole message as the part of it that was not said yet. Its text may have come in parts before."""
         blocks = _list(update.get("content"))
-        name, text = str(update.get("messageId")), "".join(map(_text, blocks))
-        before, kind = self._said.get(name, ""), _MESSAGES[str(update["sessionUpdate"])]
+        parts, text = self._parts(update), "".join(map(_text, blocks))
+        before, kind = "".join(parts), _MESSAGES[str(update["sessionUpdate"])]
         if before and text.startswith(before):
             rest = text[len(before) :]
             blocks = [{"type": "text", "text": rest}] if rest else []
-        self._said[name] = text
+        parts[:] = [text]
         for block in blocks:
             yield {**update, "sessionUpdate": kind, "content": block}
+
+    def _parts(self, update: Members) -> list[str]:
+        """What was said of a message until now. Of those before the last few nothing follows."""
+        name = str(update.get("messageId"))
+        parts = self._said.pop(name, [])
+        self._said[name] = parts
+        if len(self._said) > KEPT_MESSAGES:
+            del self._said[next(iter(self._said))]
+        return parts
 
     def _call(self, update: Members) -> Iterator[Members]:
         name = str(update.get("toolCallId"))
         changed = dict(update)
-        if (status := update.get("status")) in _STATUSES:
-            changed["status"] = _STATUSES[str(status)]
+        if isinstance(status := update.get("status"), str) and status in _STATUSES:
+            changed["status"] = _STATUSES[status]
         content = update.get("content")
         if isinstance(content, list):
             changed["content"] = self._content[name] = [self._shown(each) for each in content]
