@@ -13,8 +13,8 @@ from app.core.runs.agent_environment import agent_environment
 from app.core.runs.answers import answered_questions, chosen_option
 from app.core.runs.desk.kept_files import FILES, keep_file
 from app.core.runs.desk.task_runs import IN_PROGRESS, STATUS_OF_PHASE, run_of
-from app.core.runs.items import TurnEnd
-from app.core.runs.local.ends import status_after
+from app.core.runs.items import Prompt, TurnEnd
+from app.core.runs.local.ends import CUT_OFF_TURN, status_after
 from app.core.runs.local.record import folder_of
 from app.core.runs.local.run import LocalRun
 from app.core.runs.local.status import RunPhase
@@ -82,7 +82,7 @@ class LocalConversation:
         self._repository = record.repository or record.folder
         self._consent = consent
         self._without_setup = False
-        self._unsent = UnsentFile(folder_of(data, record.id))
+        self._unsent = UnsentFile(folder_of(data, record.id), self.local.log.flush)
         self._files = folder_of(data, record.id) / FILES
         self._claim, self._claimed = claim, False
         self._opened: asyncio.Task[None] | None = None
@@ -283,6 +283,13 @@ class LocalConversation:
         ends = (transcript.item(index) for index in reversed(range(len(transcript))))
         return next((each.reason for each in ends if isinstance(each, TurnEnd)), "")
 
+    def _was_sent(self, text: str) -> bool:
+        """Whether the turn that was cut off last began with these messages: they are not to begin another one."""
+        if self._last_reason() != CUT_OFF_TURN:
+            return False
+        prompt = self.transcript.item(self.transcript.turns()[-1])
+        return isinstance(prompt, Prompt) and prompt.text == text
+
     async def _take(self) -> None:
         self._claimed = self._claimed or await self._claim.take()
         if not self._claimed:
@@ -300,8 +307,10 @@ class LocalConversation:
             # Burrow may have been killed in the middle of a turn.
             self.transcript.finish()
         self._ends.append(self.local.log.added.subscribe(self._added))
-        for text, files in await self._unsent.load():
-            self.local.waiting.add(text, files)
+        unsent = await self._unsent.load()
+        if not self._was_sent("\n\n".join(text for text, _files in unsent)):
+            for text, files in unsent:
+                self.local.waiting.add(text, files)
         found = await asyncio.to_thread(find_environments, Path(self.record.folder))
         self.actions = tuple(action for each in found.environments for action in each.actions)
         self._tell()

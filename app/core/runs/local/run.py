@@ -25,7 +25,7 @@ from app.core.runs.local.record import LOG, folder_of
 from app.core.runs.local.replay import history_text
 from app.core.runs.local.run_log import RunLog
 from app.core.runs.local.session import CANCELLED
-from app.core.runs.local.status import LocalStatus, RunPhase, WaitingPrompt, blocks_of, words_of
+from app.core.runs.local.status import LocalStatus, RunPhase, WaitingPrompt, blocks_of, together, words_of
 from app.core.runs.local.waiting import WaitingPrompts
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from app.core.runs.local.folder import WorkingFolder
     from app.core.runs.local.record import LocalRecord
     from app.core.runs.local.servers import RunServers
+    from app.core.runs.local.session import AcpSession
 
 # How long an agent may take to confirm that it stopped, before it is ended.
 STOP_SECONDS = 10.0
@@ -239,22 +240,29 @@ class LocalRun:
         """Send what waits, as one message, if the agent takes one now."""
         if self.status.phase is not RunPhase.READY or self.status.held or not self.waiting.all:
             return
-        sent = self.waiting.take_all()
-        self._set(LocalStatus(phase=RunPhase.WORKING))
-        self._turn = asyncio.create_task(self._carry_out(sent), name="local run turn")
-
-    async def _carry_out(self, sent: tuple[WaitingPrompt, ...]) -> None:
         session = self._agent.session
         assert session is not None
+        sent = self.waiting.all
         # The log goes on when Burrow is started again.
         name = f"prompt-{secrets.token_hex(6)}"
-        text = "\n\n".join(each.text for each in sent)
-        blocks = blocks_of(text, tuple(file for each in sent for file in each.files))
+        blocks = blocks_of(together(sent), tuple(file for each in sent for file in each.files))
         if self._prefix:
             told = f"This conversation went before; go on from it.\n\n{self._prefix}"
             blocks = [{"type": "text", "text": told, "_meta": {"ui": {"hidden": True}}}, *blocks]
-        self._agent.requests.questions.closed = False
+        # Before it waits no more: it is always in the log or among what waits.
         self.log.add({"id": name, "method": "session/prompt", "params": {"sessionId": session.id, "prompt": blocks}})
+        self.waiting.take_all()
+        self._set(LocalStatus(phase=RunPhase.WORKING))
+        self._turn = asyncio.create_task(self._carry_out(session, name, blocks, sent), name="local run turn")
+
+    async def _carry_out(
+        self,
+        session: AcpSession,
+        name: str,
+        blocks: list[Mapping[str, object]],
+        sent: tuple[WaitingPrompt, ...],
+    ) -> None:
+        self._agent.requests.questions.closed = False
         heard = self._agent.heard
         try:
             reason = await session.prompt(blocks)

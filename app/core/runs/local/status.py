@@ -13,7 +13,7 @@ from app.core.redaction import mask_credentials
 from app.core.runs.local.facts import SignInHint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 class RunPhase(Enum):
@@ -62,6 +62,11 @@ def blocks_of(text: str, files: tuple[str, ...]) -> list[Mapping[str, object]]:
         uri = each if "://" in each else f"file://{quote(each)}"
         blocks.append({"type": "resource_link", "name": each.rstrip("/").rpartition("/")[2] or each, "uri": uri})
     return blocks
+
+
+def together(prompts: Iterable[WaitingPrompt]) -> str:
+    """The text of messages that are sent as one."""
+    return "\n\n".join(each.text for each in prompts)
 
 
 def words_of(failure: BaseException) -> str:
