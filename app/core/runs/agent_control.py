@@ -11,7 +11,7 @@ import msgspec
 
 from app.core.errors import BurrowError, Offline, OutcomeUnknown
 from app.core.events import Event
-from app.core.posthog.run_errors import AgentNotReady, CommandRefused, RunOver
+from app.core.posthog.run_errors import CommandRefused, RunOver
 from app.core.runs.answers import ALLOW_ALWAYS, answered_questions, chosen_option, dismissed, trusting_mode
 from app.core.runs.follow_status import LIVE
 from app.core.runs.items import Permission, ToolCall
@@ -88,8 +88,8 @@ class AgentControl:
                 return
             for question in questions:
                 if isinstance(question, Permission):
-                    # Most agents have forgotten the question with the turn.
-                    with suppress(CommandRefused, OutcomeUnknown, RunOver, AgentNotReady):
+                    # Most agents have forgotten the question with the turn. Whatever becomes of it, it is stopped.
+                    with suppress(BurrowError):
                         await self._respond(question, dismissed(question))
             await self._wait_for_end(turn)
         finally:

@@ -800,11 +800,16 @@ async def test_a_server_that_dies_while_a_turn_is_stopped_leaves_it_stopped_and_
 ) -> None:
     async with talking(tmp_path, UNDER_WAY) as talk:
         await talk.live()
-        talk.refusals.append(Reply(drop=True))
-        stopping = asyncio.create_task(talk.conversation.stop_turn())
-        await until(lambda: talk.conversation.follower.transcript.stopped_at is not None)
-        await talk.run.rig.server.go_away()
-        await stopping
+        server, dying = talk.run.rig.server, list[asyncio.Task[None]]()
+
+        async def dies(_request: Request) -> Reply:
+            dying.append(asyncio.create_task(server.go_away()))
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        server.views[f"{RUN}command/"] = dies
+        await talk.conversation.stop_turn()
+        await asyncio.gather(*dying)
         [*_, told, end] = items(talk.conversation.follower.transcript)
         assert isinstance(told, Notice)
         assert "the server could not be reached" in told.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from app.core.runs.desk.local_conversation import LocalConversation
 from app.core.runs.desk.local_desk import LocalDesk, LocalStart
 from app.core.runs.desk.memory import SETTING, LocalMemory
 from app.core.runs.items import Notice, Permission, Prompt, ShellCommand, TurnEnd
+from app.core.runs.local import run_log
 from app.core.runs.local.agents import LocalAgent
 from app.core.runs.local.claim import claim
 from app.core.runs.local.mode_names import option_of_mode
@@ -237,6 +239,47 @@ async def test_the_server_learns_at_the_end_of_burrow_or_after_the_next_start_th
             (run,) = runs.of("t1")
             # Here it can go on.
             assert not run.finished
+
+
+async def test_a_message_is_in_the_log_before_it_is_no_more_among_what_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Burrow may be killed at any moment in between."""
+    async with local_runs(tmp_path) as runs:
+        conversation = await started(runs, "ask", folder_of(tmp_path))
+        await until(lambda: conversation.transcript.state.waiting)
+        await conversation.send("say:two")
+        folder = tmp_path / "data" / "runs" / conversation.record.id
+        held, usual = threading.Event(), run_log._append
+
+        def slow(path: Path, data: bytes) -> None:
+            held.wait(20)
+            usual(path, data)
+
+        monkeypatch.setattr(run_log, "_append", slow)
+        try:
+            (asked,) = kinds(conversation, Permission)
+            await conversation.answer(asked, asked.options[0].option_id)
+            # The agent has it, and has answered; the disk is slow.
+            await until(lambda: [each.text for each in kinds(conversation, Prompt)][-1] == "say:two")
+            await phase(conversation, RunPhase.READY)
+            assert "say:two" in (folder / "unsent.json").read_text()
+        finally:
+            held.set()
+        await until(lambda: not (folder / "unsent.json").exists())
+        assert "say:two" in (folder / "log.jsonl").read_text()
+
+
+async def test_a_message_that_was_logged_when_burrow_was_killed_does_not_begin_another_turn(tmp_path: Path) -> None:
+    killed(tmp_path, PROMPT)
+    unsent = tmp_path / "data" / "runs" / "run-1" / "unsent.json"
+    for text, waits in (("say:one", []), ("say:two", ["say:two"])):
+        unsent.write_text(json.dumps([[text, []]]))
+        async with local_runs(tmp_path) as runs:
+            await runs.load()
+            conversation = runs.conversation("run-1")
+            await conversation.open()
+            assert [each.text for each in conversation.queued] == waits
 
 
 async def test_a_run_is_put_down_when_its_account_is_left_and_goes_on_after_the_return(tmp_path: Path) -> None:

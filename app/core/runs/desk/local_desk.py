@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import secrets
 import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
-
 from app.core.background import BackgroundTasks
-from app.core.busy import Work, WorkKind
 from app.core.errors import NotFound
 from app.core.events import Event
 from app.core.posthog.types import Value
@@ -23,13 +19,12 @@ from app.core.runs.desk.elsewhere import OtherProcesses
 from app.core.runs.desk.kept_files import keep_files
 from app.core.runs.desk.local_conversation import LocalConversation
 from app.core.runs.desk.task_runs import IN_PROGRESS, PAUSED, run_of
+from app.core.runs.desk.works import UNDER_WAY, works_of_runs
 from app.core.runs.local.agents import LocalAgent, check_agent, found_agents, survey_agent
 from app.core.runs.local.claim import RunClaim
-from app.core.runs.local.ends import last_turn
+from app.core.runs.local.ends import left
 from app.core.runs.local.folder import WorkingFolder
-from app.core.runs.local.record import FILES, LOG, LocalRecord, folder_of, load_record, load_records, save_record
-from app.core.runs.local.run_log import RunLog
-from app.core.runs.local.status import RunPhase
+from app.core.runs.local.record import FILES, LocalRecord, folder_of, load_record, load_records, save_record
 from app.core.runs.local.versions import AgentVersions
 from app.core.runs.local.write_back import WriteBack
 from app.core.runs.worktrees.environments import find_environments
@@ -39,10 +34,10 @@ from app.core.runs.worktrees.setup import SetupConsent
 from app.core.runs.worktrees.worktrees import Worktrees
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from app.core.backend import Backend
-    from app.core.busy import Busy
+    from app.core.busy import Busy, Work
     from app.core.posthog.run_files import RunFile
     from app.core.posthog.runs import Runs
     from app.core.posthog.types import Task, TaskRun
@@ -52,8 +47,6 @@ if TYPE_CHECKING:
     from app.core.runs.worktrees.environments import FoundEnvironments
     from app.core.runs.worktrees.setup import ConsentSettings
 
-log = logging.getLogger(__name__)
-
 # How long the end may take that tells the server what it does not know yet. The rest is told after the next start.
 LAST_WORDS_SECONDS = 0.5
 # How often it is looked whether another process has left a run.
@@ -61,7 +54,6 @@ LOOK_SECONDS = 1.0
 SPILL = "runs/spill"
 # In the folder of a run: what the person discarded of its changes.
 DISCARDED = "discarded"
-UNDER_WAY = frozenset({RunPhase.STARTING, RunPhase.WORKING, RunPhase.STOPPING})
 
 
 class LocalStart(Value, frozen=True, kw_only=True):
@@ -338,18 +330,7 @@ class LocalDesk:
 
     def works(self) -> tuple[Work, ...]:
         """What an end of Burrow would interrupt, for `Busy`."""
-        found = []
-        for each in self._open.values():
-            what = f"“{each.record.title}” on this machine"
-            words = ""
-            if each.local.questions:
-                words = "Its agent waits for your answer, and is ended without one."
-            elif each.status.phase in UNDER_WAY:
-                words = "Its agent is ended in the middle of what it does."
-            if words:
-                # Without the account nobody would see or answer it.
-                found.append(Work(WorkKind.RUN, what, words, without_account=words))
-        return tuple(found)
+        return works_of_runs(self._open.values())
 
     async def put_down(self) -> None:
         """The account is about to be left: end every agent, as at the end of Burrow. The runs can go on later.
@@ -358,10 +339,7 @@ class LocalDesk:
         """
         ended = [each for each in self._open.values() if each.running]
         await asyncio.gather(*(each.rest() for each in ended), return_exceptions=True)
-        last = [back.deliver() for each in ended if (back := self._backs.get(each.record.id)) is not None]
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LAST_WORDS_SECONDS):
-                await asyncio.gather(*last, return_exceptions=True)
+        await _last_words(back for each in ended if (back := self._backs.get(each.record.id)) is not None)
 
     async def close(self) -> None:
         """End every agent with all that it started, and write back what can be in a moment. Safe to call again."""
@@ -371,17 +349,14 @@ class LocalDesk:
         if self._loading is not None:
             await asyncio.wait((self._loading,))
         await asyncio.gather(*(each.close() for each in self._open.values()), return_exceptions=True)
-        last = [back.deliver() for back in self._backs.values()]
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LAST_WORDS_SECONDS):
-                await asyncio.gather(*last, return_exceptions=True)
+        await _last_words(self._backs.values())
         await self._background.close()
         self._unregister()
 
     async def _load(self) -> None:
         found = await asyncio.to_thread(lambda: list(load_records(self._data)))
         for each in found:
-            record = await self._left(each)
+            record = await left(self._data, each, self._claim_of(each.id))
             self._records.setdefault(record.id, record)
             await self._write_back(record).load()
             if record.client and self._servers is not None and await self._claim_of(record.id).take():
@@ -390,25 +365,6 @@ class LocalDesk:
                 await self._claim_of(record.id).give_up()
         for task in {record.task for record in found}:
             self._tell(task)
-
-    async def _left(self, record: LocalRecord) -> LocalRecord:
-        """The record of a run, with what became of it if its process died: nobody carries it out any more."""
-        claim = self._claim_of(record.id)
-        if record.ended or record.left or not await claim.take():
-            return record
-        run_log = RunLog(folder_of(self._data, record.id) / LOG)
-        try:
-            turn = await asyncio.to_thread(lambda: last_turn(run_log.stored()))
-            if turn.open:
-                run_log.add(turn.end())
-                await run_log.close()
-            record = msgspec.structs.replace(record, left=turn.status, cut=turn.cut_off)
-            await asyncio.to_thread(save_record, self._data, record)
-        except OSError as failure:
-            log.warning("what became of a run cannot be read or stored: %s", failure)
-        finally:
-            await claim.give_up()
-        return record
 
     def _conversation(self, record: LocalRecord) -> LocalConversation:
         servers = None if self._servers is None else self._servers.of(record.id, record.title)
@@ -475,6 +431,13 @@ class LocalDesk:
 
     def _agents_environment(self) -> Mapping[str, str]:
         return agent_environment() if self._environment is None else self._environment
+
+
+async def _last_words(backs: Iterable[WriteBack]) -> None:
+    """Write back what can be in a moment."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LAST_WORDS_SECONDS):
+            await asyncio.gather(*(back.deliver() for back in backs), return_exceptions=True)
 
 
 def prompt_of(task: Task) -> str:

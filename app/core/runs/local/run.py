@@ -24,7 +24,7 @@ from app.core.runs.local.record import LOG, folder_of
 from app.core.runs.local.replay import history_text
 from app.core.runs.local.run_log import RunLog
 from app.core.runs.local.session import CANCELLED
-from app.core.runs.local.status import LocalStatus, RunPhase, WaitingPrompt, words_of
+from app.core.runs.local.status import LocalStatus, RunPhase, WaitingPrompt, together, words_of
 from app.core.runs.local.waiting import WaitingPrompts
 from app.processes.child import NotStarted
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from app.core.runs.local.folder import WorkingFolder
     from app.core.runs.local.record import LocalRecord
     from app.core.runs.local.servers import RunServers
+    from app.core.runs.local.session import AcpSession
     from app.core.runs.local.versions import AgentVersions
 
 # How long an agent may take to confirm that it stopped, before it is ended.
@@ -246,16 +247,16 @@ class LocalRun:
         """Send what waits, as one message, if the agent takes one now."""
         if self.status.phase is not RunPhase.READY or self.status.held or not self.waiting.all:
             return
-        sent = self.waiting.take_all()
-        self._set(LocalStatus(phase=RunPhase.WORKING))
-        self._turn = asyncio.create_task(self._carry_out(sent), name="local run turn")
-
-    async def _carry_out(self, sent: tuple[WaitingPrompt, ...]) -> None:
         session = self._agent.session
         assert session is not None
+        sent = self.waiting.take_to_send()
+        self._set(LocalStatus(phase=RunPhase.WORKING))
+        self._turn = asyncio.create_task(self._carry_out(session, sent), name="local run turn")
+
+    async def _carry_out(self, session: AcpSession, sent: tuple[WaitingPrompt, ...]) -> None:
         # The log goes on when Burrow is started again.
         name = f"prompt-{secrets.token_hex(6)}"
-        text = "\n\n".join(each.text for each in sent)
+        text = together(each.text for each in sent)
         try:
             blocks, shown = await self._agent.hand_over(text, tuple(file for each in sent for file in each.files))
         except BurrowError as failure:
@@ -269,7 +270,9 @@ class LocalRun:
             first = {"type": "text", "text": told, "_meta": {"ui": {"hidden": True}}}
             blocks, shown = (first, *blocks), (first, *shown)
         self._agent.requests.questions.closed = False
+        # Before it is stored no more: it is always in the log or among what was not sent.
         self.log.add({"id": name, "method": "session/prompt", "params": {"sessionId": session.id, "prompt": shown}})
+        self.waiting.forget_sent()
         heard = self._agent.heard
         try:
             reason = await session.prompt(blocks)

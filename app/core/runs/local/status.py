@@ -10,6 +10,9 @@ from app.core.posthog.types import Value
 from app.core.redaction import mask_credentials
 from app.core.runs.local.facts import SignInHint
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 # Of what an error says beside its message.
 LONGEST_DETAILS = 1_000
 
@@ -51,6 +54,11 @@ class WaitingPrompt(Value, frozen=True):
     id: int
     text: str
     files: tuple[str, ...] = ()
+
+
+def together(texts: Iterable[str]) -> str:
+    """The text of messages that are sent as one."""
+    return "\n\n".join(texts)
 
 
 def words_of(failure: BaseException) -> str:

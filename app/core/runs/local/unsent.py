@@ -12,6 +12,7 @@ from app.core.errors import StorageTrouble
 from app.core.private import make_private_folder, replace_private
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -21,10 +22,14 @@ Unsent = tuple[str, tuple[str, ...]]
 
 
 class UnsentFile:
-    """`put` stores in a thread, the latest state last; `flush` waits for it."""
+    """`put` stores in a thread, the latest state last; `flush` waits for it.
 
-    def __init__(self, folder: Path) -> None:
+    `logged` is awaited before that: what waits no more must be in the log.
+    """
+
+    def __init__(self, folder: Path, logged: Callable[[], Awaitable[None]]) -> None:
         self._folder = folder
+        self._logged = logged
         self._wanted: tuple[Unsent, ...] | None = None
         self._writing: asyncio.Task[None] | None = None
         self._failure: OSError | None = None
@@ -50,6 +55,7 @@ class UnsentFile:
         try:
             while self._wanted is not None:
                 messages, self._wanted = self._wanted, None
+                await self._logged()
                 await asyncio.to_thread(self._save, messages)
                 self._failure = None
         except OSError as failure:

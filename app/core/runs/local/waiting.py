@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 
 
 class WaitingPrompts:
-    """`all` has them, the oldest first; `changed` is emitted after each change."""
+    """`all` has them, the oldest first, and `sending` those that are on their way to the log.
+
+    `changed` is emitted after each change.
+    """
 
     def __init__(self) -> None:
         self.all: tuple[WaitingPrompt, ...] = ()
+        self.sending: tuple[WaitingPrompt, ...] = ()
         self.changed: Event[None] = Event()
         self._count = 0
 
@@ -47,8 +51,20 @@ class WaitingPrompts:
         self._set(())
         return taken
 
+    def take_to_send(self) -> tuple[WaitingPrompt, ...]:
+        """Remove all, to send them. They are kept as `sending` until the log has them."""
+        self.sending = self.all
+        self._set(())
+        return self.sending
+
+    def forget_sent(self) -> None:
+        """The log has those that were being sent."""
+        self.sending = ()
+        self.changed.emit(None)
+
     def put_back(self, prompts: Iterable[WaitingPrompt]) -> None:
         """They could not be sent, so they wait again, before all others."""
+        self.sending = ()
         self._set((*prompts, *self.all))
 
     def _one(self, number: int) -> WaitingPrompt:
