@@ -273,8 +273,8 @@ async def test_a_message_is_in_the_log_before_it_is_no_more_among_what_waits(
 async def test_a_message_that_was_logged_when_burrow_was_killed_does_not_begin_another_turn(tmp_path: Path) -> None:
     killed(tmp_path, PROMPT)
     unsent = tmp_path / "data" / "runs" / "run-1" / "unsent.json"
-    for text, waits in (("say:one", []), ("say:two", ["say:two"])):
-        unsent.write_text(json.dumps([[text, []]]))
+    for prompt, waits in (("p1", []), ("p2", ["say:one"])):
+        unsent.write_text(json.dumps([["say:one", [], prompt]]))
         async with local_runs(tmp_path) as runs:
             await runs.load()
             conversation = runs.conversation("run-1")

@@ -14,11 +14,12 @@ from app.core.runs.answers import answered_questions, chosen_option
 from app.core.runs.desk.elsewhere import LogTail
 from app.core.runs.desk.kept_files import keep_file
 from app.core.runs.desk.task_runs import IN_PROGRESS, STATUS_OF_PHASE, run_of
-from app.core.runs.items import Prompt, TurnEnd
-from app.core.runs.local.ends import CUT_OFF_TURN, status_after
+from app.core.runs.items import TurnEnd
+from app.core.runs.local.ends import status_after
 from app.core.runs.local.record import FILES, folder_of
+from app.core.runs.local.replay import PROMPT
 from app.core.runs.local.run import LocalRun
-from app.core.runs.local.status import RunPhase, together
+from app.core.runs.local.status import RunPhase
 from app.core.runs.local.unsent import Unsent, UnsentFile
 from app.core.runs.transcript import Transcript
 from app.core.runs.worktrees.environments import actions_of, find_environments, lacks, setup_of
@@ -89,6 +90,8 @@ class LocalConversation:
         self._consent = consent
         self._without_setup = False
         self._unsent = UnsentFile(folder_of(data, record.id), self.local.log.flush)
+        # The ids of those that the log has.
+        self._prompts: set[str] = set()
         self._tail = LogTail(self.local.log.path)
         self._files = folder_of(data, record.id) / FILES
         self._claim, self._claimed = claim, False
@@ -311,15 +314,6 @@ class LocalConversation:
         ends = (transcript.item(index) for index in reversed(range(len(transcript))))
         return next((each.reason for each in ends if isinstance(each, TurnEnd)), "")
 
-    def _already_sent(self, unsent: Sequence[Unsent]) -> int:
-        """With how many of these messages the turn began that was cut off last: they are not to begin another one."""
-        if self._last_reason() != CUT_OFF_TURN:
-            return 0
-        prompt = self.transcript.item(self.transcript.turns()[-1])
-        said = prompt.text if isinstance(prompt, Prompt) else ""
-        counts = range(1, len(unsent) + 1)
-        return next((count for count in counts if together(text for text, _ in unsent[:count]) == said), 0)
-
     async def _read(self) -> None:
         if await self._read_on() and self.elsewhere is None:
             # Burrow may have been killed in the middle of a turn.
@@ -339,16 +333,19 @@ class LocalConversation:
             raise StorageTrouble(f"The log of this run cannot be read: {failure.strerror or failure}.") from None
         rebuild = self.transcript.rebuild() if anew else None
         for first in range(0, len(entries), READ_AT_ONCE):
-            (rebuild or self.transcript).apply(entries[first : first + READ_AT_ONCE])
+            some = entries[first : first + READ_AT_ONCE]
+            (rebuild or self.transcript).apply(some)
+            self._prompts.update(each.message.id for each in some if each.message.method == PROMPT)
             await asyncio.sleep(0)
         if rebuild is not None:
             rebuild.finish()
         return bool(entries)
 
     async def _wait_for_unsent(self) -> None:
-        unsent = await self._unsent.load()
-        for text, files in unsent[self._already_sent(unsent) :]:
-            self.local.waiting.add(text, files)
+        for each in await self._unsent.load():
+            # Its process may have been killed between the log and what was not sent.
+            if not each.prompt or each.prompt not in self._prompts:
+                self.local.waiting.add(each.text, each.files)
 
     def _added(self, entries: Sequence[LogEntry]) -> None:
         self.transcript.apply(entries)
@@ -381,7 +378,8 @@ class LocalConversation:
         if self.elsewhere is None:
             # Else it is the other process that keeps them.
             waiting = self.local.waiting
-            self._unsent.put(tuple((each.text, each.files) for each in (*waiting.sending, *waiting.all)))
+            sending = (Unsent(each.text, each.files, waiting.sent_as) for each in waiting.sending)
+            self._unsent.put((*sending, *(Unsent(each.text, each.files) for each in waiting.all)))
         self._tell()
 
     def _tell(self) -> None:

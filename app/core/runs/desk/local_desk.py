@@ -135,7 +135,7 @@ class LocalDesk:
         record, run = seen.record, seen.record.id
         if seen.holder is None and (seen.elsewhere or run not in self._open):
             # Its process may have died.
-            record = await self._left(record)
+            record = await left(self._data, record, self._claim_of(run))
         former, conversation = self._records.get(run), self._open.get(run)
         if conversation is None or seen.elsewhere:
             self._records[run] = record

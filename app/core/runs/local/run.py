@@ -249,13 +249,13 @@ class LocalRun:
             return
         session = self._agent.session
         assert session is not None
-        sent = self.waiting.take_to_send()
-        self._set(LocalStatus(phase=RunPhase.WORKING))
-        self._turn = asyncio.create_task(self._carry_out(session, sent), name="local run turn")
-
-    async def _carry_out(self, session: AcpSession, sent: tuple[WaitingPrompt, ...]) -> None:
         # The log goes on when Burrow is started again.
         name = f"prompt-{secrets.token_hex(6)}"
+        sent = self.waiting.take_to_send(name)
+        self._set(LocalStatus(phase=RunPhase.WORKING))
+        self._turn = asyncio.create_task(self._carry_out(session, name, sent), name="local run turn")
+
+    async def _carry_out(self, session: AcpSession, name: str, sent: tuple[WaitingPrompt, ...]) -> None:
         text = together(each.text for each in sent)
         try:
             blocks, shown = await self._agent.hand_over(text, tuple(file for each in sent for file in each.files))

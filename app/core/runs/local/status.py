@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from app.acp.messages import RpcError
 from app.core.errors import BurrowError

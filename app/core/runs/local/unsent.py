@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FILE = "unsent.json"
-Unsent = tuple[str, tuple[str, ...]]
+
+
+class Unsent(msgspec.Struct, frozen=True, array_like=True):
+    """A message with the files that go with it, and the id of the prompt that it was being sent as; empty for none."""
+
+    text: str
+    files: tuple[str, ...] = ()
+    prompt: str = ""
 
 
 class UnsentFile:
@@ -35,7 +42,7 @@ class UnsentFile:
         self._failure: OSError | None = None
 
     async def load(self) -> tuple[Unsent, ...]:
-        """What is stored: each message with the files that go with it."""
+        """What is stored, in order. Of a process that was killed, the log may have those that were being sent."""
         return await asyncio.to_thread(self._load)
 
     def put(self, messages: tuple[Unsent, ...]) -> None:

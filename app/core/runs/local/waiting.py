@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class WaitingPrompts:
-    """`all` has them, the oldest first, and `sending` those that are on their way to the log.
+    """`all` has them, the oldest first, and `sending` those that are on their way to the log, as the prompt `sent_as`.
 
     `changed` is emitted after each change.
     """
@@ -23,6 +23,7 @@ class WaitingPrompts:
     def __init__(self) -> None:
         self.all: tuple[WaitingPrompt, ...] = ()
         self.sending: tuple[WaitingPrompt, ...] = ()
+        self.sent_as = ""
         self.changed: Event[None] = Event()
         self._count = 0
 
@@ -51,9 +52,9 @@ class WaitingPrompts:
         self._set(())
         return taken
 
-    def take_to_send(self) -> tuple[WaitingPrompt, ...]:
-        """Remove all, to send them. They are kept as `sending` until the log has them."""
-        self.sending = self.all
+    def take_to_send(self, prompt: str) -> tuple[WaitingPrompt, ...]:
+        """Remove all, to send them as the prompt of this id. They are kept as `sending` until the log has them."""
+        self.sending, self.sent_as = self.all, prompt
         self._set(())
         return self.sending
 
