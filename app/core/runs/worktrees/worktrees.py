@@ -69,6 +69,11 @@ class Worktrees:
     def __init__(self, data: Path) -> None:
         self._folder = data / FOLDER
 
+    @property
+    def folder(self) -> Path:
+        """Where all of them are."""
+        return self._folder
+
     async def create(self, repository: Path, name: str, base: str = "HEAD") -> WorktreeRecord:
         """Make a worktree with a branch of its own, named after `name`, at the commit `base`.
 
