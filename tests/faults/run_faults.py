@@ -34,6 +34,7 @@ class Weather:
             "the server is slow": (3, self._slow),
             "an answer is lost": (3, self._lose),
             "the streams are refused": (2, self._refuse_streams),
+            "the streams are other ones": (3, self._other_streams),
             "the agents cannot be reached": (2, self._no_sandbox),
             "the server sleeps": (2, self._sleep),
             "the server is killed and started again": (1, self._restart),
@@ -96,6 +97,20 @@ class Weather:
         refusal = self._random.choice(("admission", "Stream not available", "Backlog busy", "Backlog unavailable"))
         await self._workspace.fault("runs", stream=refusal, times=self._random.randint(1, 3))
         return refusal
+
+    async def _other_streams(self) -> str:
+        """Streams that end soon, that say everything twice, or that are read with tokens of their own."""
+        seconds = self._random.choice((0.5, 3.0, 900.0))
+        twice, elsewhere, dead = (self._random.random() < each for each in (0.5, 0.6, 0.5))
+        await self._workspace.fault(
+            "runs",
+            rotation_seconds=seconds,
+            duplicate_events=twice,
+            stream_elsewhere=elsewhere,
+            kill_stream_tokens=dead,
+            cut_streams=True,
+        )
+        return f"end after {seconds:g} s, twice: {twice}, elsewhere: {elsewhere}, tokens killed: {dead}"
 
     async def _no_sandbox(self) -> str:
         refusal = self._random.choice(("sandbox_not_ready", "unreachable", "timed_out", "refused"))

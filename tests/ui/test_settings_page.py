@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -29,8 +30,10 @@ from app.core.preferences import (
     preferences,
     use_preferences,
 )
+from app.core.runs.worktrees.worktrees import Worktrees
 from app.core.updates.service import MODE_SETTING as UPDATES_MODE
 from app.ui.bridge import Bridge
+from app.ui.changes.worktrees_dialog import NoneInUse, WorktreesDialog
 from app.ui.places import PLACES
 from app.ui.settings import UiSettings
 from app.ui.shell.about import About
@@ -47,7 +50,7 @@ from app.ui.shell.settings.look_section import LookSection
 from app.ui.shell.settings.network_section import NetworkSection
 from app.ui.shell.settings.notices_section import NoticesSection
 from app.ui.shell.settings.page import LIST_HEIGHT, LIST_WIDTH, SettingsPage
-from app.ui.shell.settings.runs_section import RunsSection
+from app.ui.shell.settings.runs_section import WORKTREES_SETTING, RunsSection
 from app.ui.shell.settings.section import SettingsContext
 from app.ui.shell.settings.sections import SECTIONS
 from app.ui.shell.settings.sign_in_section import STORE, SignInSection
@@ -60,6 +63,7 @@ from app.ui.widgets.text import Text
 from tests.ui._screens import nameless
 from tests.ui._shell_fakes import FakeBackend, FakeServices
 from tests.ui._tasks_fakes import FakeSettings, settle
+from tests.ui.changes._runs import changed_run
 from tests.ui.test_shell import opened, press, until
 
 pytestmark = pytest.mark.qt_log_ignore("This plugin does not support", extend=True)
@@ -186,7 +190,7 @@ async def test_every_setting_counts_at_once_and_can_be_reset(qapp: QApplication)
         shown.section(RunsSection).bypass.click()
         shown.section(RunsSection).draft.click()
         changed = {key for key, row in shown.rows.items() if row.reset_button.isVisibleTo(shown)}
-        assert changed == set(shown.rows) - {STORE, LOGIN_SETTING, KEEP_SETTING, REPORTS_SETTING}
+        assert changed == set(shown.rows) - {STORE, LOGIN_SETTING, KEEP_SETTING, REPORTS_SETTING, WORKTREES_SETTING}
         shown.rows[ANSWER_SETTING].reset_button.click()
         assert preferences().answer_seconds == ANSWER.default
         shown.reset_all()
@@ -530,3 +534,35 @@ async def test_where_nothing_shows_notifications_the_settings_say_so(
         said = "No service" in shown.rows[NOTIFY_APPROVALS].note.text()
         # A tray shows messages too.
         assert said is not possible
+
+
+async def test_the_worktrees_of_runs_are_counted_shown_and_counted_again(qapp: QApplication, tmp_path: Path) -> None:
+    services, shown_folders = FakeServices(FakeBackend()), list[str]()
+    services.folder = tmp_path / "data"
+    worktrees = services.local_runs = NoneInUse()  # type: ignore[attr-defined]
+    worktrees.worktrees = Worktrees(services.folder)  # type: ignore[attr-defined]
+    async with page(services) as shown:
+        section = shown.section(RunsSection)
+        note = shown.rows[WORKTREES_SETTING].note
+        await until(lambda: "None. They would be in" in note.text())
+        assert not section.worktrees_button.isEnabled()
+        section._open_address = lambda url: bool(shown_folders.append(url.toLocalFile())) or True
+        section.folder_button.click()
+        assert shown_folders == [str(services.folder)]
+    repository = changed_run(tmp_path / "shop", tmp_path / "asides").folder
+    record = await Worktrees(services.folder).create(repository, "Mend the cart")
+    kept = services.folder / "worktrees" / "trash" / "old"
+    kept.mkdir(parents=True)
+    (kept / "file").write_bytes(b"x" * 2048)
+    async with page(services) as shown:
+        section = shown.section(RunsSection)
+        note = shown.rows[WORKTREES_SETTING].note
+        await until(lambda: "1 worktree, " in note.text())
+        assert "“trash”: 2.00 KiB." in note.text()
+        assert note.text().count(str(services.folder / "worktrees")) == 1
+        section.worktrees_button.click()
+        [dialog] = shown.findChildren(WorktreesDialog)
+        await until(lambda: record.id in dialog._known)
+        shutil.rmtree(record.path)
+        dialog.accept()
+        await until(lambda: "1 worktree, 0 bytes" in note.text())

@@ -20,6 +20,7 @@ from app.workspace.runtime.fault_rules import FaultRules
 from app.workspace.seed.fill import seed
 from app.workspace.tasks import feeds, run_rows
 from app.workspace.tasks.feeds import RunFeed, RunFeeds
+from app.workspace.tasks.run_faults import RunFaults
 from app.workspace.tasks.run_stream import events_of
 
 if TYPE_CHECKING:
@@ -78,6 +79,21 @@ async def test_a_reader_that_falls_behind_misses_nothing(monkeypatch: pytest.Mon
         numbers = [each["params"]["number"] for each in seen if each["method"] == "note"]
         assert sorted(set(numbers)) == list(range(300))
         assert numbers == sorted(numbers)
+
+
+async def test_a_stream_that_says_everything_twice_says_it_with_the_same_ids(tmp_path: Path) -> None:
+    async with a_workspace(tmp_path) as (workspace, task, run):
+        workspace.state(RunFaults).duplicate_events = True
+        stream = events_of(workspace, task, run, "", latest=True)
+        assert "task_run_state" in await anext(stream)
+        with workspace.state(RunFeeds).following(run) as feed:
+            feed.publish('{"n":1}')
+            feed.publish('{"n":2}')
+            chunk = await anext(stream)
+        await stream.aclose()
+        sent = [event.splitlines() for event in chunk.strip().split("\n\n")]
+        assert [data for _, data in sent] == ['data: {"n":1}'] * 2 + ['data: {"n":2}'] * 2
+        assert len({event_id for event_id, _ in sent}) == 2
 
 
 async def test_a_database_that_refuses_delays_the_log_and_loses_nothing(

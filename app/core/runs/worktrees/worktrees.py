@@ -71,6 +71,11 @@ class Worktrees:
         # Git reads all worktrees of a repository, and fails on one that another call is just making.
         self._turn = asyncio.Lock()
 
+    @property
+    def folder(self) -> Path:
+        """Where all of them are."""
+        return self._folder
+
     async def create(self, repository: Path, name: str, base: str = "HEAD") -> WorktreeRecord:
         """Make a worktree with a branch of its own, named after `name`, at the commit `base`.
 
