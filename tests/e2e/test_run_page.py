@@ -72,6 +72,7 @@ def test_a_run_is_read_answered_searched_and_replied_to_by_keyboard_alone() -> N
         ) as program,
     ):
         try:
+            assert eyes.find(re.compile("^Running"), "label")
             assert eyes.find("Transcript", "list")
             assert eyes.find("You stopped this turn", "list item")
             assert eyes.find("Messages that wait", "list")

@@ -382,15 +382,15 @@ async def test_what_is_typed_and_attached_while_a_message_is_stored_belongs_to_t
     ("words", "files"),
     [
         (None, 2),
-        ("/tmp/a b.txt\n/tmp/c.txt", 2),
-        ("file:///tmp/a%20b.txt\r\nfile:///tmp/c.txt\r\n", 2),
+        ("/srv/a b.txt\n/srv/c.txt", 2),
+        ("file:///srv/a%20b.txt\r\nfile:///srv/c.txt\r\n", 2),
         ("a b.txt\nc.txt", 2),
         ("see a b.txt", 0),
-        ("/tmp/a b.txt\nand what I think of it", 0),
+        ("/srv/a b.txt\nand what I think of it", 0),
     ],
 )
 def test_files_with_a_text_of_their_own_are_pasted_as_text(words: str | None, files: int) -> None:
-    data = of_files(Path("/tmp/a b.txt"), Path("/tmp/c.txt"))
+    data = of_files(Path("/srv/a b.txt"), Path("/srv/c.txt"))
     if words is not None:
         data.setText(words)
     assert len(paths_of(data)) == files

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from PySide6.QtCore import QTimer, Signal
 
+from app.ui.widgets.announce import announce
 from app.ui.widgets.feedback import Banner
 from app.ui.widgets.guard import guarded
 
@@ -45,11 +46,17 @@ class ConnectionLine(Banner):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.state = ConnectionState("live")
+        # Whether it was told that the connection is lost, to tell that it is back.
+        self._lost = False
         self._until = 0.0
         self._count = QTimer(self, interval=COUNT_MS)
         self._count.timeout.connect(self._say_seconds)
         self._say_soon = QTimer(self, singleShot=True, interval=SAY_AFTER_MS)
         self._say_soon.timeout.connect(self._say_connecting)
+
+    def begin(self) -> None:
+        """Another run follows: what was told is not about it."""
+        self._lost = False
 
     def show_state(self, state: ConnectionState) -> None:
         """Show a state. What was said stays while it connects again, so that nothing jumps."""
@@ -68,6 +75,7 @@ class ConnectionLine(Banner):
                 self._say_seconds()
             else:
                 self.show_message(self._waiting_words(), "attention", secondary=[again], glyph="offline")
+            self._tell_lost()
             self._run()
         elif state.kind == "failed":
             error = state.error
@@ -75,10 +83,20 @@ class ConnectionLine(Banner):
             if error is not None:
                 words = " ".join(part for part in (error.title, error.advice) if part)
             self.show_message(words, "bad", secondary=[(self.tr("Try again"), self.again_wanted.emit)])
+            announce(self, words)
         else:
             self.clear()
+            if self._lost and state.kind == "live":
+                announce(self, self.tr("Connected again"))
+            self._lost = False
         if state.kind != "waiting":
             self._count.stop()
+
+    def _tell_lost(self) -> None:
+        """Once, not at each try."""
+        if not self._lost and self.isVisible():
+            self._lost = True
+            announce(self, self.tr("Connection lost"))
 
     def _waiting_words(self) -> str:
         seconds = max(0, round(self._until - monotonic()))

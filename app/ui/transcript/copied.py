@@ -24,7 +24,8 @@ from app.core.runs.items import (
 )
 from app.ui.transcript.cards import card_of
 from app.ui.transcript.diffs import diff_lines
-from app.ui.transcript.tool_cards import LONGEST_DIFF
+from app.ui.transcript.documents import has_code
+from app.ui.transcript.tool_cards import LONGEST_DIFF, VERBATIM_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -73,7 +74,7 @@ def _(item: ToolCall) -> str:
     found = [f"**{card.title}**" + "".join(f" · {part}" for part in (card.detail, _state(item)) if part)]
     if item.input:
         found.append(fenced(item.input, "json"))
-    found.extend(_content(item.parts))
+    found.extend(_content(item.parts, item.kind))
     if item.output and not item.parts:
         found.append(fenced(item.output, "json"))
     return "\n\n".join(found)
@@ -127,12 +128,13 @@ def _state(item: ToolCall) -> str:
     return state.word if state is not None else ""
 
 
-def _content(parts: Iterable[object]) -> list[str]:
+def _content(parts: Iterable[object], kind: str = "") -> list[str]:
     found = []
     for part in parts:
         match part:
             case TextPart(text=text, terminal=terminal):
-                found.append(fenced(text, "console") if terminal else text)
+                verbatim = terminal or ((kind == "execute" or kind in VERBATIM_KINDS) and not has_code(text))
+                found.append(fenced(text, "console" if terminal else "") if verbatim else text)
             case DiffPart(path=path, old=old, new=new):
                 quick = len(old or "") + len(new) <= LONGEST_DIFF
                 changes = "\n".join(diff_lines(old, new)) if quick else new

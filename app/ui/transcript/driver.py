@@ -85,6 +85,7 @@ class ConversationDriver(QObject):
             return
         self._page.reply.card.clear()
         self._generation.listen(conversation.changed, lambda _none: self._update())
+        self._page.connection.begin()
         self._page.show_connection(conversation.connection)
         self._page.show_run(conversation.transcript)
         self._update()

@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from PySide6.QtCore import QLocale, QPoint, Qt, QTimer, Signal
+from PySide6.QtGui import QAccessible
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.marks import isolated, revealed_name
 from app.ui.theme import theme, tokens
+from app.ui.widgets.accessible_roles import give_role
 from app.ui.widgets.buttons import IconButton, QuietButton
 from app.ui.widgets.guard import guarded
 from app.ui.widgets.head_row import HeadRow
@@ -58,6 +60,7 @@ class RunHeader(QWidget):
         self._facts: HeaderFacts | None = None
         current = theme()
         self.status = StatusWord(role="strong", parent=self)
+        give_role(self.status, QAccessible.Role.StaticText)
         self.branch = ElidedLabel(tone="muted")
         self.about = Text(tone="muted")
         self.stop = QuietButton(self.tr("Stop"), "stop", keys="Ctrl+.", clicked=self.stop_wanted.emit)

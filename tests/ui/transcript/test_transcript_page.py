@@ -26,7 +26,7 @@ from app.core.runs.items import (
     Usage,
 )
 from app.ui.theme.state import State
-from app.ui.transcript import ask_card, selector
+from app.ui.transcript import ask_card, connection_line, selector
 from app.ui.transcript import page as page_module
 from app.ui.transcript.answers import GivenAnswer, RunAnswer
 from app.ui.transcript.connection_line import ConnectionState
@@ -152,7 +152,11 @@ def test_a_search_finds_what_is_added_later(page: TranscriptPage) -> None:
     assert page.find_bar.count.text() == "1 of 1"
 
 
-def test_a_lost_connection_is_said_in_place_and_nothing_jumps(page: TranscriptPage) -> None:
+def test_a_lost_connection_is_said_in_place_and_nothing_jumps(
+    page: TranscriptPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(connection_line, "announce", lambda _widget, text: told.append(text))
     shown(page, ListedItems(long_run(200)))
     again: list[bool] = []
     page.connection.again_wanted.connect(lambda: again.append(True))
@@ -169,6 +173,12 @@ def test_a_lost_connection_is_said_in_place_and_nothing_jumps(page: TranscriptPa
     assert page.view.following
     page.show_connection(ConnectionState("live"))
     assert page.connection.isHidden()
+    assert told == ["Connection lost", "Connected again"]
+    # Of another run, which has its connection, nothing is told.
+    page.show_connection(ConnectionState("waiting", 8.0))
+    page.connection.begin()
+    page.show_connection(ConnectionState("live"))
+    assert told[2:] == ["Connection lost"]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import time
 
 from app.core.runs.items import TextPart, ToolCall
 from app.ui.transcript.cards import card_of
+from app.ui.transcript.copied import markdown_of
 from app.ui.transcript.diffs import diff_lines
 from app.ui.transcript.shown_text import beginning_of, end_of, of_terminal, one_line, plain
 
@@ -86,3 +87,5 @@ def test_results_keep_their_lines_unless_they_are_markdown() -> None:
     assert shown("mcp", '{"a": [1, 2]}') == [("mono", '{\n  "a": [\n    1,\n    2\n  ]\n}')]
     assert shown("mcp", "[a link](https://example.com)") == [("markdown", "[a link](https://example.com)")]
     assert shown("mcp", "[" * 5_000)[0][0] == "markdown"
+    call = ToolCall(key="c", call_id="c", title="Read it", kind="read", parts=(TextPart(lines),))
+    assert markdown_of(call) == f"**Read it** · Waiting\n\n```\n{lines}\n```"
