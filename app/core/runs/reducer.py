@@ -265,6 +265,11 @@ class Reducer:
         self.settle_permissions(CANCELLED)
         self.at.state = msgspec.structs.replace(self.at.state, busy=False, compacting=False)
 
+    def end_run(self) -> None:
+        """As `finish`, of a run that another one goes on from: its last turn can be neither stopped nor ended later."""
+        self.finish()
+        self.at.ended, self.at.cancelled = True, False
+
     # Permissions
 
     def wait_for(self, index: int, key: str) -> None:

@@ -43,8 +43,8 @@ class SentMessages:
         self._follower, self._runs, self._follow_ups, self._clock = follower, runs, follow_ups, clock
         # By message.
         self._marks: dict[str, _Mark] = {}
-        # Earlier runs whose ends are known.
-        self._asked: set[str] = set()
+        # By other run: when it was asked for last.
+        self._asked: dict[str, float] = {}
 
     def awaited(self, rows: Sequence[FollowUp]) -> bool:
         """Whether the turn of one of these messages has not begun yet. One that steers begins none."""
@@ -105,9 +105,10 @@ class SentMessages:
 
         While it is under way, whoever follows that one knows.
         """
-        if run_id in self._asked or self._follower.now.kind not in {LIVE, ENDED}:
+        now = self._clock.boot()
+        if self._asked.get(run_id, 0.0) > now - LOG_SECONDS or self._follower.now.kind not in {LIVE, ENDED}:
             return STAYS
-        self._asked.add(run_id)
+        self._asked[run_id] = now
         if len(arrived(self._follower.transcript, some)) == len(some):
             return ARRIVED
         try:

@@ -81,7 +81,8 @@ class SpillFile:
         if place >= self._start:
             return bytes(self._block[place - self._start : end - self._start])
         first = self._start
-        for start, block in tuple(self._waiting.items()):
+        # The writer's thread takes from it meanwhile. A copy is made at once, which iterating is not.
+        for start, block in self._waiting.copy().items():
             if start <= place < start + len(block):
                 return block[place - start : end - start]
             first = min(first, start)

@@ -303,8 +303,8 @@ class Rebuild:
         self._body.apply(entries)
 
     def end_run(self) -> None:
-        """What was added so far is of a run that has ended: nothing of it is under way, and nobody is asked."""
-        self._body.reducer.finish()
+        """What was added so far is of a run that has ended: nothing is under way, and what follows is not late."""
+        self._body.reducer.end_run()
 
     @property
     def state(self) -> SessionState:

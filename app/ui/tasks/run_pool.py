@@ -59,6 +59,8 @@ class _Kept:
         self.task_id, self.opened, self.generation = task_id, opened, generation
         self.state: SessionState | None = None
         self.run_id = opened.conversation.run.id
+        # Those that it has gone on from, too, which a list may still name.
+        self.run_ids = {self.run_id}
         self.finished = opened.conversation.run.finished
         self.status = opened.conversation.run.status
         self._ended_before = self.finished
@@ -90,11 +92,6 @@ class _Kept:
     @property
     def _kind(self) -> str:
         return self.opened.conversation.connection.kind
-
-    @property
-    def stays(self) -> bool:
-        """Whether it has a place although it is not wanted."""
-        return bool(self.looked) or self.talks
 
     @property
     def goes_on(self) -> bool:
@@ -207,7 +204,10 @@ class RunPool(QObject):
         """Where the conversation with a run is kept. One that went on in another run is the conversation with that."""
         if run_id in self._kept:
             return run_id
-        return next((key for key, kept in self._kept.items() if kept.opened.conversation.run.id == run_id), None)
+        for key, kept in self._kept.items():
+            if run_id in kept.run_ids or run_id == kept.opened.conversation.run.id:
+                return key
+        return None
 
     # Which are open
 
@@ -258,7 +258,7 @@ class RunPool(QObject):
             if self._left_alone.get(each.run.id, 0.0) <= now
         ]
         names = {key for key, _ in wanted}
-        open_ones = {key: kept for key, kept in self._kept.items() if kept.goes_on and (kept.stays or key in names)}
+        open_ones = {key: kept for key, kept in self._kept.items() if kept.goes_on and (kept.looked or key in names)}
         yield from (key for key, kept in open_ones.items() if kept.talks)
         yield from (key for key, talks in wanted if talks and key not in self._kept)
         yield from (key for key, kept in open_ones.items() if kept.asks)
@@ -281,6 +281,7 @@ class RunPool(QObject):
         conversation = kept.opened.conversation
         if conversation.run.id != kept.run_id:
             kept.run_id = conversation.run.id
+            kept.run_ids.add(kept.run_id)
             self.moved.emit(kept.task_id)
         if conversation.run.status != kept.status:
             kept.status = conversation.run.status

@@ -354,6 +354,11 @@ async def test_nothing_is_under_way_in_a_run_that_waits_to_go_on_from_one_that_w
             await until(lambda: one.now.kind == LIVE)
             assert shown(one.transcript)[-1] == "asks Write cancelled"
             assert (one.transcript.state.busy, one.transcript.state.waiting) == (False, ())
+            # There is nothing to stop, and what the next run says of itself is not late.
+            one.transcript.stop_turn()
+            run.release(2)
+            await until(lambda: len(one.transcript) == 4)
+            assert not items(one.transcript)[-1].late
 
 
 async def test_a_run_whose_server_streams_nothing_is_read_again_and_again(
