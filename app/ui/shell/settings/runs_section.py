@@ -31,8 +31,7 @@ WORKTREES_SETTING = "runs.worktrees"
 
 
 class RunsSection(SettingsSection):
-    """What agents are offered is off by default. What worktrees take is counted when the page opens, and after their
-    dialog.
+    """Both offers are off by default. What worktrees take is counted when the page opens, and after their dialog.
 
     `open_address` shows a folder.
     """
