@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from app.core.errors import NotFound
 from app.core.runs.items import (
     Message,
     Permission,
@@ -18,6 +19,7 @@ from app.core.runs.items import (
     TurnEnd,
 )
 from app.core.runs.local.agents import LocalAgent, survey_agent
+from app.core.runs.local.session import AcpSession
 from app.core.runs.local.status import RunPhase
 from app.core.runs.local.versions import DRAFT_SETTING, REFUSED_SECONDS, REFUSED_SETTING, AgentVersions
 from app.core.runs.transcript import Transcript
@@ -129,6 +131,36 @@ async def test_a_turn_of_version_2_makes_the_same_transcript(tmp_path: Path) -> 
     assert [each.entries[0].content for each in items if isinstance(each, Plan)] == ["Step"]
 
 
+async def test_a_message_that_waits_is_stored_until_it_was_sent_into_the_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, SECOND, versions=drafts()) as it:
+        it.run.say("go")
+        [question] = await it.question()
+        for text in ("one", "two", "three"):
+            it.run.say(text)
+        two = it.run.waiting.all[1].id
+        stored: list[str] = []
+
+        async def refused(_self: AcpSession, _blocks: object) -> None:
+            stored.extend(each.text for each, _ in it.run.waiting.sending)
+            raise TimeoutError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(AcpSession, "steer", refused)
+            await it.run.send_now(two)
+        assert stored == ["two"]
+        assert [each.text for each in it.run.waiting.all] == ["one", "two", "three"]
+        await it.run.send_now(two)
+        assert [each.text for each in it.run.waiting.all] == ["one", "three"]
+        assert it.run.waiting.sending == ()
+        with pytest.raises(NotFound):
+            await it.run.send_now(two)
+        it.run.answer(question, "ok")
+        await until(lambda: bool(it.ends()))
+        assert "selected go,two" in str(it.stored())
+
+
 async def test_a_turn_of_version_2_is_stopped(tmp_path: Path) -> None:
     async with running(tmp_path, SECOND, versions=drafts()) as it:
         it.run.say("go")
@@ -154,5 +186,7 @@ async def test_an_agent_of_version_1_is_spoken_to_in_version_1(tmp_path: Path) -
         assert not it.run.can_steer
         waiting = await it.run.steer("say:more")
         assert waiting is not None
+        await it.run.send_now(waiting.id)
+        assert it.run.waiting.all == (waiting,)
         it.run.answer(question, "no")
         await until(lambda: len(it.ends()) == 3)

@@ -180,8 +180,8 @@ class LocalConversation:
 
     async def send_now(self, number: str) -> None:
         """Send a message that waits into the turn under way. Raises `NotFound` when it was sent already."""
-        taken = self.local.waiting.take_back(_number(number))
-        await self.send(taken.text, taken.files, now=True)
+        await self.local.send_now(_number(number))
+        await self._unsent.flush()
 
     async def send_held(self) -> None:
         """Send what waits since a turn was stopped or failed."""
@@ -378,7 +378,7 @@ class LocalConversation:
         if self.elsewhere is None:
             # Else it is the other process that keeps them.
             waiting = self.local.waiting
-            sending = (Unsent(each.text, each.files, waiting.sent_as) for each in waiting.sending)
+            sending = (Unsent(each.text, each.files, prompt) for each, prompt in waiting.sending)
             self._unsent.put((*sending, *(Unsent(each.text, each.files) for each in waiting.all)))
         self._tell()
 

@@ -139,6 +139,29 @@ class LocalRun:
         self.log.notify("_posthog/user_message", content=text, steer=True)
         return None
 
+    async def send_now(self, number: int) -> None:
+        """Send a message that waits into the turn that is under way. Where that is not possible it goes on waiting.
+
+        It is stored until the log has it. Raises `NotFound` for one that was sent already, and `StorageTrouble` for a
+        file that cannot be handed over.
+        """
+        session = self._agent.session
+        if session is None or not self.can_steer:
+            return
+        prompt, place = self.waiting.take_one_to_send(number)
+        try:
+            handed = await self._agent.hand_over(prompt.text, prompt.files)
+            await session.steer(handed.blocks)
+        except (RpcError, PeerClosed, TimeoutError):
+            self.waiting.put_back((prompt,), place)
+            self._send_waiting()
+            return
+        except BaseException:
+            self.waiting.put_back((prompt,), place)
+            raise
+        self.log.notify("_posthog/user_message", content=prompt.text, steer=True)
+        self.waiting.forget_sent((prompt,))
+
     def answer(self, question: str, option: str, *, text: str = "", answers: Mapping[str, str] | None = None) -> None:
         """Answer a question of the agent. Raises `NotFound`, `Rejected`."""
         self._agent.requests.questions.answer(question, option, text=text, answers=answers)
@@ -272,7 +295,7 @@ class LocalRun:
         self._agent.requests.questions.closed = False
         # Before it is stored no more: it is always in the log or among what was not sent.
         self.log.add({"id": name, "method": "session/prompt", "params": {"sessionId": session.id, "prompt": shown}})
-        self.waiting.forget_sent()
+        self.waiting.forget_sent(sent)
         heard = self._agent.heard
         try:
             reason = await session.prompt(blocks)

@@ -11,19 +11,17 @@ from app.core.events import Event
 from app.core.runs.local.status import WaitingPrompt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 
 class WaitingPrompts:
-    """`all` has them, the oldest first, and `sending` those that are on their way to the log, as the prompt `sent_as`.
-
-    `changed` is emitted after each change.
+    """`all` has them, the oldest first, and `sending` those that are on their way to the log, each with the id of the
+    prompt that it is sent as; empty for none. `changed` is emitted after each change.
     """
 
     def __init__(self) -> None:
         self.all: tuple[WaitingPrompt, ...] = ()
-        self.sending: tuple[WaitingPrompt, ...] = ()
-        self.sent_as = ""
+        self.sending: tuple[tuple[WaitingPrompt, str], ...] = ()
         self.changed: Event[None] = Event()
         self._count = 0
 
@@ -54,19 +52,28 @@ class WaitingPrompts:
 
     def take_to_send(self, prompt: str) -> tuple[WaitingPrompt, ...]:
         """Remove all, to send them as the prompt of this id. They are kept as `sending` until the log has them."""
-        self.sending, self.sent_as = self.all, prompt
+        taken = self.all
+        self.sending += tuple((each, prompt) for each in taken)
         self._set(())
-        return self.sending
+        return taken
 
-    def forget_sent(self) -> None:
-        """The log has those that were being sent."""
-        self.sending = ()
+    def take_one_to_send(self, number: int) -> tuple[WaitingPrompt, int]:
+        """Remove a message to send it by itself; returns its place too. Raises `NotFound` for one that was sent."""
+        found = self._one(number)
+        place = self.all.index(found)
+        self.sending += ((found, ""),)
+        self._set((*self.all[:place], *self.all[place + 1 :]))
+        return found, place
+
+    def forget_sent(self, prompts: Collection[WaitingPrompt]) -> None:
+        """The log has these."""
+        self.sending = tuple(each for each in self.sending if each[0] not in prompts)
         self.changed.emit(None)
 
-    def put_back(self, prompts: Iterable[WaitingPrompt]) -> None:
-        """They could not be sent, so they wait again, before all others."""
-        self.sending = ()
-        self._set((*prompts, *self.all))
+    def put_back(self, prompts: Collection[WaitingPrompt], place: int = 0) -> None:
+        """They could not be sent, so they wait again, at their place, which is before all others."""
+        self.sending = tuple(each for each in self.sending if each[0] not in prompts)
+        self._set((*self.all[:place], *prompts, *self.all[place:]))
 
     def _one(self, number: int) -> WaitingPrompt:
         for each in self.all:
