@@ -292,12 +292,14 @@ async def _check_not_locked(worktree: Path) -> None:
 async def _keep_commits(record: WorktreeRecord) -> None:
     """Give a branch to commits that only the HEAD of the worktree leads to, and keep what a rebase has put away."""
     path = Path(record.path)
-    with contextlib.suppress(GitTrouble):
-        # A HEAD without a commit is an error.
+    try:
         head = await git_line(path, "rev-parse", "--verify", "HEAD^{commit}")
-        elsewhere = ("--not", "--branches", "--remotes", "--tags")
-        if await git(path, "rev-list", "--max-count=1", head, *elsewhere):
-            await git(path, "branch", "--no-track", f"{record.branch}-{record.id}-head", head)
+    except GitTrouble:
+        # It has no commit yet.
+        head = ""
+    elsewhere = ("--not", "--branches", "--remotes", "--tags")
+    if head and await git(path, "rev-list", "--max-count=1", head, *elsewhere):
+        await git(path, "branch", "--no-track", f"{record.branch}-{record.id}-{head[:8]}", head)
     for commit in await asyncio.to_thread(autostashes, await _git_folder(path)):
         await git(path, "stash", "store", "--quiet", "-m", f"From the worktree of {record.branch}", commit)
 
