@@ -54,6 +54,13 @@ def test_no_path_leads_out_of_the_folder(folder: WorkingFolder, path: str) -> No
             attempt()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")
+def test_a_folder_whose_name_no_agent_can_be_told_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "caf\udce9").mkdir()
+    with pytest.raises(Rejected, match=r"not UTF-8: .*caf"):
+        WorkingFolder(tmp_path / "caf\udce9")
+
+
 def test_a_link_that_is_put_in_the_place_of_a_folder_meanwhile_leads_nowhere(
     folder: WorkingFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,8 +93,25 @@ async def test_commits_on_no_branch_get_one(repository: Path, worktrees: Worktre
     assert [each.subject for each in losses.unpushed] == ["On no branch"]
     await worktrees.delete(made, losses)
     assert run_git(repository, "branch", "--contains", commit, "--format=%(refname:short)") == (
-        f"burrow/x-{made.id}-head\n"
+        f"burrow/x-{made.id}-{commit[:8]}\n"
     )
+
+
+async def test_a_worktree_on_a_new_branch_without_a_commit_goes_aside(
+    repository: Path, worktrees: Worktrees, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await worktrees.create(repository, "x")
+    run_git(Path(made.path), "checkout", "--quiet", "--orphan", "empty")
+    (Path(made.path) / "large.txt").write_text("large\n" * 10_000)
+    run_git(Path(made.path), "add", "large.txt")
+    losses = await worktrees.losses(made)
+    assert losses.unknown
+    # However much it is that is staged.
+    monkeypatch.setattr("app.core.runs.worktrees.git.LARGEST_OUTPUT", 5_000)
+    aside = await worktrees.delete(made, losses)
+    assert aside is not None
+    assert (aside / "x" / "a.txt").exists()
+    assert (aside / "staged.patch").stat().st_size > 50_000
 
 
 async def test_commits_count_beside_a_tag_with_the_name_of_the_branch(repository: Path, worktrees: Worktrees) -> None:

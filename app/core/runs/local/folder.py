@@ -26,8 +26,16 @@ class WorkingFolder:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Raises `Rejected` for what is no folder."""
+        """Raises `Rejected` for what is no folder, and for one whose path no agent can be told."""
         self.path = Path(os.path.realpath(folder))
+        try:
+            str(self.path).encode()
+        except UnicodeEncodeError:
+            # JSON, in which agents and the log have it, is UTF-8.
+            shown = os.fsencode(self.path).decode("utf-8", "replace")
+            raise Rejected(
+                f"The path of the folder is not UTF-8: {shown}", Facts(attr="folder"), action="Rename the folder."
+            ) from None
         if not self.path.is_dir():
             raise Rejected(f"{folder} is no folder.", Facts(attr="folder"), action="Choose a folder that exists.")
 

@@ -33,6 +33,7 @@ PREFIX = "burrow/"
 RECORDS, TRASH = "records", "trash"
 # In git's own folder of the worktree, which another one in its place would not have.
 MARK = "burrow-worktree"
+STAGED = "staged.patch"
 CHECKOUT_SECONDS = 600.0
 _UNUSABLE = re.compile(r"[^a-z0-9]+")
 
@@ -67,7 +68,8 @@ class Worktrees:
     """The worktrees that Burrow made, of all repositories. `data` is the data folder. Methods raise `GitTrouble`."""
 
     def __init__(self, data: Path) -> None:
-        self._folder = data / FOLDER
+        # Git works in another folder than this process.
+        self._folder = Path(os.path.abspath(data)) / FOLDER
         # Git reads all worktrees of a repository, and fails on one that another call is just making.
         self._turn = asyncio.Lock()
 
@@ -183,12 +185,16 @@ class Worktrees:
     async def _move_aside(self, record: WorktreeRecord) -> Path:
         path = Path(record.path)
         aside = self._trash_of(record)
-        # The index is in git's own folder, which does not move along.
-        staged = await git(path, "diff", "--cached", "--binary", "--no-ext-diff", "--no-textconv")
-        await _keep_commits(record)
-        await _detach_submodules(path)
         await asyncio.to_thread(make_private_folder, aside)
-        await asyncio.to_thread((aside / "staged.patch").write_bytes, staged)
+        try:
+            # The index is in git's own folder, which does not move along.
+            staged = ("diff", "--cached", "--binary", "--no-ext-diff", "--no-textconv", f"--output={aside / STAGED}")
+            await git(path, *staged, seconds=CHECKOUT_SECONDS)
+            await _keep_commits(record)
+            await _detach_submodules(path)
+        except GitTrouble:
+            await asyncio.to_thread(shutil.rmtree, aside, ignore_errors=True)
+            raise
         await asyncio.to_thread(shutil.move, path, aside / path.name)
         return aside
 
@@ -297,12 +303,14 @@ async def _check_not_locked(worktree: Path) -> None:
 async def _keep_commits(record: WorktreeRecord) -> None:
     """Give a branch to commits that only the HEAD of the worktree leads to, and keep what a rebase has put away."""
     path = Path(record.path)
-    with contextlib.suppress(GitTrouble):
-        # A HEAD without a commit is an error.
+    try:
         head = await git_line(path, "rev-parse", "--verify", "HEAD^{commit}")
-        elsewhere = ("--not", "--branches", "--remotes", "--tags")
-        if await git(path, "rev-list", "--max-count=1", head, *elsewhere):
-            await git(path, "branch", "--no-track", f"{record.branch}-{record.id}-head", head)
+    except GitTrouble:
+        # It has no commit yet.
+        head = ""
+    elsewhere = ("--not", "--branches", "--remotes", "--tags")
+    if head and await git(path, "rev-list", "--max-count=1", head, *elsewhere):
+        await git(path, "branch", "--no-track", f"{record.branch}-{record.id}-{head[:8]}", head)
     for commit in await asyncio.to_thread(autostashes, await _git_folder(path)):
         await git(path, "stash", "store", "--quiet", "-m", f"From the worktree of {record.branch}", commit)
 
