@@ -327,7 +327,7 @@ class Person:
         transcript = Transcript(run.id, folder=self._folder)
         theirs = shown.transcript
         assert isinstance(theirs, Transcript)
-        transcript._body.reducer.stopped = set(theirs._body.reducer.stopped)
+        transcript._stopped.update(theirs._stopped)
         try:
             again = transcript.rebuild()
             log = StoredLog(self._backend.run_calls, run.task or "", run.id)
