@@ -17,6 +17,7 @@ from app.core.errors import NotFound, OutcomeUnknown, PermissionMissing, QuotaRe
 from app.core.posthog.github import GitHub
 from app.core.posthog.models import AgentModels
 from app.core.posthog.run_attempts import KeptAttempts, UnfinishedStart
+from app.core.posthog.run_errors import StartedOtherwise
 from app.core.posthog.run_files import RunFile
 from app.core.posthog.run_options import RunOptions
 from app.core.posthog.run_start import RunStart
@@ -229,6 +230,22 @@ async def test_a_start_whose_answer_was_lost_is_not_repeated_while_its_run_is_th
         started = await desk.starter.start(task, RunOptions(branch="another"))
         assert started.latest_run is not None
         assert started.latest_run.id == "r2"
+        assert len(desk.sent("run/")) == 1
+
+
+async def test_a_start_that_had_arrived_with_another_message_does_not_pass_for_this_one(folder: Path) -> None:
+    async with desk_of(folder) as desk:
+
+        def lost(request: Request) -> Reply:
+            desk.run(request)
+            return Reply(drop=True)
+
+        desk.rig.server.views[desk.path("run/")] = lost
+        with pytest.raises(OutcomeUnknown):
+            await desk.starter.start(BOUND, RunOptions(message="One"))
+        with pytest.raises(StartedOtherwise) as otherwise:
+            await desk.starter.start(BOUND, RunOptions(message="One\n\nTwo"))
+        assert otherwise.value.run.id == "r1"
         assert len(desk.sent("run/")) == 1
 
 

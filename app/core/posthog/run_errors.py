@@ -9,6 +9,8 @@ from app.core.errors import BurrowError, Facts, OutcomeUnknown, Rejected
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from app.core.posthog.types import TaskRun
+
 CONFLICT, BAD_GATEWAY, GATEWAY_TIMEOUT = 409, 502, 504
 NOT_READY = frozenset({"sandbox_not_ready", "runtime_unavailable"})
 
@@ -59,6 +61,17 @@ class StreamTokenRefused(BurrowError):
     action = "Burrow asks for a new one."
     retryable = True
     exit_code = 6
+
+
+class StartedOtherwise(OutcomeUnknown):
+    """An earlier request, whose outcome was not known, has started a `run`: with its own message, not with this one."""
+
+    title = "The run was started with an earlier message"
+    action = "Look whether this one is in the transcript. If it is not, send it again."
+
+    def __init__(self, run: TaskRun) -> None:
+        super().__init__("An earlier request had arrived after all, so no further run was started.")
+        self.run = run
 
 
 class StartCutOff(BurrowError):

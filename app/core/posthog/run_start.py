@@ -25,6 +25,7 @@ from app.core.errors import (
     TimedOut,
 )
 from app.core.posthog.run_attempts import NoAttempts, RunAttempt, UnfinishedStart, may_be
+from app.core.posthog.run_errors import StartedOtherwise
 from app.core.posthog.run_files import NO_PLACE, RunUploads, with_files
 from app.core.posthog.run_options import RunOptions, body_of, going_on, settled
 from app.core.posthog.types import Task, TaskRun
@@ -79,19 +80,25 @@ class RunStart:
         Raises `Rejected` for what the server does not accept, with `facts.attr` or `facts.missing_files`, and with the
         code `github_authorization_required` where GitHub has to be connected first; `QuotaReached` with `facts.limit`;
         `PermissionMissing`, `NotFound`; `ServerTrouble` where plan or access could not be checked (503);
-        `OutcomeUnknown` where a run may have been started. But for the last, no run was started.
+        `OutcomeUnknown` where a run may have been started; `StartedOtherwise` where one was, with an earlier message.
+        But for the last two, no run was started.
         """
         key = self._project(), task.id
         if key not in self._attempts:
             earlier = (await self._kept.all()).get(task.id)
             self._attempts.setdefault(key, earlier or RunAttempt(_runs_of(task)))
-        attempt = self._attempts[key]
+        attempt, wanted = self._attempts[key], options or RunOptions()
         async with attempt.turn:
+            former = attempt.options.message
             started = await self._started_before(task.id, attempt)
+            before = started is not None
             if started is None:
-                started = await self._start(task, attempt, options or RunOptions(), files or attempt.files)
+                kept = attempt.files if wanted.message == former else ()
+                started = await self._start(task, attempt, wanted, files or kept)
         self._attempts.pop(key, None)
         await self._kept.drop(task.id)
+        if before and started.latest_run is not None and wanted.message != former:
+            raise StartedOtherwise(started.latest_run)
         return started
 
     async def unfinished(self) -> tuple[UnfinishedStart, ...]:

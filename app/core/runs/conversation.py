@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from app.core.clock import SystemClock
 from app.core.errors import BurrowError, Offline, OutcomeUnknown, SignInNeeded, Throttled, TimedOut, VaultTrouble
 from app.core.events import Event
-from app.core.posthog.run_errors import AgentNotReady, RunOver
+from app.core.posthog.run_errors import AgentNotReady, RunOver, StartedOtherwise
 from app.core.posthog.run_files import RunFile
 from app.core.runs.agent_control import AgentControl
 from app.core.runs.follow_status import ENDED, LIVE
@@ -243,6 +243,8 @@ class Conversation(AgentControl):
                     await self._tell_agent(run, text, files, admission, steer=steer)
                     to = run
             except BurrowError as error:
+                if isinstance(error, StartedOtherwise):
+                    self._moved(error.run)
                 return await self._not_sent(ids, error)
             if to is not run:
                 self._moved(to)

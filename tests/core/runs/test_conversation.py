@@ -15,7 +15,7 @@ import pytest
 
 from app.core.errors import BurrowError, Offline, OutcomeUnknown, Rejected, SignInNeeded, StorageTrouble
 from app.core.fetcher import Admission
-from app.core.posthog.run_errors import RunOver
+from app.core.posthog.run_errors import RunOver, StartedOtherwise
 from app.core.posthog.run_files import RunFile
 from app.core.posthog.types import TaskRun
 from app.core.runs import agent_control, backoff, conversation, follower, queued
@@ -58,6 +58,8 @@ class Talk:
     commands: list[dict[str, Any]] = field(default_factory=list)
     went_on: list[tuple[str, str, int]] = field(default_factory=list)
     approved: list[tuple[str, str]] = field(default_factory=list)
+    otherwise: TaskRun | None = None
+    """The run that an earlier request for a run had begun."""
     echoes: bool = True
     """Whether the agent begins a turn for each message."""
 
@@ -111,6 +113,8 @@ async def talking(folder: Path, events: Sequence[Rpc] = STARTED, **options: Any)
 
         async def go_on(ended: TaskRun, text: str, files: Sequence[RunFile]) -> TaskRun:
             talk.went_on.append((ended.id, text, len(files)))
+            if talk.otherwise is not None:
+                raise StartedOtherwise(talk.otherwise)
             return TaskRun("r2", "queued", "t1")
 
         async def approve(server: str, tool: str) -> None:
@@ -410,6 +414,28 @@ async def test_a_run_that_has_ended_is_gone_on_with_in_another_one(tmp_path: Pat
         assert talk.went_on == [("r1", "More", 0)]
         assert [item.key for item in items(talk.conversation.follower.transcript)][: len(before)] == before
         await until(lambda: talk.waiting() == [])
+
+
+async def test_a_message_that_a_run_was_not_begun_with_after_all_is_kept_and_the_run_is_shown(tmp_path: Path) -> None:
+    async with talking(tmp_path) as talk:
+        await talk.live()
+        views = talk.run.rig.server.views
+        second = RUN.replace("r1", "r2")
+        views[second] = Reply(
+            body={"id": "r2", "task": "t1", "status": "completed", "state": {"resume_from_run_id": "r1"}}
+        )
+        # An earlier try had begun it with the first of the two.
+        again = [note("run_started", runId="r2"), prompt("One", 1), message("Yes."), ended(1)]
+        log = [wrapped(rpc, "2999-01-01T00:00:00Z").decode() for rpc in again]
+        views[f"{second}session_logs/"] = Reply(body=f"[{','.join(log)}]")
+        talk.otherwise = TaskRun("r2", "completed", "t1")
+        talk.run.status = "completed"
+        talk.refusals.append(Reply(409, {"detail": "Task run workflow has ended"}))
+        await talk.conversation.send("One")
+        await talk.conversation.send("Two")
+        await until(lambda: "says Yes." in shown(talk.conversation.follower.transcript))
+        await until(lambda: talk.waiting() == [("Two", "unknown")])
+        assert "Two" not in talk.said
 
 
 async def test_a_run_that_failed_before_its_agent_was_there_is_not_tried_again_by_itself(tmp_path: Path) -> None:
