@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # How long an agent may take to end a turn that was stopped.
 STOP_SECONDS = 10.0
+# How long a server may take to say that the agent was told of a stop. It was told then, as far as anybody knows.
+TELL_SECONDS = 10.0
 NO_END = (
     f"The agent has not ended its turn within {STOP_SECONDS:.0f} seconds after it was stopped. "
     "It may still be working; what it says from now on is marked as late."
@@ -86,11 +88,9 @@ class AgentControl:
             turn = await self._cancel()
             if not turn:
                 return
-            for question in questions:
-                if isinstance(question, Permission):
-                    # Most agents have forgotten the question with the turn. Whatever becomes of it, it is stopped.
-                    with suppress(BurrowError):
-                        await self._respond(question, dismissed(question))
+            # Most agents have forgotten their questions with the turn. Whatever becomes of them, it is stopped.
+            told = (self._tell_dismissed(each) for each in questions if isinstance(each, Permission))
+            await asyncio.gather(*told)
             await self._wait_for_end(turn)
         finally:
             self._set_stopping(False)
@@ -172,7 +172,7 @@ class AgentControl:
         try:
             # The user has stopped it, whatever the agent answers. What it does is seen in the log.
             with suppress(CommandRefused, OutcomeUnknown), _advising(NOT_STOPPED):
-                await self._command("cancel", {})
+                await self._tell("cancel", {})
         except BurrowError as failure:
             if stops is not None:
                 await stops.forget(stop.turn)
@@ -214,6 +214,18 @@ class AgentControl:
 
     async def _command(self, method: str, params: object) -> msgspec.Raw:
         return await self._runs.command(self.follower.task, self.follower.run_id, method, params)
+
+    async def _tell(self, method: str, params: object) -> None:
+        """As `_command`, for what is not waited for longer than a person waits for a stop."""
+        try:
+            async with asyncio.timeout(TELL_SECONDS):
+                await self._command(method, params)
+        except TimeoutError:
+            raise OutcomeUnknown("The server does not say whether the agent was told.") from None
+
+    async def _tell_dismissed(self, question: Permission) -> None:
+        with suppress(BurrowError):
+            await self._tell("permission_response", dismissed(question).params(question.request_id))
 
     async def _wait_for_end(self, turn: str) -> None:
         """Wait until a turn is over, for a bounded time. The next one may follow at once."""

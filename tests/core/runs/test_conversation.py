@@ -645,9 +645,28 @@ async def test_a_turn_that_is_stopped_closes_its_questions_and_the_next_message_
         transcript = talk.conversation.follower.transcript
         assert transcript.state.waiting == ()
         assert [line for line in shown(transcript) if line.startswith("asks")] == ["asks Write cancelled"] * 2
-        assert [each["requestId"] for each in talk.told("permission_response")] == ["p1", "p2"]
+        assert sorted(each["requestId"] for each in talk.told("permission_response")) == ["p1", "p2"]
         await talk.conversation.send("Next")
         await until(lambda: talk.said == ["Next"])
+
+
+async def test_a_server_that_never_answers_the_stop_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_control, "TELL_SECONDS", 0.2)
+    forever = asyncio.Event()
+
+    async def silence(_writer: asyncio.StreamWriter) -> None:
+        await forever.wait()
+
+    async with talking(tmp_path, [*UNDER_WAY, ask("p2", "c2")]) as talk:
+        await talk.live()
+        talk.refusals += [Reply(stream=silence)] * 3
+        await talk.conversation.stop_turn()
+        transcript = talk.conversation.follower.transcript
+        assert (transcript.state.busy, transcript.state.waiting) == (False, ())
+        assert shown(transcript)[-1] == "end cancelled"
+        forever.set()
 
 
 async def test_an_agent_that_says_end_turn_was_stopped_all_the_same(tmp_path: Path) -> None:
