@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from PySide6.QtCore import QCoreApplication
 
+from app.marks import revealed_name
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from app.ui.theme.tokens import Tone
+
+
+# Of a name that a server or an agent invents, in characters.
+LONGEST_NAME = 60
 
 
 class State(NamedTuple):
@@ -30,8 +36,9 @@ def translated(state: State) -> State:
 
 
 def by_name(table: Mapping[str, State], name: str) -> State:
-    """The state that a server names. One that this version does not know is shown by its own name."""
+    """The state that a server names. One that this version does not know is shown by its own name, made safe."""
     found = table.get(name)
     if found is None:
-        return State("question", name.replace("_", " ").capitalize(), "muted")
+        words = revealed_name(name[:LONGEST_NAME].replace("_", " ")).capitalize()
+        return State("question", words, "muted")
     return translated(found)

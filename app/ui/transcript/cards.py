@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
     from app.ui.theme.tokens import Tone
 
+# Of the files of a prompt.
+FILES_SHOWN = 20
+
 
 @singledispatch
 def card_of(item: Item) -> ItemCard:
@@ -52,7 +55,11 @@ def _(item: Prompt) -> ItemCard:
     def parts() -> Iterator[CardPart]:
         yield from bounded("plain", item.text)
         if item.files:
-            yield CardPart("caption", tr("Files: {0}").format(", ".join(map(one_line, item.files))))
+            named = ", ".join(map(one_line, item.files[:FILES_SHOWN]))
+            more = len(item.files) - FILES_SHOWN
+            yield CardPart("caption", tr("Files: {0}").format(named))
+            if more > 0:
+                yield CardPart("caption", tr("and {0} more").format(more))
 
     spoken = tr("You: {0}").format(one_line(item.text))
     return ItemCard("raised", spoken, parts, "user", "accent", tr("You"), took=_clock(item), late=item.late)

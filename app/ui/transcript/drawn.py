@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from PySide6.QtCore import QPointF, QRect, Qt
@@ -26,6 +27,7 @@ SpotKind = Literal["fold", "whole", "copy"]
 COLUMN = 780
 HEAD = 30
 MORE = 26
+MOST_PARTS = 100
 
 
 class Look(NamedTuple):
@@ -65,6 +67,13 @@ class TextPlace(NamedTuple):
 
 # Before the head of an item, and after all its text.
 BEFORE, AFTER = TextPlace(-1, 0), TextPlace(2**31, 0)
+
+
+def first_parts(parts: Iterator[CardPart]) -> Iterator[CardPart]:
+    """So many of an item's parts as can be laid out in a moment. Agents send lists of any length."""
+    yield from islice(parts, MOST_PARTS)
+    if next(parts, None) is not None:
+        yield CardPart("caption", tr("More follows. The raw log has all of it."))
 
 
 def late_words() -> str:
@@ -127,7 +136,7 @@ class DrawnItem:
         current = theme()
         gap, small = current.px(tokens.SPACE_2), current.px(6)
         icon = current.px(tokens.ICON)
-        parts = list(self.card.parts())
+        parts = list(first_parts(self.card.parts()))
         if self.card.late:
             parts.insert(0, CardPart("caption", late_words(), "clock", "muted"))
         if self.card.frame == "line":

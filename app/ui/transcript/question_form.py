@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from app.core.runs.items import Question
 
 LONGEST_QUESTION = 4_000
+# Agents ask a few. What is beyond that cannot be read, and each is several widgets.
+MOST_QUESTIONS, MOST_CHOICES = 20, 50
 
 
 class QuestionForm(QWidget):
@@ -33,7 +35,9 @@ class QuestionForm(QWidget):
 
     def __init__(self, questions: Sequence[Question], title: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._parts = [_QuestionPart(question, one_line(question.text) != title, self) for question in questions]
+        self._parts = [
+            _QuestionPart(question, one_line(question.text) != title, self) for question in questions[:MOST_QUESTIONS]
+        ]
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(theme().px(tokens.SPACE_4))
@@ -83,7 +87,7 @@ class _QuestionPart(QWidget):
         self._group = QButtonGroup(self)
         self._group.setExclusive(not question.several)
         self._buttons: list[QAbstractButton] = []
-        for number, choice in enumerate(question.choices, start=1):
+        for number, choice in enumerate(question.choices[:MOST_CHOICES], start=1):
             row = CheckRow() if question.several else RadioRow()
             row.show_choice(number, one_line(choice.label, 200), one_line(choice.description))
             row.toggled.connect(lambda _on: self.changed.emit())

@@ -54,7 +54,7 @@ class _Given(msgspec.Struct):
 
 def tool_card(item: ToolCall) -> ItemCard:
     """The card of a call of a tool."""
-    glyph, kind_words = TOOL_KINDS.get(item.kind, ("tool", item.kind.replace("_", " ").capitalize()))
+    glyph, kind_words = TOOL_KINDS.get(item.kind, ("tool", one_line(item.kind.replace("_", " "), 60).capitalize()))
     title = one_line(item.title) or tr(kind_words)
     if item.kind == "mcp" and item.tool:
         title = f"{one_line(item.server, 80)} · {one_line(item.tool, 80)}" if item.server else one_line(item.tool)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 
-from app.core.runs.items import TextPart, ToolCall
+from app.core.runs.items import Plan, PlanEntry, TextPart, ToolCall
 from app.ui.transcript.cards import card_of
 from app.ui.transcript.copied import markdown_of
 from app.ui.transcript.diffs import diff_lines
+from app.ui.transcript.drawn import MOST_PARTS, first_parts
 from app.ui.transcript.shown_text import beginning_of, end_of, of_terminal, one_line, plain
 
 
@@ -89,3 +90,22 @@ def test_results_keep_their_lines_unless_they_are_markdown() -> None:
     assert shown("mcp", "[" * 5_000)[0][0] == "markdown"
     call = ToolCall(key="c", call_id="c", title="Read it", kind="read", parts=(TextPart(lines),))
     assert markdown_of(call) == f"**Read it** · Waiting\n\n```\n{lines}\n```"
+
+
+def test_of_a_long_list_as_much_is_shown_as_can_be_laid_out_at_once() -> None:
+    def shown(count: int) -> list[str]:
+        entries = tuple(PlanEntry(str(number), "pending") for number in range(count))
+        return [part.text for part in first_parts(card_of(Plan(key="p", entries=entries)).parts())]
+
+    assert shown(MOST_PARTS) == [str(number) for number in range(MOST_PARTS)]
+    *some, last = shown(20_000)
+    assert len(some) == MOST_PARTS
+    assert last == "More follows. The raw log has all of it."
+
+
+def test_what_an_agent_calls_a_status_or_a_kind_is_one_safe_line() -> None:
+    card = card_of(ToolCall(key="c", call_id="c", title="", kind="\u202egnp" * 5_000, status="\u202etxt" * 5_000))
+    assert card.state is not None
+    for words in (card.title, card.state.word):
+        assert "\u202e" not in words
+        assert len(words) < 1_000
