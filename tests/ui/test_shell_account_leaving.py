@@ -127,6 +127,17 @@ async def test_nothing_is_asked_where_nothing_depends_on_the_account(works: tupl
         await until(lambda: not signed_in(services))
 
 
+async def test_what_waits_on_disk_is_a_reason_to_ask_before_a_sign_out_but_not_before_a_switch() -> None:
+    services, _works = busy_with(MESSAGE)
+    async with opened(services) as window:
+        window.sign_ins.sign_out()
+        dialog_of(window).stay_button.click()
+        await settle()
+        window.switch_account(services.accounts.all()[2])
+        assert window.account_leaving.dialog is None
+        await until(lambda: where(services) == ("eu", "work"))
+
+
 def test_messages_to_agents_that_wait_or_are_on_their_way_are_work(qapp: QApplication) -> None:
     cloud = RecordedConversation(TaskRun("r1", "in_progress", "t1", environment="cloud"))
     here = RecordedConversation(TaskRun("r2", "in_progress", "t2", environment="local"))

@@ -9,11 +9,11 @@ from PySide6.QtCore import QCoreApplication, QObject, QTimer
 from app.ui.shell.leaving import LOOK_MS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from PySide6.QtWidgets import QWidget
 
-    from app.core.busy import Busy
+    from app.core.busy import Busy, Work
     from app.ui.bridge import Bridge
     from app.ui.shell.leave_dialog import LeaveDialog, LeaveWords
     from app.ui.widgets.feedback import Banner
@@ -31,6 +31,8 @@ class AccountLeaving(QObject):
         self._window, self._busy, self._place = window, busy, place
         self._go: Callable[[], object] = lambda: None
         self._words: LeaveWords | None = None
+        # Whether work counts that is kept on disk.
+        self._kept = True
         self._look = QTimer(self, interval=LOOK_MS)
         self._look.timeout.connect(self._follow)
         self.dialog: LeaveDialog | None = None
@@ -39,11 +41,14 @@ class AccountLeaving(QObject):
 
     def sign_out(self, go: Callable[[], object]) -> None:
         """Call `go`, which signs out: at once, or when the user agrees to what it means."""
-        self._ask(go, sign_out_words)
+        self._ask(go, sign_out_words, kept=True)
 
     def switch(self, go: Callable[[], object]) -> None:
-        """Call `go`, which uses another account or none: at once, or when the user agrees to what it means."""
-        self._ask(go, switch_words)
+        """Call `go`, which uses another account or none: at once, or when the user agrees to what it means.
+
+        What waits on disk waits there until the account is used again, so it is no reason to ask.
+        """
+        self._ask(go, switch_words, kept=False)
 
     def stay(self) -> None:
         """Leave nothing after all."""
@@ -57,9 +62,13 @@ class AccountLeaving(QObject):
         if dialog is not None:
             dialog.reject()
 
-    def _ask(self, go: Callable[[], object], words: Callable[[], LeaveWords]) -> None:
+    def _works(self) -> Sequence[Work]:
+        return [work for work in self._busy.of_account() if self._kept or not work.kept]
+
+    def _ask(self, go: Callable[[], object], words: Callable[[], LeaveWords], *, kept: bool) -> None:
         self.stay()
-        works = self._busy.of_account()
+        self._kept = kept
+        works = self._works()
         if not works:
             go()
             return
@@ -101,7 +110,7 @@ class AccountLeaving(QObject):
         """Show what is under way now; leave if that is what was waited for."""
         if self._words is None or (self.dialog is None and self.bar is None):
             return
-        works = self._busy.of_account()
+        works = self._works()
         if self.dialog is not None:
             self.dialog.show_works(works)
         elif not works:
