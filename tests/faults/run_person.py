@@ -36,6 +36,8 @@ PATIENCE = 8.0
 FINISH_SECONDS = 90.0
 # After so long a turn is stopped rather than waited for.
 ENOUGH_SECONDS = 40.0
+# A run that waits for so long has no room.
+ROOM_SECONDS = 3.0
 MODES = ("plan", "default", "acceptEdits", "bypassPermissions")
 WISHES = ("", "only read", "ask me", "ask me twice", "take your time", "say much", "only read, take your time")
 RARE = ("fail on purpose", "refuse on purpose", "crash on purpose")
@@ -240,11 +242,16 @@ class Person:
 
     async def finish(self, say: Callable[[str], None]) -> str:
         """End every run, and compare. Call it once nothing fails any more."""
-        # Those that wait for room get it once the others have ended.
-        for task in sorted(self._typed, key=self._is_queued):
+        left = sorted(self._typed, key=self._is_queued)
+        last = monotonic() + FINISH_SECONDS * len(left)
+        while left:
+            task = left.pop(0)
             try:
                 async with asyncio.timeout(FINISH_SECONDS):
-                    await self._finish(task)
+                    if not await self._finish(task, alone=not left or monotonic() > last):
+                        # It gets room once others have ended.
+                        left.append(task)
+                        continue
             except (TimeoutError, BurrowError):
                 self._found(f"task {task} does not come to its end: {await self._how_it_stands(task)}")
             say(f"      {task[:8]} {self.trouble or 'the same'}")
@@ -268,10 +275,11 @@ class Person:
             f" turn {state.turn}, waiting for {state.waiting}; {found or 'as its log'}; the end of the log: {log[-3:]}"
         )
 
-    async def _finish(self, task: str) -> None:
+    async def _finish(self, task: str, *, alone: bool) -> bool:
+        """End the run of a task. False if it waits for room, which there is none for; not if it is `alone`."""
         await self._open(task)
         if (await self._backend.tasks.get(task)).latest_run is None:
-            return
+            return True
         await until(lambda: task in self._opened.by_task and self._shown is self._opened.by_task[task], 20)
         shown = self._opened.by_task[task]
         shown.try_now()
@@ -281,6 +289,8 @@ class Person:
             if monotonic() - began > ENOUGH_SECONDS:
                 await self._stop()
             shown = self._opened.by_task[task]
+            if not alone and shown.run.status == "queued" and monotonic() - began > ROOM_SECONDS:
+                return False
             await self._answer()
             if shown.connection.kind == "failed":
                 shown.try_now()
@@ -292,6 +302,7 @@ class Person:
             await shown.end()
         await until(lambda: shown.connection.kind == "ended", 30)
         await self._check(task)
+        return True
 
     async def _check(self, task: str) -> None:
         """Compare a run that has ended, if its log can be read now."""
