@@ -14,7 +14,7 @@ from app.core.runs.items import Item, Prompt
 def difference(window: Sequence[Item], log: Sequence[Item]) -> str | None:
     """The first item that is not the same in both, and its fields that differ; None when there is none.
 
-    Everything counts but times: those of a stream are not those of a log.
+    Everything counts but times, and whether a stream has asked: those of a stream are not those of a log.
     """
     for place, (ours, theirs) in enumerate(zip_longest(window, log)):
         if ours is None or theirs is None:
@@ -54,7 +54,7 @@ def misplaced(
 
 def _fields(item: Item) -> dict[str, Any]:
     found = msgspec.structs.asdict(item)
-    return {name: value for name, value in found.items() if name not in {"at", "ended_at"}}
+    return {name: value for name, value in found.items() if name not in {"at", "ended_at", "streamed"}}
 
 
 def _short(item: Item) -> str:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from app.core.runs.follower import RunFollower
     from app.core.storage.follow_ups import FollowUp, FollowUps
 
-# How long an agent that is there may take until its log has a message. After that it counts as arrived.
+# How long an agent that has nothing to do may take until its log has a message. After that it counts as arrived: a
+# server need not log a message as it was sent.
 LOG_SECONDS = 60.0
 COMPLETED, FAILED = "completed", "failed"
 # What becomes of a message: it stays, it has arrived, or it is given back in a state of `FollowUps`.
@@ -43,13 +44,17 @@ class SentMessages:
         self._follower, self._runs, self._follow_ups, self._clock = follower, runs, follow_ups, clock
         # By message.
         self._marks: dict[str, _Mark] = {}
+        # Since when the agent has nothing to do. While it works, a server may keep messages for after that.
+        self._idle_since: float | None = None
         # By other run: when it was asked for last.
         self._asked: dict[str, float] = {}
 
     def awaited(self, rows: Sequence[FollowUp]) -> bool:
         """Whether the turn of one of these messages has not begun yet. One that steers begins none."""
-        here = self._follower.run_id
-        return any(each.state == SENT and each.run == here and not each.steer for each in rows)
+        here, now = self._follower.run_id, self._follower.transcript.state.turn
+        sent = (each for each in rows if each.state == SENT and each.run == here and not each.steer)
+        turns = [self._marks.get(each.id, _Mark(0.0)).turn for each in sent]
+        return any(turn is None or turn >= now for turn in turns)
 
     async def begin(self, ids: Sequence[str], run: str, turn: int) -> None:
         """The agent of `run` was given these messages, or will be when it is there; `turn` is the one before them."""
@@ -93,12 +98,13 @@ class SentMessages:
         if run is not None and kind == ENDED:
             # Of an agent that was there, it may have the message, and have ended before it was logged.
             return UNKNOWN if state.accepts else _fate_after(run)
-        if kind != LIVE or not state.accepts:
+        now = self._clock.boot()
+        mark = self._marks.setdefault(message.id, _Mark(now))
+        if kind != LIVE or not state.accepts or state.busy:
+            self._idle_since = None
             return STAYS
-        mark = self._marks.setdefault(message.id, _Mark(self._clock.boot()))
-        # A server need not log it as it was sent, so its turn counts, and that into which it was sent.
-        turned = mark.turn is not None and (message.steer or state.turn > mark.turn) and not state.busy
-        return ARRIVED if turned or self._clock.boot() - mark.at >= LOG_SECONDS else STAYS
+        self._idle_since = now if self._idle_since is None else self._idle_since
+        return ARRIVED if now - max(self._idle_since, mark.at) >= LOG_SECONDS else STAYS
 
     async def _fate_elsewhere(self, run_id: str, some: Sequence[FollowUp]) -> str:
         """Of messages to another run: one before the run that is followed, or one that goes on from it.

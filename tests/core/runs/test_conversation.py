@@ -18,7 +18,7 @@ from app.core.fetcher import Admission
 from app.core.posthog.run_errors import RunOver, StartedOtherwise
 from app.core.posthog.run_files import RunFile
 from app.core.posthog.types import TaskRun
-from app.core.runs import agent_control, backoff, conversation, follower, queued
+from app.core.runs import agent_control, backoff, conversation, follower, queued, sent_messages
 from app.core.runs.answers import QuestionAnswer
 from app.core.runs.conversation import Conversation
 from app.core.runs.follow_status import ENDED, LIVE
@@ -344,7 +344,8 @@ async def test_files_are_uploaded_before_the_message_that_names_them(tmp_path: P
         assert (b"abc" in uploaded.body, uploaded.bearer) == (True, "")
 
 
-async def test_a_message_can_steer_the_turn_that_is_under_way(tmp_path: Path) -> None:
+async def test_a_message_can_steer_the_turn_that_is_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sent_messages, "LOG_SECONDS", 0.0)
     async with talking(tmp_path, STARTED[:2]) as talk:
         talk.echoes = False
         await talk.live()
