@@ -112,9 +112,9 @@ class RunsSection(SettingsSection):
         room = self._room
         if room is None:
             return self.tr("Counting…")
-        place = isolated(revealed_name(str(room.folder)))
         if not room.number and not room.trash:
-            return self.tr("None. They would be in {0}.").format(place)
+            return self.tr("None.")
+        place = isolated(revealed_name(str(room.folder)))
         size = _size(room.bytes)
         size = self.tr("more than {0}").format(size) if room.more else size
         parts = [
