@@ -8,7 +8,13 @@ from typing import Any
 
 import msgspec
 
-from app.core.runs.items import Item, Prompt
+from app.core.runs.items import Item, Prompt, TurnEnd
+
+
+def broken_off(log: Sequence[Item]) -> frozenset[int]:
+    """The turns of a log without an end: the server was killed in the middle of them, and may have lost more."""
+    ended = {item.turn for item in log if isinstance(item, TurnEnd)}
+    return frozenset(item.turn for item in log if item.turn and item.turn not in ended)
 
 
 def difference(window: Sequence[Item], log: Sequence[Item]) -> str | None:

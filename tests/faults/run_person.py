@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from time import monotonic
 
@@ -16,6 +16,7 @@ from app.core.posthog.run_options import RunOptions
 from app.core.posthog.types import NewTask, Task, TaskRun
 from app.core.runs.history import StoredLog
 from app.core.runs.items import Item, Prompt
+from app.core.runs.log_entries import LogEntry
 from app.core.runs.transcript import Transcript
 from app.core.services import Services
 from app.core.storage.follow_ups import UNKNOWN
@@ -27,7 +28,7 @@ from app.ui.tasks.run_pool import OpenedConversation
 from app.ui.transcript.conversation import RunConversation
 from app.ui.transcript.page import TranscriptPage
 from app.ui.transcript.source import ItemSource
-from tests.faults.run_checks import difference, misplaced
+from tests.faults.run_checks import broken_off, difference, misplaced
 from tests.ui._tasks_fakes import until
 
 MOST_TASKS = 4
@@ -268,8 +269,8 @@ class Person:
         if shown is None:
             return "not open"
         queued = [(each.text, each.state) for each in shown.queued]
-        state, log = shown.transcript.state, await self._stored(shown.run, shown)
-        found = difference(_items(shown.transcript), log)
+        state, (log, broken) = shown.transcript.state, await self._stored(shown.run, shown)
+        found = difference(_without(_items(shown.transcript), broken), _without(log, broken))
         return (
             f"{shown.run.status}, {shown.connection}, queued {queued} because of {shown.hold!r}, busy {state.busy} in"
             f" turn {state.turn}, waiting for {state.waiting}; {found or 'as its log'}; the end of the log: {log[-3:]}"
@@ -311,7 +312,7 @@ class Person:
             return
         run, before = shown.run, _items(shown.transcript)
         try:
-            log = await self._stored(run, shown)
+            log, broken = await self._stored(run, shown)
         except BurrowError:
             return
         if shown.run != run or not _is_over(shown) or _items(shown.transcript) != before:
@@ -319,7 +320,7 @@ class Person:
             return
         self._compared += 1
         self._items += len(log)
-        found = difference(before, log)
+        found = difference(_without(before, broken), _without(log, broken))
         waiting = {each.text: each.state if each.state != "waiting" else shown.hold for each in shown.queued}
         prompts = [each for each in log if isinstance(each, Prompt)]
         lost = misplaced(self._typed[task], prompts, waiting, excused=frozenset(self._again))
@@ -333,11 +334,12 @@ class Person:
         """The first trouble counts."""
         self.trouble = self.trouble or trouble
 
-    async def _stored(self, run: TaskRun, shown: RunConversation) -> list[Item]:
-        """What the server's log alone leads to.
+    async def _stored(self, run: TaskRun, shown: RunConversation) -> tuple[list[Item], frozenset[int]]:
+        """What the server's log alone leads to, and the turns in which it breaks off: the window may know more of them.
 
         A turn that this person stopped counts as cancelled, also where it had ended by itself before the server knew.
         """
+        plain, transcript = Transcript(run.id), Transcript(run.id, folder=self._folder)
         transcript = Transcript(run.id, folder=self._folder)
         theirs = shown.transcript
         assert isinstance(theirs, Transcript)
@@ -345,19 +347,29 @@ class Person:
         try:
             again = transcript.rebuild()
             log = StoredLog(self._backend.run_calls, run.task or "", run.id)
-            await log.read_ancestors(run, again.apply)
+
+            def add(entries: Sequence[LogEntry]) -> None:
+                again.apply(entries)
+                plain.apply(entries)
+
+            await log.read_ancestors(run, add)
             again.end_run()
-            await log.read(again.apply)
+            await log.read(add)
             again.finish()
             transcript.finish()
-            return _items(transcript)
+            return _items(transcript), broken_off(_items(plain))
         finally:
             transcript.close()
+            plain.close()
 
 
 def _is_over(shown: RunConversation) -> bool:
     """Whether the run has ended, and all of its log was read."""
     return shown.run.finished and shown.connection.kind == "ended"
+
+
+def _without(items: Sequence[Item], turns: frozenset[int]) -> list[Item]:
+    return [item for item in items if item.turn not in turns]
 
 
 def _items(transcript: ItemSource) -> list[Item]:

@@ -8,7 +8,7 @@ from app.core.runs.items import Prompt
 from app.core.runs.log_entries import LogEntry
 from app.core.runs.transcript import Transcript
 from tests.core.runs.logs import Rpc, call, chunk, ended, entries, items, message, progress, prompt, transcript_of
-from tests.faults.run_checks import difference, misplaced
+from tests.faults.run_checks import broken_off, difference, misplaced
 
 LOG = [prompt("Survey it"), message("I look."), call(), progress(), message("Done."), ended()]
 STREAM = [prompt("Survey it"), chunk("I "), chunk("look."), call(), progress(), chunk("Done."), ended()]
@@ -51,3 +51,9 @@ def test_a_message_is_in_the_log_once_or_waits_with_a_reason() -> None:
     twice = [*once, Prompt(key="3", text="#0002 Look")]
     assert "2 times" in (misplaced(typed, twice, {}) or "")
     assert misplaced(typed, twice, {}, excused=frozenset({"#0002 Look"})) is None
+
+
+def test_a_turn_without_an_end_is_one_in_which_the_log_breaks_off() -> None:
+    assert broken_off(items(transcript_of(*LOG))) == frozenset()
+    assert broken_off(items(transcript_of(*LOG, prompt("Again", 2), call("c2")))) == {2}
+    assert broken_off(items(transcript_of(*LOG[:-1], prompt("Again", 2), ended(2)))) == {1}

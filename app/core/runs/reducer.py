@@ -260,8 +260,10 @@ class Reducer:
         self.add(TurnEnd(key=self.key("end"), turn=at.turn, at=self.moment, reason=reason))
 
     def finish(self) -> None:
-        """The run ended. Its last turn may have no end in the log."""
+        """The run ended. Its last turn may have no end in the log; one that the user stopped was cancelled."""
         self.close_text()
+        if self.at.turn and self.turn_name in self.stopped:
+            self.end_turn(CANCELLED)
         self.settle_permissions(CANCELLED)
         self.at.state = msgspec.structs.replace(self.at.state, busy=False, compacting=False)
 

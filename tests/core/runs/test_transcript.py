@@ -305,6 +305,23 @@ def test_output_that_comes_in_pieces_is_one_text_of_which_the_end_is_kept() -> N
         assert shell.parts == (TextPart(f"…\n{whole[-OUTPUT_CHARACTERS:]}", terminal=True),)
 
 
+def test_a_stopped_turn_whose_end_the_log_lacks_says_so_once_its_run_is_over() -> None:
+    begun = [prompt("a", 1), call("c1")]
+    live = transcript_of(*begun)
+    assert live.stop_turn()
+    again = Transcript()
+    again.know_stops([live.turn])
+    again.apply(entries(*begun))
+    assert shown(again)[-1] == "read c1 pending"
+    again.finish()
+    assert shown(again)[-2:] == ["read c1 cancelled", "end cancelled"]
+    again.finish()
+    assert shown(again).count("end cancelled") == 1
+    plain = transcript_of(*begun)
+    plain.finish()
+    assert shown(plain)[-1] == "read c1 pending"
+
+
 def test_a_stopped_turn_is_known_again_whatever_was_read_before_its_run() -> None:
     """The runs before it may be gone, or the log of this one may be read as part of a later run's."""
     first = [note("run_started", runId="r1"), prompt("a", 1), message("A"), ended(1)]
