@@ -180,6 +180,7 @@ async def test_what_the_person_allowed_the_agent_is_not_asked_again_in_that_turn
         (["bash", "-lc", "ls | wc"], "bash", ["-lc", "ls | wc"], True),
         ("ls", "sh", ["-c", "rm -rf .", "ls"], False),
         ("ls", "./anything", ["-c", "ls"], False),
+        ("ls", "./sh", ["-c", "ls"], False),
         ("ls", "sh", ["-c", "ls; rm -rf ."], False),
         ("ls", "sh", ["-ci", "ls"], False),
         ("ls", "", [], False),
@@ -191,6 +192,14 @@ def test_a_command_is_the_one_that_was_allowed(
     granted = GrantedCalls()
     granted.remember({"rawInput": {"command": allowed}})
     assert granted.allows("execute", {"command": command, "args": arguments}) is is_it
+
+
+@pytest.mark.parametrize(("name", "is_it"), [("CLAUDECODE", True), ("PATH", False), ("LD_PRELOAD", False)])
+def test_a_command_is_another_one_with_variables_that_may_change_it(name: str, *, is_it: bool) -> None:
+    granted = GrantedCalls()
+    granted.remember({"rawInput": {"command": "ls"}})
+    assert granted.allows("execute", {"command": "ls", "env": [{"name": name, "value": "1"}]}) is is_it
+    assert not granted.allows("execute", {"command": "ls", "env": ["LD_PRELOAD=evil"]})
 
 
 async def test_commands_that_start_at_once_are_counted(folder: WorkingFolder) -> None:

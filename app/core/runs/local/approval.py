@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from app.core.runs.local.mode_names import BYPASS, LOCAL_MODES, plain_mode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 class Consent(Enum):
@@ -42,6 +42,9 @@ MODES = {
 }
 # An agent asks about a text, and has one of these carry it out.
 SHELLS = frozenset({"sh", "bash", "dash", "zsh"})
+# The variables that agents set for commands without any effect on what runs.
+HARMLESS = frozenset({"CI", "CLAUDECODE", "COLUMNS", "FORCE_COLOR", "LANG", "LC_ALL", "LINES", "NO_COLOR", "TERM"})
+SHELL_FOLDERS = frozenset({"", "/bin", "/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"})
 
 
 def rule_of(mode: str) -> ModeRule:
@@ -93,13 +96,23 @@ class GrantedCalls:
         if kind != "execute":
             return str(params.get("path")) in self._files
         words = [str(params.get("command")), *map(str, _list(params.get("args")))]
+        if not HARMLESS.issuperset(_variables(params.get("env"))):
+            # They can make another program of the same words, and the person has not seen them.
+            return False
         return " ".join(words) in self._commands or _script_of(words) in self._commands
 
 
 def _script_of(words: list[str]) -> str | None:
     """The text that a shell is to carry out and nothing beside it; None for another command."""
-    name = words[0].rpartition("/")[2]
-    return words[2] if len(words) == 3 and name in SHELLS and words[1] in {"-c", "-lc"} else None
+    folder, _, name = words[0].rpartition("/")
+    # Another program may be called like a shell.
+    shell = name in SHELLS and folder in SHELL_FOLDERS
+    return words[2] if len(words) == 3 and shell and words[1] in {"-c", "-lc"} else None
+
+
+def _variables(given: object) -> Iterator[str]:
+    for each in _list(given):
+        yield str(each.get("name")) if isinstance(each, dict) else ""
 
 
 def _list(value: object) -> list[object]:
