@@ -651,6 +651,22 @@ async def test_a_turn_that_is_stopped_closes_its_questions_and_the_next_message_
         await until(lambda: talk.said == ["Next"])
 
 
+async def test_a_stop_is_stored_before_the_agent_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Burrow may be killed while it tells the agent."""
+    async with talking(tmp_path, UNDER_WAY) as talk:
+        await talk.live()
+        stored: list[int] = []
+        tell = talk.conversation._command
+
+        async def telling(method: str, params: object) -> object:
+            stored.append(len(await talk.storage.stops.list(SCOPE, "t1")))
+            return await tell(method, params)
+
+        monkeypatch.setattr(talk.conversation, "_command", telling)
+        await talk.conversation.stop_turn()
+        assert stored[0] == 1
+
+
 async def test_a_server_that_never_answers_the_stop_keeps_nobody_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
