@@ -216,6 +216,7 @@ async def test_a_run_on_this_machine_from_the_form_to_the_day_after(qapp: QAppli
         assert local.conversation.record.environment == NONE
         worktree = Path(local.conversation.record.folder)
         assert worktree.name in local.page.header.branch.text()
+        assert local.place.pages.detail._runs_title.text() == "Runs · 1"
         assert worktree != made
         assert local.services.busy.works() == ()
         # A follow-up that is stopped.

@@ -84,6 +84,8 @@ class TaskPage(QWidget):
         super().__init__(parent)
         self._task: Task | None = None
         self._runs: Page[TaskRun] | None = None
+        # The runs of a task with those of this machine. Whoever knows these sets it, and calls `show_runs_anew`.
+        self.with_local: Callable[[str, tuple[TaskRun, ...]], tuple[TaskRun, ...]] = lambda _task_id, runs: runs
         self._panels: list[QWidget] = []
         self._closing_panels: list[QWidget] = []
         # What a run of a repository is started with.
@@ -332,12 +334,13 @@ class TaskPage(QWidget):
             self.queued.show_note(head + ("." if rest else ""), rest, tone="info")
         self._description.set_text(task.description)
         self._show_texts()
-        facts = (texts_of(task), task.created_at, task.created_by, task.latest_run, task.last_activity_at, self._runs)
+        runs = self._all_runs(task)
+        facts = (texts_of(task), task.created_at, task.created_by, task.latest_run, task.last_activity_at, runs)
         # Rows are made anew, so only for other facts: a selection in them and the focus would be lost.
         if facts != self._shown_facts:
             self._shown_facts = facts
             self._fill_facts(task)
-            self._fill_runs()
+            self._fill_runs(runs)
 
     def _show_cancel(self, task: Task) -> None:
         """Show what is of use: running, its panel, or cancelling. The focus goes with it."""
@@ -383,12 +386,20 @@ class TaskPage(QWidget):
             button.setAccessibleDescription(link)
             self._facts.add(self.tr("Result"), button)
 
-    def _fill_runs(self) -> None:
-        clear_layout(self._run_rows)
-        runs = self._runs.items if self._runs is not None else ()
+    def show_runs_anew(self) -> None:
+        """Those of this machine are others now."""
+        if self._task is not None:
+            self._fill(self._task)
+
+    def _all_runs(self, task: Task) -> tuple[TaskRun, ...]:
+        runs = tuple(self._runs.items) if self._runs is not None else ()
         # Until the runs have arrived, the task itself names the latest one.
-        if not runs and self._task is not None and self._task.latest_run is not None and self._runs is None:
-            runs = (self._task.latest_run,)
+        if not runs and task.latest_run is not None and self._runs is None:
+            runs = (task.latest_run,)
+        return self.with_local(task.id, runs)
+
+    def _fill_runs(self, runs: Sequence[TaskRun]) -> None:
+        clear_layout(self._run_rows)
         self._runs_title.setText(self.tr("Runs") if not runs else self.tr("Runs · {0}").format(self._count(len(runs))))
         if not runs:
             self._run_rows.addWidget(Text(self.tr("This task has not been run yet."), tone="muted"))

@@ -7,28 +7,19 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication
 
-from app.ui.tasks.wording import asks_state, pull_request_of, run_state, title_of
+from app.ui.tasks.wording import SETS_UP, asks_state, pull_request_of, run_state, title_of
 from app.ui.theme.state import State, translated
 from app.ui.transcript.header import HeaderFacts
 from app.ui.translation import marked
 from app.ui.widgets.times import relative
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from app.core.posthog.types import Task, TaskRun
     from app.core.runs.items import SessionState
 
-# What the log knows and the status of a run does not.
+# What the log knows and the status of a run does not, besides `SETS_UP`.
 COMPACTS = State("refresh", marked("State", "Shortening its context"), "info")
-SETS_UP = State("settings", marked("State", "Setting up"), "accent")
 YOUR_TURN = State("user", marked("State", "Your turn"), "info")
-# Of a run on this machine, beside the statuses of the server.
-LOCAL_STATES: Mapping[str, State] = {
-    "starting": SETS_UP,
-    "cut_off": State("warning", marked("State", "Cut off"), "attention"),
-    "paused": State("ring", marked("State", "Not running"), "muted"),
-}
 
 
 def facts_of(run: TaskRun, state: SessionState) -> HeaderFacts:
@@ -51,8 +42,6 @@ def facts_of(run: TaskRun, state: SessionState) -> HeaderFacts:
 
 def shown_state(run: TaskRun, state: SessionState) -> State:
     """The state of a run in a word."""
-    if run.status in LOCAL_STATES:
-        return translated(LOCAL_STATES[run.status])
     if run.finished or run.status != "in_progress":
         return run_state(run.status)
     if state.waiting:
@@ -67,10 +56,8 @@ def shown_state(run: TaskRun, state: SessionState) -> State:
 def run_words(run: TaskRun) -> str:
     """A run in the list of runs."""
     when = relative(run.created_at)
-    local = LOCAL_STATES.get(run.status)
-    word = run_state(run.status).word if local is None else translated(local).word
     here = QCoreApplication.translate("Tasks", "on this machine") if _folder_of(run) else ""
-    return "  ·  ".join(part for part in (word, when, here, run.branch or "") if part)
+    return "  ·  ".join(part for part in (run_state(run.status).word, when, here, run.branch or "") if part)
 
 
 def _folder_of(run: TaskRun) -> str:

@@ -150,6 +150,8 @@ class RunTranscripts(QObject):
         views.transcript_built.connect(self._connect_transcript)
         views.changes_built.connect(self._connect_changes)
         views.details.task_changed.connect(lambda _task_id: self._show())
+        views.details.with_local = self.local.with_local
+        self.local.changed.connect(lambda _task_id: views.details.show_runs_anew())
 
     def _connect_transcript(self, page: TranscriptPage) -> None:
         # Not needed for the first paint.

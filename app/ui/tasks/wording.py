@@ -45,6 +45,13 @@ RUN_STATES: Mapping[str, State] = {
     "failed": State("cross", marked("State", "Failed"), "bad"),
     "cancelled": State("cancelled", marked("State", "Cancelled"), "muted"),
 }
+SETS_UP = State("settings", marked("State", "Setting up"), "accent")
+# Of a run on this machine, beside the statuses of the server.
+LOCAL_STATES: Mapping[str, State] = {
+    "starting": SETS_UP,
+    "cut_off": State("warning", marked("State", "Cut off"), "attention"),
+    "paused": State("ring", marked("State", "Not running"), "muted"),
+}
 # The agent of a run waits for an answer, which its status does not say.
 ASKS = State("question", marked("State", "Needs you"), "attention")
 ARCHIVED = State("archive", marked("State", "Archived"), "muted")
@@ -92,8 +99,8 @@ def open_elsewhere() -> State:
 
 
 def run_state(status: str) -> State:
-    """The state of a run by the server's name for it."""
-    return by_name(RUN_STATES, status)
+    """The state of a run by the server's name for it, or by ours for one of this machine."""
+    return by_name(LOCAL_STATES if status in LOCAL_STATES else RUN_STATES, status)
 
 
 def archived_state() -> State:
