@@ -279,15 +279,16 @@ class RunFollower:
         """Read all that a run has said that has ended."""
         for last_try in (*(False,) * (CATCH_UP_TRIES - 1), True):
             again, stored, _ = await self._read_log(run)
-            ours = self.transcript.state
-            unseen, cut_off = not len(self.transcript), again.state.busy
-            ended = unseen or (again.state.turn >= ours.turn and (ours.busy or not cut_off))
-            # An agent may store its last words a moment later. Without the end of the turn, what was seen stays.
+            ours, theirs = self.transcript.state, again.state
+            unseen = not len(self.transcript) or theirs.turn > ours.turn
+            # Without the end of the turn, what was seen of it stays.
+            ended = unseen or (theirs.turn == ours.turn and (ours.busy or not theirs.busy))
             if ended and (last_try or len(again) >= len(self.transcript)):
                 self._accept(again, again.mark(), stored)
                 self._doubt = False
-                if not (unseen and cut_off):
+                if not theirs.busy:
                     break
+            # An agent may store its last words a moment later.
             if not last_try:
                 await self._clock.sleep(CATCH_UP_SECONDS)
         self.transcript.finish()

@@ -496,6 +496,26 @@ async def test_what_a_run_is_to_begin_with_stays_stored_until_its_agent_is_there
         assert talk.went_on == [("r1", "More", 0)]
 
 
+async def test_what_a_run_began_with_that_broke_off_in_its_first_turn_was_read(tmp_path: Path) -> None:
+    async with talking(tmp_path) as talk:
+        await talk.live()
+        second, views = RUN.replace("r1", "r2"), talk.run.rig.server.views
+        body = {"id": "r2", "task": "t1", "status": "queued", "state": {"resume_from_run_id": "r1"}}
+        views[second], views[f"{second}session_logs/"] = Reply(body=body), Reply(body="[]")
+        talk.run.status = "completed"
+        talk.refusals.append(Reply(409, {"detail": "Task run workflow has ended"}))
+        await talk.conversation.send("More")
+        await until(lambda: talk.waiting() == [("More", "sent")])
+        begun = [note("run_started", runId="r2"), prompt("More", 1), call("c2")]
+        views[f"{second}session_logs/"] = Reply(body=f"[{','.join(wrapped(rpc).decode() for rpc in begun)}]")
+        views[second] = Reply(body={**body, "status": "failed"})
+        talk.conversation.retry()
+        await until(lambda: talk.conversation.follower.now.kind == ENDED)
+        await until(lambda: talk.waiting() == [])
+        assert talk.went_on == [("r1", "More", 0)]
+        assert "> More" in shown(talk.conversation.follower.transcript)
+
+
 @pytest.mark.parametrize(
     ("status", "events", "left", "hold"),
     [
