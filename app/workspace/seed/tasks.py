@@ -181,7 +181,6 @@ TASKS = (
         "One e-mail, not more than one a day per person, with an unsubscribe link. Texts in English and Portuguese.",
         49,
         repository=API,
-        runs=(SeedRun("not_started", 1.5),),
         pinned=True,
     ),
     SeedTask(
