@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QCoreApplication, QObject, QTimer
+from PySide6.QtCore import QCoreApplication
 
-from app.ui.shell.leaving import LOOK_MS
+from app.ui.shell.leaving import WorkQuestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from app.ui.widgets.feedback import Banner
 
 
-class AccountLeaving(QObject):
+class AccountLeaving(WorkQuestion):
     """Asks before the user signs out or switches to another account, as `Leaving` does before Burrow ends.
 
     One question at a time: a later one takes the place of an earlier one. `place` puts the bar that says what is waited
@@ -27,17 +27,11 @@ class AccountLeaving(QObject):
     """
 
     def __init__(self, window: QWidget, busy: Busy, bridge: Bridge, *, place: Callable[[QWidget], object]) -> None:
-        super().__init__(window)
-        self._window, self._busy, self._place = window, busy, place
+        super().__init__(window, busy, bridge, place)
         self._go: Callable[[], object] = lambda: None
         self._words: LeaveWords | None = None
         # Whether work counts that is kept on disk.
         self._kept = True
-        self._look = QTimer(self, interval=LOOK_MS)
-        self._look.timeout.connect(self._follow)
-        self.dialog: LeaveDialog | None = None
-        self.bar: Banner | None = None
-        bridge.listen(self, busy.changed, self._follow)
 
     def sign_out(self, go: Callable[[], object]) -> None:
         """Call `go`, which signs out: at once, or when the user agrees to what it means."""
@@ -52,12 +46,8 @@ class AccountLeaving(QObject):
 
     def stay(self) -> None:
         """Leave nothing after all."""
-        self._look.stop()
+        self._take_bar()
         self._words = None
-        if self.bar is not None:
-            self.bar.setVisible(False)
-            self.bar.deleteLater()
-            self.bar = None
         dialog, self.dialog = self.dialog, None
         if dialog is not None:
             dialog.reject()
@@ -86,7 +76,7 @@ class AccountLeaving(QObject):
     def _answered(self, dialog: LeaveDialog) -> None:
         if self.dialog is dialog:
             self.dialog = None
-            if self.bar is None:
+            if not self.waiting:
                 self._look.stop()
 
     def _leave(self) -> None:
@@ -95,30 +85,12 @@ class AccountLeaving(QObject):
         self.stay()
         go()
 
-    def _wait(self) -> None:
-        from app.ui.widgets.feedback import Banner
+    def _go_on(self) -> None:
+        self._leave()
 
-        dialog = self.dialog
-        self.bar = Banner()
-        self._place(self.bar)
-        if dialog is not None:
-            dialog.reject()
-        self._look.start()
-        self._follow()
-
-    def _follow(self, _nothing: None = None) -> None:
-        """Show what is under way now; leave if that is what was waited for."""
-        if self._words is None or (self.dialog is None and self.bar is None):
-            return
-        works = self._works()
-        if self.dialog is not None:
-            self.dialog.show_works(works)
-        elif not works:
-            self._leave()
-        elif self.bar is not None:
-            self._show_waiting(self.bar, self._words, len(works))
-
-    def _show_waiting(self, bar: Banner, words: LeaveWords, count: int) -> None:
+    def _show_waiting(self, bar: Banner, count: int) -> None:
+        words = self._words
+        assert words is not None, "it is set with the question"
         text = words.waiting if count == 1 else words.waiting_for_more.format(count)
         if bar.text() != text:
             bar.show_message(text, "info", secondary=[(words.now, self._leave), (_tr("Stay"), self.stay)])

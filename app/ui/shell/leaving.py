@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from PySide6.QtWidgets import QWidget
 
-    from app.core.busy import Busy
+    from app.core.busy import Busy, Work
     from app.core.errors import BurrowError
     from app.core.storage.drafts import Drafts
     from app.ui.bridge import Bridge
@@ -29,7 +29,70 @@ if TYPE_CHECKING:
 LOOK_MS = 500
 
 
-class Leaving(QObject):
+class WorkQuestion(QObject):
+    """A question about work that is under way, or the bar of who waits until none is; both follow the work.
+
+    `dialog` and `bar` are None while there is none. `place` puts the bar into the window.
+    """
+
+    def __init__(self, window: QWidget, busy: Busy, bridge: Bridge, place: Callable[[QWidget], object]) -> None:
+        super().__init__(window)
+        self._window, self._busy, self._place = window, busy, place
+        self._look = QTimer(self, interval=LOOK_MS)
+        self._look.timeout.connect(self._follow)
+        self.dialog: LeaveDialog | None = None
+        self.bar: Banner | None = None
+        bridge.listen(self, busy.changed, self._follow)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it goes on by itself as soon as nothing is under way. `bar` says so then."""
+        return self.bar is not None
+
+    def _works(self) -> Sequence[Work]:
+        """What the question is about."""
+        raise NotImplementedError
+
+    def _go_on(self) -> None:
+        """Nothing is waited for any more."""
+        raise NotImplementedError
+
+    def _show_waiting(self, bar: Banner, count: int) -> None:
+        """Say that so many things are waited for."""
+        raise NotImplementedError
+
+    def _wait(self) -> None:
+        from app.ui.widgets.feedback import Banner
+
+        dialog = self.dialog
+        self.bar = Banner()
+        self._place(self.bar)
+        if dialog is not None:
+            dialog.reject()
+        self._look.start()
+        self._follow()
+
+    def _take_bar(self) -> None:
+        self._look.stop()
+        if self.bar is not None:
+            self.bar.setVisible(False)
+            self.bar.deleteLater()
+            self.bar = None
+
+    def _follow(self, _nothing: None = None) -> None:
+        """Show what is under way now; go on if that is what was waited for."""
+        if self.dialog is None and self.bar is None:
+            return
+        works = self._works()
+        if self.dialog is not None:
+            self.dialog.show_works(works)
+        elif not works:
+            self._go_on()
+        elif self.bar is not None:
+            self._show_waiting(self.bar, len(works))
+
+
+class Leaving(WorkQuestion):
     """Says whether the window may close, asks, and closes it.
 
     `again` has the arguments of the next start, None where Burrow is not to start again.
@@ -49,23 +112,13 @@ class Leaving(QObject):
         place: Callable[[QWidget], object],
     ) -> None:
         """`place` puts the bar that says what is waited for into the window."""
-        super().__init__(window)
-        self._window, self._busy, self._bridge, self._place = window, busy, bridge, place
+        super().__init__(window, busy, bridge, place)
+        self._bridge = bridge
         self._typed = TypedText(stack, drafts)
         self._allowed = False
-        self._look = QTimer(self, interval=LOOK_MS)
-        self._look.timeout.connect(self._follow)
         self.hides: Callable[[], bool] = lambda: False
         self.show_window: Callable[[], object] = lambda: _raise(window)
         self.again: tuple[str, ...] | None = None
-        self.dialog: LeaveDialog | None = None
-        self.bar: Banner | None = None
-        bridge.listen(self, busy.changed, self._follow)
-
-    @property
-    def waiting(self) -> bool:
-        """Whether Burrow quits by itself as soon as nothing is under way. `bar` says so then."""
-        return self.bar is not None
 
     def closes(self) -> bool:
         """The window is asked to close: whether it may, now."""
@@ -128,13 +181,6 @@ class Leaving(QObject):
         self.again = None
         self._take_bar()
 
-    def _take_bar(self) -> None:
-        self._look.stop()
-        if self.bar is not None:
-            self.bar.setVisible(False)
-            self.bar.deleteLater()
-            self.bar = None
-
     def _saved(self, unsaved: UnsavedText, asks: bool) -> None:
         if unsaved or (asks and self._busy.interrupted()):
             self._ask(unsaved)
@@ -168,29 +214,12 @@ class Leaving(QObject):
         if not self.waiting:
             self.again = None
 
-    def _wait(self) -> None:
-        from app.ui.widgets.feedback import Banner
+    def _works(self) -> Sequence[Work]:
+        return self._busy.interrupted()
 
-        dialog = self.dialog
-        self.bar = Banner()
-        self._place(self.bar)
-        if dialog is not None:
-            dialog.reject()
-        self._look.start()
-        self._follow()
-
-    def _follow(self, _nothing: None = None) -> None:
-        """Show what is under way now; quit if that is what was waited for."""
-        if self.dialog is None and self.bar is None:
-            return
-        works = self._busy.interrupted()
-        if self.dialog is not None:
-            self.dialog.show_works(works)
-        elif not works:
-            self._take_bar()
-            self.leave(again=self.again)
-        elif self.bar is not None:
-            self._show_waiting(self.bar, len(works))
+    def _go_on(self) -> None:
+        self._take_bar()
+        self.leave(again=self.again)
 
     def _show_waiting(self, bar: Banner, count: int) -> None:
         once = self.tr("Burrow quits when this is done: 1 thing under way.")
