@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from app.core.posthog.run_files import RunFile, RunUploads
 from app.core.posthog.run_options import RunOptions
+from app.core.posthog.waiting_files import run_files
 from app.core.storage.attachments import Attachment
 
 if TYPE_CHECKING:
@@ -114,12 +114,9 @@ class KeptAttempts:
                 stored.made,
                 stored.options,
                 restored=True,
-                files=tuple(self._file(file) for file in each.files),
+                files=tuple(run_files(each.files, self._attachments)),
             )
         return found
-
-    def _file(self, file: Attachment) -> RunFile:
-        return RunFile(file.name, file.type, file.size, partial(self._attachments.read, file), file.digest)
 
 
 class NoAttempts(KeptAttempts):

@@ -8,14 +8,13 @@ arrived is looked for in the log, and otherwise sent again by the user only.
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import TYPE_CHECKING
 
 from app.core.clock import SystemClock
 from app.core.errors import BurrowError, Offline, OutcomeUnknown, SignInNeeded, Throttled, TimedOut, VaultTrouble
 from app.core.events import Event
 from app.core.posthog.run_errors import AgentNotReady, RunOver, StartedOtherwise
-from app.core.posthog.run_files import RunFile
+from app.core.posthog.waiting_files import run_files
 from app.core.runs.agent_control import AgentControl
 from app.core.runs.follow_status import ENDED, LIVE
 from app.core.runs.queued import (
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
 
     from app.core.clock import Clock
     from app.core.fetcher import Admission
+    from app.core.posthog.run_files import RunFile
     from app.core.posthog.runs import Runs
     from app.core.posthog.types import TaskRun
     from app.core.runs.follow_status import FollowStatus
@@ -224,11 +224,7 @@ class Conversation(AgentControl):
         run = self.follower.run
         assert run is not None
         text = "\n\n".join(each.text for each in items if each.text.strip())
-        files = [
-            RunFile(each.name, each.type, each.size, partial(self._attachments.read, each), each.digest)
-            for item in items
-            for each in item.files
-        ]
+        files = run_files((file for item in items for file in item.files), self._attachments)
         turn = self.follower.transcript.state.turn
         try:
             try:
