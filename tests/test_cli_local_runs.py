@@ -211,6 +211,8 @@ def test_a_kill_in_the_middle_of_a_run_leaves_no_process_and_the_next_command_kn
     process = started(*arguments, "--data", str(folder))
     try:
         wait_for(lambda: at_work(agent) == {"agent.py", "grandchild"})
+        # The log is written in a thread: the agent may be at work before there is one.
+        wait_for(lambda: bool(set((folder / "runs").glob("*/log.jsonl")) - {each / "log.jsonl" for each in before}))
         [run] = set((folder / "runs").glob("*/log.jsonl")) - {each / "log.jsonl" for each in before}
         wait_for(lambda: '"session/prompt"' in run.read_text())
     finally:
